@@ -1,0 +1,39 @@
+/* emit: kernels to native code. The only folder that includes llvm-c.
+ *
+ *   types.c    target machine, vector types, one EmitContext per module
+ *   nest.c     chunk loops, nests, lanes, unroll-and-jam, masks, stores
+ *   scalar.c   scalar expressions to vector values; loads by stride (broadcast, contiguous, gather)
+ *   maths.c    exp log tanh erf … as polynomials on vectors (<= 4 ulp)
+ *   object.c   modules -> object bytes
+ *   jit.c      object bytes -> LLJIT -> function pointers
+ */
+#ifndef HONE_EMIT_H
+#define HONE_EMIT_H
+
+#include "hone/abi.h"
+#include "loop/kernel.h"
+#include "target/target.h"
+
+typedef struct EmitOptions {
+    const Target *target;
+    int threads;             /* of compilation; 0: all cores */
+    bool verify;             /* run the LLVM verifier on every module */
+} EmitOptions;
+
+/* Compiled code of a set of kernels; equal kernels (kernel_key) share one function. */
+typedef struct Code Code;
+
+/* Compiles and loads. NULL on failure (an LLVM failure is a compiler bug or lack of memory): *why
+ * says what LLVM said. Lives until code_free (registered with mem_on_release of the arena's Mem). */
+Code *code_compile(Arena *arena, const Graph *const *graphs, const Kernel *const *kernels, size_t n,
+                   const EmitOptions *options, const char **why);
+void code_free(Code *code);
+HoneKernelFn *code_function(const Code *code, size_t kernel);     /* index as given */
+size_t code_distinct(const Code *code);                           /* functions compiled */
+size_t code_bytes(const Code *code);
+
+/* Text of one kernel's IR, and its assembly, for --dump=llvm and --dump=asm. */
+bool emit_ir(const Graph *graph, const Kernel *kernel, const EmitOptions *options, Buf *out);
+bool emit_asm(const Graph *graph, const Kernel *kernel, const EmitOptions *options, Buf *out);
+
+#endif

@@ -1,0 +1,273 @@
+/* graph: networks as equations over indices.
+ *
+ * A tensor is a sum of pieces. A piece says: for all values of its variables that satisfy its
+ * guards, the body, reduced over the reduced variables, is added at the left positions; where
+ * nothing is added the value is 0. A plain equation has one piece whose left positions are its own
+ * variables.
+ *
+ *   expr.c      ExprPool: hash-consed variables, positions and scalar expressions (canonical)
+ *   position.c  affine + div + mod + data positions: construction, intervals, substitution
+ *   scalar.c    scalar expressions; scalar.def has one row per function
+ *   build.c     the only way to add nodes: builders that refuse ill-shaped nodes
+ *   verify.c    what every graph must satisfy between passes
+ *   dump.c      the deterministic text form
+ *   interp.c    double precision, slow: the definition of every equation
+ *
+ * A graph is append-only; inputs of a node have smaller ids. Passes read one graph and return a new
+ * one in a fresh arena.
+ */
+#ifndef HONE_GRAPH_H
+#define HONE_GRAPH_H
+
+#include "base/base.h"
+
+typedef uint32_t NodeId;
+#define NODE_NONE UINT32_MAX
+enum { MAX_RANK = 12 };
+
+typedef enum DType {
+#define DTYPE(id, name, bytes, is_float) DT_##id,
+#include "graph/dtype.def"
+#undef DTYPE
+    DT_COUNT
+} DType;
+const char *dtype_name(DType dtype);
+size_t dtype_bytes(DType dtype);
+bool dtype_is_float(DType dtype);
+
+/* --- positions (position.c) -------------------------------------------------------------------
+ * const + sum(coefficient * atom), canonical on construction: equality is pointer equality within
+ * one pool. Variables are unique in the pool and carry their extent: 0 <= v < extent. A variable of
+ * extent 1 is the constant 0. See differentiation.md 2 for the rewriting of div and mod.
+ */
+typedef struct Var {
+    uint32_t id;           /* unique in its pool, never reused */
+    int64_t extent;
+    Str name;              /* for dumps; need not be unique */
+} Var;
+
+typedef struct Position Position;
+typedef struct Scalar Scalar;
+
+typedef enum AtomKind { ATOM_VAR, ATOM_DIV, ATOM_MOD, ATOM_DATA } AtomKind;
+typedef struct Atom {
+    AtomKind kind;
+    uint32_t id;                  /* order of terms; unique in the pool */
+    const Var *var;               /* VAR */
+    const Position *of;           /* DIV, MOD: floor division, non-negative remainder */
+    int64_t by;                   /* DIV, MOD: > 1 */
+    const Scalar *data;           /* DATA: an int expression of reads */
+} Atom;
+typedef struct Term {
+    int64_t coef;                 /* never 0 */
+    const Atom *atom;
+} Term;
+struct Position {
+    uint32_t id;                  /* unique in the pool */
+    int64_t constant;
+    size_t n;
+    const Term *terms;            /* by ascending atom id */
+    int64_t min, max;             /* interval; for DATA atoms the interval is INT32_MIN..INT32_MAX */
+    bool has_data;
+};
+
+/* --- scalar expressions (scalar.c) ------------------------------------------------------------ */
+typedef enum ScalarOp {
+#define SCALAR(id, name, arity, type) OP_##id,
+#include "graph/scalar.def"
+#undef SCALAR
+    OP_COUNT
+} ScalarOp;
+
+typedef enum ScalarKind {
+    SCALAR_CONST,      /* value */
+    SCALAR_INDEX,      /* a position as an i32 value */
+    SCALAR_READ,       /* tensor[at…], or fill where a position lies outside */
+    SCALAR_WITHIN,     /* lo <= position < hi, the only condition on positions; bool */
+    SCALAR_FN,         /* op(args) */
+    SCALAR_RANDOM      /* uniform f32 in [0, 1): Philox keyed by (seed, key, step, counter) */
+} ScalarKind;
+
+struct Scalar {
+    ScalarKind kind;
+    ScalarOp op;                  /* FN */
+    DType dtype;
+    uint32_t id;                  /* unique in the pool; arguments have smaller ids */
+    double value;                 /* CONST; ints up to 2^53 exactly */
+    NodeId tensor;                /* READ */
+    size_t n;
+    const Scalar *const *args;    /* FN */
+    const Position *const *at;    /* READ: n positions, one per dimension; INDEX, WITHIN, RANDOM: 1 */
+    const Scalar *fill;           /* READ: NULL when every position is in range */
+    int64_t lo, hi;               /* WITHIN */
+    uint64_t key;                 /* RANDOM: hash of (instance path, call site) */
+};
+
+/* One pool per graph; all expressions of a graph come from its pool. */
+typedef struct ExprPool ExprPool;
+ExprPool *pool_new(Arena *arena);
+
+const Var *var_new(ExprPool *pool, int64_t extent, Str name);
+const Position *pos_const(ExprPool *pool, int64_t value);
+const Position *pos_var(ExprPool *pool, const Var *var);
+const Position *pos_data(ExprPool *pool, const Scalar *data);     /* a constant scalar folds */
+const Position *pos_add(ExprPool *pool, const Position *a, const Position *b);
+const Position *pos_sub(ExprPool *pool, const Position *a, const Position *b);
+const Position *pos_scale(ExprPool *pool, const Position *a, int64_t by);
+const Position *pos_shift(ExprPool *pool, const Position *a, int64_t by);
+const Position *pos_div(ExprPool *pool, const Position *a, int64_t by);   /* floor; by > 0 */
+const Position *pos_mod(ExprPool *pool, const Position *a, int64_t by);   /* 0 <= r < by */
+bool pos_is_const(const Position *p, int64_t *value);
+bool pos_is_var(const Position *p, const Var **var);              /* exactly one variable, coef 1 */
+int64_t pos_coef(const Position *p, const Var *var);              /* of the plain VAR atom, 0 if none */
+bool pos_uses(const Position *p, const Var *var);                 /* anywhere, nested included */
+bool pos_in_range(const Position *p, int64_t extent);             /* proved 0 <= p < extent */
+bool pos_affine(const Position *p);                               /* VAR atoms only */
+
+const Scalar *sc_const(ExprPool *pool, DType dtype, double value);
+const Scalar *sc_index(ExprPool *pool, const Position *p);
+const Scalar *sc_read(ExprPool *pool, DType dtype, NodeId tensor, size_t rank,
+                      const Position *const *at, const Scalar *fill);
+const Scalar *sc_within(ExprPool *pool, int64_t lo, const Position *p, int64_t hi); /* may fold */
+const Scalar *sc_random(ExprPool *pool, uint64_t key, const Position *counter);
+/* Sums and products are n-ary, flattened, sorted, with one collected constant; constants fold;
+ * select(c, a, 0) is pulled to the outside of products. Arguments are converted to the result type
+ * that the row's `type` column says (see scalar.def); both operands of a binary op are widened. */
+const Scalar *sc_fn(ExprPool *pool, ScalarOp op, size_t n, const Scalar *const *args);
+const Scalar *sc_fn1(ExprPool *pool, ScalarOp op, const Scalar *a);
+const Scalar *sc_fn2(ExprPool *pool, ScalarOp op, const Scalar *a, const Scalar *b);
+const Scalar *sc_fn3(ExprPool *pool, ScalarOp op, const Scalar *a, const Scalar *b, const Scalar *c);
+const Scalar *sc_cast(ExprPool *pool, DType dtype, const Scalar *a);
+bool sc_is_const(const Scalar *s, double *value);
+bool sc_uses(const Scalar *s, const Var *var);
+double scalar_fold(ScalarOp op, DType dtype, size_t n, const double *args);   /* reference in C */
+const char *scalar_op_name(ScalarOp op);
+
+/* Substitution: parallel, memoised per call. from[i] becomes to[i] (a position). */
+typedef struct Subst {
+    size_t n;
+    const Var *const *from;
+    const Position *const *to;
+} Subst;
+const Position *pos_subst(ExprPool *pool, const Position *p, const Subst *subst);
+const Scalar *sc_subst(ExprPool *pool, const Scalar *s, const Subst *subst);
+
+/* Rebuild of an expression bottom-up in `pool` (which may be another pool): called for every READ
+ * with its positions and fill already rebuilt; returns what stands there. NULL: keep the read. */
+typedef const Scalar *ReadMap(void *context, ExprPool *pool, const Scalar *old, size_t rank,
+                              const Position *const *at, const Scalar *fill);
+const Scalar *sc_rewrite(ExprPool *pool, const Scalar *s, ReadMap *map, void *context);
+const Position *pos_rewrite(ExprPool *pool, const Position *p, ReadMap *map, void *context);
+
+/* --- nodes (build.c) -------------------------------------------------------------------------- */
+typedef enum NodeKind {
+    NODE_INPUT,        /* a field of the batch */
+    NODE_PARAM,        /* a model parameter */
+    NODE_STATE,        /* a model or optimizer state, or a metric's running total */
+    NODE_STEP,         /* rank 0, f64: a value of the step clock (progress, epoch, t, option) */
+    NODE_CONSTANT,     /* data known when compiling */
+    NODE_EQUATION,
+    NODE_INTRINSIC,    /* a C function of the runtime with its derivative (sort, inverse root) */
+    NODE_COLLECTIVE    /* across machines */
+} NodeKind;
+
+typedef enum ReduceOp {
+    REDUCE_NONE, REDUCE_SUM, REDUCE_PROD, REDUCE_MAX, REDUCE_MIN,
+    REDUCE_ANY, REDUCE_ALL, REDUCE_ARGMAX, REDUCE_ARGMIN
+} ReduceOp;
+const char *reduce_name(ReduceOp op);
+
+typedef struct Guard {            /* lo <= position < hi */
+    int64_t lo, hi;
+    const Position *position;
+} Guard;
+
+typedef struct Piece {
+    size_t n_vars, n_reduced, n_guards;
+    const Var *const *vars;              /* left variables */
+    const Var *const *reduced;           /* for argmax the row-major order of these is the value */
+    const Position *const *left;         /* one per dimension of the tensor */
+    const Guard *guards;
+    const Scalar *body;
+} Piece;
+
+typedef struct Node {
+    NodeKind kind;
+    DType dtype;
+    size_t rank;
+    const int64_t *dims;
+    Str name;          /* key of a param or state, field of an input, the user's name otherwise */
+    Span span;         /* the text it comes from */
+    uint32_t variable; /* PARAM, STATE: index in the model's table of variables */
+    ReduceOp reduce;   /* EQUATION: of all pieces */
+    size_t n_pieces;
+    const Piece *pieces;
+    const double *data;         /* CONSTANT: row-major, NULL if all equal `value` */
+    double value;
+    Str function;               /* INTRINSIC, COLLECTIVE */
+    size_t n_args;
+    const NodeId *args;         /* INTRINSIC, COLLECTIVE */
+} Node;
+
+typedef enum OutputKind {
+    OUT_LOSS,          /* rank 0 */
+    OUT_GRAD,          /* of target (a PARAM): for clip, tests and dumps */
+    OUT_NEXT,          /* becomes the value of target (PARAM or STATE) after the step */
+    OUT_VALUE          /* a named result: metric, prediction, learning rate shown to a person */
+} OutputKind;
+typedef struct Output {
+    OutputKind kind;
+    Str name;
+    NodeId value;
+    NodeId target;     /* NODE_NONE unless GRAD or NEXT */
+} Output;
+
+typedef struct Graph {
+    Arena *arena;
+    ExprPool *pool;
+    VEC(Node) nodes;
+    VEC(Output) outputs;
+} Graph;
+
+Graph *graph_new(Arena *arena);
+const Node *graph_node(const Graph *graph, NodeId id);
+int64_t node_elements(const Node *node);
+
+/* Builders: arguments are copied. They assert (a compiler bug) on ill-shaped nodes: ranks, extents,
+ * ids of later nodes, positions not proved in range without a fill, variables that are not the
+ * piece's, several pieces under max/min/prod/argmax. */
+NodeId graph_leaf(Graph *graph, NodeKind kind, DType dtype, size_t rank, const int64_t *dims,
+                  Str name, uint32_t variable, Span span);
+NodeId graph_constant(Graph *graph, DType dtype, size_t rank, const int64_t *dims,
+                      const double *data, double value, Span span);   /* data NULL: all `value` */
+NodeId graph_equation(Graph *graph, DType dtype, size_t rank, const int64_t *dims, ReduceOp reduce,
+                      size_t n_pieces, const Piece *pieces, Str name, Span span);
+/* One plain piece: dims are the extents of vars, left positions are the vars themselves. */
+NodeId graph_define(Graph *graph, DType dtype, ReduceOp reduce, size_t n_vars,
+                    const Var *const *vars, size_t n_reduced, const Var *const *reduced,
+                    const Scalar *body, Str name, Span span);
+NodeId graph_intrinsic(Graph *graph, Str function, DType dtype, size_t rank, const int64_t *dims,
+                       size_t n_args, const NodeId *args, Span span);
+void graph_output(Graph *graph, OutputKind kind, Str name, NodeId value, NodeId target);
+
+/* --- verify.c, dump.c, interp.c --------------------------------------------------------------- */
+/* NULL if the graph is well formed, else what is wrong (on the arena). */
+const char *graph_verify(const Graph *graph, Arena *arena);
+void graph_dump(const Graph *graph, Buf *out);
+void node_dump(const Graph *graph, NodeId id, Buf *out);
+
+/* Double-precision evaluation. values[id] must be set (row-major doubles) for INPUT, PARAM, STATE
+ * and STEP nodes; the others are computed on `arena`. Integer and bool tensors hold exact doubles.
+ * Narrow float dtypes are not rounded. seed and step key the random numbers; random values equal
+ * those of compiled code exactly. Returns false if a data position without fill leaves its tensor. */
+typedef struct Interp {
+    const Graph *graph;
+    Arena *arena;
+    double **values;       /* one per node */
+    uint64_t seed, step;
+    int64_t points;        /* loop iterations of equations evaluated so far (differentiation.md 12) */
+} Interp;
+bool interp_run(Interp *interp);
+bool interp_node(Interp *interp, NodeId id);
+
+#endif

@@ -1,0 +1,104 @@
+/* kernel: loop nests over buffers, between graph and LLVM.
+ *
+ *   lower.c     equations of a scheduled group -> Kernel
+ *   schedule.c  which variable is lanes, which are unrolled, parallel, reduced; from a Target record
+ *   verify.c    what every kernel must satisfy
+ *   dump.c      the deterministic text form
+ *
+ * A kernel is one parallel box of chunks and, inside a chunk, nests run one after another. A nest
+ * is a perfect loop nest around the stores of one or more pieces that share it. Bodies are the
+ * graph's scalar expressions; KBuffer says where the elements of each tensor lie.
+ *
+ *   for chunk in 0..chunks (any thread)          the chunk loops, outermost first
+ *     nest 0: for … { for … (reduce) … }  store
+ *     nest 1: …
+ */
+#ifndef HONE_KERNEL_H
+#define HONE_KERNEL_H
+
+#include "graph/graph.h"
+
+typedef enum KPlaceKind {
+    KPLACE_GLOBAL,       /* the call's buffer pointer `slot` */
+    KPLACE_SCRATCH       /* this thread's scratch at byte `slot` (a row kept between nests) */
+} KPlaceKind;
+
+typedef struct KBuffer {
+    NodeId tensor;       /* unique in a kernel */
+    DType dtype;
+    KPlaceKind place;
+    uint64_t slot;
+    size_t rank;
+    const int64_t *strides;   /* elements; 0 for a dimension that the chunk loops fix (scratch) */
+    uint64_t elements;        /* of storage, for checks and prefetch */
+    bool written;
+} KBuffer;
+
+typedef enum KLoopKind {
+    KLOOP_SERIAL,
+    KLOOP_LANES,         /* vectors of the target's width; at most one per nest; remainder masked */
+    KLOOP_UNROLL         /* unroll-and-jam: all values of the variable (or of each block of `tile`)
+                          * at once, one accumulator each; left variables only */
+} KLoopKind;
+
+typedef struct KLoop {
+    const Var *var;
+    KLoopKind kind;
+    int64_t tile;        /* LANES: vectors per step (>= 1); UNROLL: values per step; else 1 */
+    bool reduced;        /* a reduced variable: reduced loops come after all left loops */
+} KLoop;
+
+/* A chunk loop cuts [0, extent) of var into ceil(extent / tile) runs; the chunk index enumerates
+ * the runs of all chunk loops, the last fastest. */
+typedef struct KChunk {
+    const Var *var;
+    int64_t tile;
+} KChunk;
+
+typedef struct KStore {
+    uint32_t buffer;
+    ReduceOp reduce;             /* over the nest's reduced loops; NONE: there are none */
+    bool accumulate;             /* add to what is stored (sum) */
+    const Position *const *left; /* one per dimension of the buffer */
+    size_t n_guards;
+    const Guard *guards;         /* store only where they hold */
+    const Scalar *body;
+} KStore;
+
+typedef struct Nest {
+    size_t n_loops, n_stores;
+    const KLoop *loops;          /* outermost first; var of a chunk loop appears too: its loop runs
+                                  * over the chunk's part only */
+    const KStore *stores;        /* evaluated in order for each point */
+} Nest;
+
+typedef enum KernelKind {
+    KERNEL_MAP, KERNEL_ROWWISE, KERNEL_CONTRACT, KERNEL_GATHER, KERNEL_SCATTER, KERNEL_TRANSFER,
+    KERNEL_STATISTIC
+} KernelKind;
+const char *kernel_kind_name(KernelKind kind);
+
+typedef struct Kernel {
+    KernelKind kind;
+    Str name;                    /* "conv.3" */
+    Span span;                   /* the equation it mainly computes */
+    size_t n_chunk_loops, n_nests, n_buffers, n_globals;
+    const KChunk *chunk_loops;
+    const Nest *nests;
+    const KBuffer *buffers;      /* globals are slots 0 .. n_globals-1; n_globals counts the random
+                                  * and fault buffers when used: they are the last slots, in this order */
+    bool uses_random, uses_fault;
+    uint64_t scratch_bytes;
+    double flops, bytes;
+} Kernel;
+
+int64_t kernel_chunks(const Kernel *kernel);
+const char *kernel_verify(const Kernel *kernel, Arena *arena);
+void kernel_dump(const Graph *graph, const Kernel *kernel, Buf *out);
+/* Equal keys compile to equal code: structure, extents, strides, dtypes; not names, spans, ids. */
+Str kernel_key(const Kernel *kernel, Arena *arena);
+
+/* A data-dependent position of a READ without fill is range-checked by the kernel: the address is
+ * clamped and the fault buffer records {place + 1, position value, extent, element}. */
+
+#endif

@@ -1,0 +1,312 @@
+/* model: from trees to instances, variables and graphs.
+ *
+ *   names.c       files, `use`, the four namespaces, what a name means; did-you-mean
+ *   value.c       values of the three clocks; scopes
+ *   symbolic.c    linear integer forms for the check at the definition
+ *   check.c       the symbolic check of every definition of a file (shapes, dims, clocks)
+ *   instance.c    modules -> instances, variables with keys; `as`, `tie`, arrays, `if`
+ *   expr.c        expressions -> values; whole-array operations, broadcasting
+ *   equation.c    indexed definitions and reductions -> graph equations; extents, ranges, `??`
+ *   function.c    calls, signatures, dims binding, statements, `if`, `for`, rebinding
+ *   builtin.c     functions that are not formulas: reshape, count, draws, initialisers, norms of types
+ *   optimizer.c   optimizer items: states of a variable, the update's equations
+ *   pattern.c     patterns over keys
+ *   recipe.c stage.c load.c save.c group.c data.c     finetune items -> Recipe
+ *
+ * One compilation is a Compiler; everything lives on its arena unless said otherwise. Mistakes go to
+ * its diags; functions then return poison (VALUE_POISON, NULL) and callers stay quiet.
+ */
+#ifndef HONE_MODEL_H
+#define HONE_MODEL_H
+
+#include "graph/graph.h"
+#include "hone/hone.h"
+#include "syntax/ast.h"
+
+/* --- a compilation (names.c) -------------------------------------------------------------------- */
+typedef struct OptionSetting {      /* --lr 1e-3 on the command line */
+    Str name, text;                 /* text empty for a bare flag; `no` for --no-x */
+    bool negated;
+} OptionSetting;
+
+typedef struct Compiler {
+    Mem *mem;
+    HoneSys *sys;
+    Arena *arena;
+    Sources sources;
+    Diags diags;
+    Str root_path;                  /* the recipe file */
+    Str root_dir;                   /* relative paths of the recipe start here */
+    Map files;                      /* name in `use` or path -> File */
+    size_t n_settings;
+    const OptionSetting *settings;
+    struct File *root;
+} Compiler;
+
+/* The standard library is compiled into the program: name ("nn", "models/resnet") -> text. */
+bool std_find(Str name, Str *text);
+
+typedef struct File File;           /* a parsed file and its names */
+void compiler_init(Compiler *c, Mem *mem, HoneSys *sys, Arena *arena);
+/* Reads and parses the file and everything it uses. NULL after a diagnostic. */
+File *compiler_load(Compiler *c, Str path);
+const Ast *file_item(const File *file, AstKind kind, Str name);       /* own items only */
+const Ast *file_tree(const File *file);
+
+/* --- values (value.c) ---------------------------------------------------------------------------- */
+typedef enum Clock { CLOCK_BUILD, CLOCK_STEP, CLOCK_TENSOR } Clock;
+
+typedef enum ValueKind {
+    VALUE_POISON,        /* a mistake already reported */
+    VALUE_INT, VALUE_FLOAT, VALUE_BOOL, VALUE_STRING,      /* build clock */
+    VALUE_LIST,          /* build clock, of any values */
+    VALUE_TENSOR,        /* node of the graph under construction; a step float is rank 0, f64 */
+    VALUE_INSTANCE, VALUE_INSTANCES,                       /* a module instance, a module array */
+    VALUE_BATCH,         /* the batch of a step: fields by name */
+    VALUE_TUPLE          /* several results */
+} ValueKind;
+
+typedef struct Instance Instance;
+typedef struct Value Value;
+struct Value {
+    ValueKind kind;
+    Clock clock;
+    Span span;                   /* where it was made, for notes */
+    int64_t i;                   /* INT, BOOL */
+    const struct Linear *sym;    /* INT of unknown value (check at the definition); NULL: `i` */
+    double f;                    /* FLOAT */
+    Str s;                       /* STRING */
+    size_t n;                    /* LIST, TUPLE, INSTANCES */
+    const Value *items;
+    NodeId node;                 /* TENSOR; NODE_NONE in the check at the definition */
+    const struct Shape *shape;   /* TENSOR: dtype and dims (symbolic there) */
+    Instance *instance;
+    Instance *const *instances;
+    const struct Batch *batch;
+};
+Value value_int(int64_t i);
+Value value_float(double f);
+Value value_bool(bool b);
+Value value_str(Str s);
+Value value_poison(void);
+
+/* A chain of names. Lookup order is language.md's "Names". */
+typedef struct Scope Scope;
+Scope *scope_new(Arena *arena, Scope *outer, File *file, Instance *self);
+void scope_set(Scope *scope, Str name, Value value, Span span);
+bool scope_get(const Scope *scope, Str name, Value *value);
+
+/* --- instances and variables (instance.c) ---------------------------------------------------------- */
+typedef struct Init {            /* an initialiser in the context of its shape, evaluated */
+    HoneInitKind kind;
+    double a, b;
+} Init;
+
+typedef struct Variable {        /* a parameter or state of the model */
+    uint32_t index;              /* in Model.variables; Node.variable */
+    Str key;
+    VEC(Str) aliases;            /* further keys by `tie` */
+    bool is_state;
+    DType dtype;
+    size_t rank;
+    int64_t dims[MAX_RANK];
+    int64_t elements;
+    Init init;
+    Span span;                   /* its declaration */
+    Instance *owner;
+} Variable;
+
+struct Instance {
+    Str path;                    /* key prefix: "layer1.0"; empty at the root */
+    const Ast *module;           /* AST_MODULE */
+    File *file;
+    Span span;                   /* where it is declared or constructed */
+    Instance *parent;
+    Scope *scope;                /* its arguments */
+    Map members;                 /* declared path -> Member (variable, instance, array) */
+    VEC(Instance *) children;
+    VEC(Variable *) variables;   /* own, not of children */
+};
+
+typedef struct Model {           /* all instances of one finetune item */
+    VEC(Instance *) roots;
+    VEC(Variable *) variables;   /* in order of declaration, depth first */
+    Map by_key;                  /* key or alias -> Variable */
+} Model;
+
+Model *model_new(Compiler *c);
+/* Constructs `Ctor(args)`. prefix: key prefix ("" or "teacher"). NULL after a diagnostic. */
+Instance *model_instance(Compiler *c, Model *model, const Ast *call, Scope *scope, Str prefix);
+
+/* --- elaborating graphs (function.c, expr.c, equation.c) --------------------------------------------- */
+typedef struct Total {           /* total(e) met in a metric or a loss */
+    NodeId value;                /* e in this batch; NODE_NONE once replaced */
+    NodeId state;                /* the running total (NODE_STATE) that the metric reads */
+    uint32_t variable;           /* Node.variable of the state */
+    size_t rank;
+    int64_t dims[MAX_RANK];
+} Total;
+
+typedef enum TotalMode {
+    TOTAL_IS_ERROR,              /* not allowed here */
+    TOTAL_IS_VALUE,              /* in a training loss without accumulation: e itself */
+    TOTAL_IS_STATE               /* in a metric: add e to a running f64 total, read that */
+} TotalMode;
+
+typedef struct Elab {            /* one graph under construction */
+    Compiler *c;
+    Model *model;
+    Graph *graph;
+    bool training;               /* is this the training graph? */
+    const bool *trainable;       /* by variable index; decides `training` per instance */
+    NodeId *variable_nodes;      /* by variable index; NODE_NONE until first read */
+    NodeId *next_nodes;          /* by variable index; set by primed equations */
+    TotalMode total_mode;
+    VEC(Total) totals;           /* variables numbered from first_total up, in order met */
+    uint32_t first_total;
+    NodeId progress, epoch, t;   /* NODE_STEP leaves, NODE_NONE until first use */
+    VEC(NodeId) option_nodes;    /* NODE_STEP leaves of step-clock options, by name */
+} Elab;
+
+Elab *elab_new(Compiler *c, Model *model, Graph *graph, bool training, const bool *trainable);
+Value elab_expr(Elab *e, Scope *scope, const Ast *expr);
+/* A build-clock value of a kind; diagnoses anything else (E208, E106). */
+bool elab_int(Elab *e, Scope *scope, const Ast *expr, int64_t *value);
+bool elab_str(Elab *e, Scope *scope, const Ast *expr, Str *value);
+/* A float of the build or step clock as a rank-0 f64 node. */
+NodeId elab_float_node(Elab *e, Value value);
+
+typedef struct BatchField {
+    Str name;
+    DType dtype;
+    size_t rank;
+    int64_t dims[MAX_RANK];      /* with the batch */
+    NodeId node;                 /* NODE_INPUT, made at the first use */
+} BatchField;
+typedef struct Batch {
+    Str data;
+    size_t n;
+    BatchField *fields;
+} Batch;
+
+typedef struct StepResult {      /* what a step block defined */
+    bool ok;
+    NodeId loss;                 /* NODE_NONE: no `loss` */
+    Span loss_span;
+    size_t n_metrics, n_predicts;
+    struct { Str name; NodeId node; Span span; } *metrics, *predicts;
+} StepResult;
+/* Evaluates a step block with the batch bound to its name. In a training graph metrics are skipped;
+ * in an evaluation graph total() follows e->total_mode. */
+StepResult elab_step(Elab *e, Scope *scope, const Ast *block, Str batch_name, Batch *batch);
+
+/* --- optimizers (optimizer.c) -------------------------------------------------------------------------- */
+typedef struct Hyper {           /* a hyperparameter's value so far */
+    Str name;
+    Value value;                 /* build int or bool, or float of the build or step clock */
+    Span span;
+} Hyper;
+typedef struct OptimizerUse {    /* AdamW(lr = …, decay = …) as it applies to one variable */
+    const Ast *item;             /* AST_OPTIMIZER */
+    File *file;
+    Span span;                   /* of the call */
+    size_t n;
+    Hyper *hypers;
+} OptimizerUse;
+/* Resolves an optimizer call; arguments see `scope` (progress, options …). */
+bool optimizer_use(Elab *e, Scope *scope, const Ast *call, OptimizerUse *use);
+
+typedef struct OptimizerState {
+    Str name;
+    DType dtype;
+    size_t rank;
+    int64_t dims[MAX_RANK];
+    Init init;
+} OptimizerState;
+/* The states the optimizer keeps for a variable; diagnoses a rank it cannot update (E601). */
+bool optimizer_states(Elab *e, const OptimizerUse *use, const Variable *v, size_t *n,
+                      OptimizerState **states);
+/* The update's equations: reads p, g, t, p0 (NODE_NONE when the rule does not ask for it: see
+ * optimizer_wants) and the states' nodes; gives the nodes of the next values (NODE_NONE: kept). */
+bool optimizer_wants(const OptimizerUse *use, Str name);       /* "p0", "t" */
+bool optimizer_update(Elab *e, const OptimizerUse *use, const Variable *v, NodeId p, NodeId g,
+                      NodeId t, NodeId p0, const NodeId *states, NodeId *next_p,
+                      NodeId *next_states);
+
+/* --- patterns (pattern.c) --------------------------------------------------------------------------------- */
+/* "bert.encoder.layer.#", "**.{weight,bias}": does the pattern select the key or a node above it? */
+bool pattern_matches(Str pattern, Str key);
+bool pattern_valid(Str pattern, Str *why);
+/* A rename: from, to with wildcards by position. False if `key` is not selected. */
+bool pattern_rename(Arena *arena, Str from, Str to, Str key, Str *renamed);
+
+/* --- recipes (recipe.c …) ------------------------------------------------------------------------------------ */
+typedef struct VariableUse {     /* one variable in one stage */
+    bool trainable;
+    OptimizerUse optimizer;      /* with group refinements applied; hypers are of the stage's elab */
+} VariableUse;
+
+typedef struct LoadedTensor {    /* where a variable's first value comes from */
+    uint32_t load;               /* index in Recipe.loads; HONE_NONE: initialised */
+    Str key;
+} LoadedTensor;
+
+typedef struct RecipeSave {
+    Str path;
+    VEC(HoneSaveItem) items;     /* tensor = variable index */
+} RecipeSave;
+
+typedef struct RecipeState {     /* an optimizer state, a p0 copy or a running total: a persistent
+                                  * tensor beyond the model's variables */
+    HoneTensorKind kind;
+    Str key;                     /* "fc.weight:m" */
+    DType dtype;
+    size_t rank;
+    int64_t dims[MAX_RANK];
+    Init init;
+    uint32_t of;                 /* variable */
+} RecipeState;
+
+typedef struct RecipeStage {
+    Str name;
+    Span span;
+    bool *trainable;             /* by variable */
+    const Graph *train;          /* forward, OUT_LOSS, OUT_NEXT of primed states and of the update */
+    const Graph *eval, *eval_one;     /* OUT_NEXT of totals; NULL without metrics or `valid` */
+    const Graph *metrics;             /* OUT_VALUE per metric, reads totals */
+    uint32_t data;
+    double epochs;
+    int64_t steps, patience, every, checkpoint;
+    Str monitor;                 /* empty: none */
+    bool monitor_max;
+    VEC(uint32_t) totals;        /* indices of persistent tensors */
+} RecipeStage;
+
+typedef struct Recipe {
+    Str name;
+    Span span;
+    Model *model;
+    VEC(RecipeState) states;     /* persistent tensor index = model->variables.len + i */
+    LoadedTensor *loaded;        /* by variable */
+    VEC(HoneLoad) loads;
+    VEC(RecipeSave) saves;
+    VEC(HoneData) data;
+    VEC(RecipeStage) stages;
+    const Graph *predict;        /* batch 1; OUT_VALUE; NULL without `predict` */
+    uint64_t seed;
+    int64_t workers;
+    bool skip_bad;
+    double clip;                 /* 0: off */
+} Recipe;
+
+/* Elaborates one finetune item: everything of the table above, differentiated (autodiff is called
+ * from here, because the update needs the gradients). without_files: data and weights may be absent
+ * (`hone check`); notes say so. NULL after errors. */
+typedef struct RecipeOptions {
+    bool without_files;
+} RecipeOptions;
+Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeOptions *options);
+/* Checks a file without `finetune`: definitions, and modules whose arguments all have defaults. */
+bool library_check(Compiler *c, File *file);
+
+#endif

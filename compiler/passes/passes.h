@@ -1,0 +1,61 @@
+/* passes: graph -> graph, a file each. Each reads a const graph and returns a new one in `arena`;
+ * its header comment says what it needs, guarantees and changes. The driver verifies after each.
+ *
+ *   autodiff.c derive.c   raw adjoint pieces (differentiation.md 3, 4, 7, 8)
+ *   densify.c             raw pieces -> injective left sides (differentiation.md 5, 6)
+ *   simplify.c            normal form, views read through; STOP removed after autodiff
+ *   cse.c fold.c prune.c narrow.c
+ *   layout.c              storage order of every tensor
+ *   split.c               large reductions into fixed partial sums
+ *   fuse.c                which equations are computed together (groups)
+ */
+#ifndef HONE_PASSES_H
+#define HONE_PASSES_H
+
+#include "graph/graph.h"
+#include "target/target.h"
+
+/* --- differentiation ---------------------------------------------------------------------------- */
+/* Appends the adjoint of output OUT_LOSS by each PARAM node in wrt; adds one OUT_GRAD output per wrt
+ * entry (a zero constant where the loss does not depend on it). Raw: scatters allowed. */
+Graph *pass_autodiff(Arena *arena, const Graph *graph, size_t n_wrt, const NodeId *wrt);
+/* Old ids stay valid in the result of autodiff (it only appends). */
+Graph *pass_densify(Arena *arena, const Graph *graph);
+/* d body / d read for one read of a piece's body (derive.c); NULL: zero. */
+const Scalar *derive(ExprPool *pool, const Scalar *body, const Scalar *read);
+
+/* --- cleaning ------------------------------------------------------------------------------------- */
+Graph *pass_simplify(Arena *arena, const Graph *graph);
+Graph *pass_cse(Arena *arena, const Graph *graph);
+Graph *pass_fold(Arena *arena, const Graph *graph);
+Graph *pass_prune(Arena *arena, const Graph *graph);      /* keeps what outputs need, all leaves' order */
+Graph *pass_narrow(Arena *arena, const Graph *graph);
+
+/* Copies node `id` of `from` and all it needs into `to`, once per map entry (NODE_NONE: not yet). */
+NodeId graph_import(Graph *to, const Graph *from, NodeId id, NodeId *map);
+
+/* --- towards kernels -------------------------------------------------------------------------------- */
+Graph *pass_split(Arena *arena, const Graph *graph, const Target *target);
+
+/* Storage of every tensor: a permutation of its dimensions with padding. strides in elements. */
+typedef struct Layout {
+    const int64_t *const *strides;   /* by node */
+    const uint64_t *elements;        /* storage size by node */
+} Layout;
+/* fixed_strides[variable] (may be NULL) pins PARAM and STATE nodes to what another graph chose. */
+Layout pass_layout(Arena *arena, const Graph *graph, const Target *target,
+                   const int64_t *const *fixed_strides);
+
+/* Groups of equations computed by one kernel, in execution order. */
+typedef struct Group {
+    size_t n;
+    const NodeId *nodes;
+} Group;
+typedef struct Groups {
+    const Graph *graph;              /* after inlining of maps into their readers */
+    size_t n;
+    const Group *groups;
+} Groups;
+Groups pass_fuse(Arena *arena, const Graph *graph, const Target *target);
+
+#endif

@@ -1,0 +1,55 @@
+/* plan: what runs when, in which bytes.
+ *
+ *   order.c    execution order of kernels (memory first, deterministic)
+ *   memory.c   lifetimes -> offsets in arenas (first fit by decreasing size)
+ *   entry.c    one graph -> one HoneEntry with its kernels
+ *   program.c  entries, tensors, recipe -> HoneProgram
+ */
+#ifndef HONE_PLAN_H
+#define HONE_PLAN_H
+
+#include "emit/emit.h"
+#include "passes/passes.h"
+
+/* The persistent tensors of a program (parameters, states, totals), shared by all entries; index =
+ * Node.variable. The first entry that uses a tensor fixes its strides. */
+typedef struct PlanTensor {
+    DType dtype;
+    size_t rank;
+    const int64_t *dims;
+    uint32_t arena;              /* HONE_ARENA_PARAMS or _STATE */
+    const int64_t *strides;      /* NULL until an entry fixed them */
+    uint64_t bytes, offset;      /* of storage */
+} PlanTensor;
+
+typedef struct PlanEntry {
+    Str name;
+    const Graph *graph;          /* as scheduled */
+    size_t n_kernels;
+    const Kernel *const *kernels;        /* in order */
+    const HoneRef *const *buffers;       /* by kernel: its global buffers (PARAMS/STATE refs final
+                                          * after plan_place_tensors) */
+    const uint32_t *const *tensors;      /* by kernel and buffer: PlanTensor index or HONE_NONE */
+    uint64_t activation_bytes, scratch_bytes;
+    size_t n_fields, n_steps, n_outputs;
+    const HonePort *fields, *steps, *outputs;
+    double flops, bytes;
+} PlanEntry;
+
+typedef struct Planner {
+    Arena *arena;
+    const Target *target;
+    size_t n_tensors;
+    PlanTensor *tensors;
+    uint64_t io_bytes;           /* HONE_ARENA_IO so far; entries share ports of equal name and shape */
+    Buf constants;               /* HONE_ARENA_CONSTANTS */
+    VEC(HonePort) ports;
+} Planner;
+
+/* Lowers, schedules and plans one differentiated graph. */
+PlanEntry *plan_entry(Planner *planner, Str name, const Graph *graph);
+/* After the last entry: offsets of persistent tensors, final refs. */
+void plan_place_tensors(Planner *planner, size_t n, PlanEntry *const *entries);
+void plan_dump(const Planner *planner, const PlanEntry *entry, Buf *out);
+
+#endif

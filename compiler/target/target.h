@@ -1,0 +1,23 @@
+/* target: one record per machine; everything that scheduling and emission know about it. */
+#ifndef HONE_TARGET_H
+#define HONE_TARGET_H
+
+#include "base/base.h"
+
+typedef struct Target {
+    const char *name;            /* "x86-64-v4", "x86-64-v3", "generic" */
+    const char *triple;
+    const char *cpu;             /* for LLVM: "x86-64-v4" … or the host's name when it fits */
+    const char *features;        /* LLVM feature string, may be empty */
+    int lanes;                   /* f32 per vector: 16, 8, 4 */
+    int registers;               /* vector registers: 32, 16 */
+    int tile_rows, tile_vectors; /* register tile of contractions: 14x2 (v4), 6x2 (v3), 3x2 */
+    int64_t l1_bytes, l2_bytes, l3_share_bytes;
+    bool fma, scalef, bf16_dot;
+} Target;
+
+const Target *target_find(Str name);          /* NULL: no such target */
+const Target *target_host(void);              /* by CPU detection */
+size_t target_list(const Target *const **all);
+
+#endif

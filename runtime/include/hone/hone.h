@@ -1,0 +1,162 @@
+/* hone: running a compiled program, and reading data and weights. Used by the `hone` command and by
+ * training binaries; no LLVM, no syntax tree. Functions that can fail return false and fill *error.
+ *
+ *   train.c step.c     the training loop, evaluation, stages, best weights
+ *   metrics.c          metrics.jsonl: one valid line per record
+ *   progress.c         what a person sees while it runs
+ *   checkpoint.c       atomic checkpoints, resume
+ *   signals.c pool.c rng.c sys.c status.c
+ *   data/              readers.def + images arrays; sampler, prefetch, augment, resize
+ *   weights/           safetensors npz
+ */
+#ifndef HONE_H
+#define HONE_H
+
+#include "hone/abi.h"
+#include "hone/status.h"
+#include "hone/sys.h"
+
+/* --- rng.c: Philox 4x32-10 (Salmon et al., SC'11) ----------------------------------------------- */
+/* Random bits are a pure function of (seed, key, step, element): key says for what. */
+uint32_t hone_random_u32(uint64_t seed, uint64_t key, uint64_t step, uint64_t element);
+float hone_random_uniform(uint64_t seed, uint64_t key, uint64_t step, uint64_t element); /* [0, 1) */
+double hone_random_normal(uint64_t seed, uint64_t key, uint64_t step, uint64_t element);
+uint64_t hone_random_below(uint64_t seed, uint64_t key, uint64_t step, uint64_t element,
+                           uint64_t bound);
+uint64_t hone_hash(const char *text);                 /* FNV-1a 64, as str_hash of the compiler */
+
+/* --- pool.c: own threads, chunks from a shared counter -------------------------------------------- */
+typedef struct HonePool HonePool;
+HonePool *hone_pool_new(HoneSys *sys, int threads, size_t scratch_bytes); /* NULL: no memory */
+void hone_pool_free(HonePool *pool);
+int hone_pool_threads(const HonePool *pool);
+void hone_pool_run(HonePool *pool, HoneKernelFn *fn, void *const *buffers, int64_t chunks);
+int hone_cpu_count(void);                             /* cores this process may use */
+
+/* --- weights ---------------------------------------------------------------------------------------- */
+typedef struct HoneFileTensor {
+    const char *key;
+    HoneDType dtype;
+    bool known_dtype;          /* false: listed, but cannot be loaded (f8 …) */
+    const char *dtype_name;    /* as written in the file */
+    uint32_t rank;
+    int64_t dims[HONE_MAX_RANK];
+    uint64_t offset, bytes;    /* in the file */
+} HoneFileTensor;
+typedef struct HoneFile HoneFile;      /* an opened, fully checked safetensors or npz file */
+HoneFile *hone_file_open(HoneSys *sys, const char *path, HoneError *error);
+void hone_file_close(HoneFile *file);
+size_t hone_file_count(const HoneFile *file);
+const HoneFileTensor *hone_file_tensor(const HoneFile *file, size_t i);   /* in file order */
+const HoneFileTensor *hone_file_find(const HoneFile *file, const char *key);
+/* Reads the whole tensor, row-major, as stored. to has tensor->bytes. */
+bool hone_file_read(HoneFile *file, const HoneFileTensor *tensor, void *to, HoneError *error);
+
+typedef struct HoneWrite {
+    const char *key;
+    HoneDType dtype;
+    uint32_t rank;
+    int64_t dims[HONE_MAX_RANK];
+    const void *data;          /* row-major */
+} HoneWrite;
+/* Whole and atomically: temporary sibling, fsync, rename, fsync of the folder. Metadata
+ * {"format": "pt"}; tensors sorted by alignment, then name; header padded to 8 bytes. */
+bool hone_safetensors_write(HoneSys *sys, const char *path, size_t n, const HoneWrite *tensors,
+                            HoneError *error);
+
+/* --- data --------------------------------------------------------------------------------------------- */
+typedef struct HoneField {     /* of one sample: dims without the batch dimension */
+    const char *name;
+    HoneDType dtype;
+    uint32_t rank;
+    int64_t dims[HONE_MAX_RANK];
+} HoneField;
+
+typedef struct HoneDataset HoneDataset;     /* an opened split */
+/* Opens and checks (folder listing, file headers); decodes nothing yet. root: folder that relative
+ * paths are relative to. */
+HoneDataset *hone_data_open(HoneSys *sys, const HoneSource *source, const char *root,
+                            HoneError *error);
+void hone_data_close(HoneDataset *data);
+size_t hone_data_fields(const HoneDataset *data, const HoneField **fields);
+int64_t hone_data_count(const HoneDataset *data);
+size_t hone_data_classes(const HoneDataset *data, const char *const **names);   /* 0: none */
+/* Fields of a reader that depend on its options alone, for checking without files. False if the
+ * fields depend on the file (arrays) or the reader is unknown. */
+bool hone_reader_fields(const HoneSource *source, size_t *n, HoneField *fields, size_t capacity);
+/* Argument names of a reader in positional order, NULL-terminated; NULL: no such reader. */
+const char *const *hone_reader_options(const char *reader);
+
+/* Batches of a data set in a fixed order, decoded ahead by worker threads. The order is a pure
+ * function of (seed, epoch); augmentation of (seed, epoch, sample). */
+typedef struct HoneLoader HoneLoader;
+typedef struct HoneLoaderConfig {
+    int64_t batch;
+    bool shuffle, augment, drop_last;
+    uint64_t seed;
+    int workers, depth;        /* decoding threads and batches ahead; < 0: chosen */
+    bool skip_bad;
+} HoneLoaderConfig;
+HoneLoader *hone_loader_new(HoneSys *sys, HoneDataset *data, const HoneLoaderConfig *config,
+                            HoneError *error);
+void hone_loader_free(HoneLoader *loader);
+/* Starts an epoch at a batch (resume). */
+bool hone_loader_start(HoneLoader *loader, int64_t epoch, int64_t batch, HoneError *error);
+typedef struct HoneBatch {
+    int64_t size;              /* samples; smaller in a short last batch */
+    const void *const *fields; /* row-major [size, dims…] in the order of hone_data_fields */
+    const int64_t *samples;    /* their indices in the data set */
+} HoneBatch;
+/* The next batch, valid until the next call; size 0 at the epoch's end. */
+bool hone_loader_next(HoneLoader *loader, HoneBatch *batch, HoneError *error);
+int64_t hone_loader_batches(const HoneLoader *loader);      /* per epoch */
+
+/* One picture as the `images` reader of `source` would give it in evaluation: f32 [3, S, S]. */
+bool hone_image_decode(HoneSys *sys, const HoneSource *source, const char *path, float *to,
+                       HoneError *error);
+
+/* --- running ------------------------------------------------------------------------------------------ */
+typedef struct HoneRunOptions {
+    HoneSys *sys;
+    const char *root;          /* of relative paths */
+    const char *out;           /* run directory; NULL: runs/NAME under root, -2, -3 … */
+    int threads;               /* 0: all cores */
+    bool resume, quiet, json;
+    int colour;                /* -1 automatic, 0 never, 1 always */
+    int prefetch;              /* batches ahead; -1 chosen */
+    int err_fd, out_fd;        /* progress and log; results */
+} HoneRunOptions;
+
+typedef struct HoneResult {    /* what a run came to, for the summary */
+    double seconds;
+    int64_t steps;
+    double best;               /* value of the monitored metric; NaN if none */
+    const char *monitor;
+    int64_t best_epoch;
+    const char *best_stage;
+    uint64_t planned_bytes, peak_rss, base_rss;
+    char run_dir[4096];
+    bool checkpoint_saved;
+} HoneResult;
+
+/* Loads, trains all stages, saves. False with error->exit 130/143 when stopped by a signal. */
+bool hone_run(const HoneProgram *program, const HoneRunOptions *options, HoneResult *result,
+              HoneError *error);
+
+/* Evaluates the last stage's metrics on `valid` (or `test`) with the weights of a file. */
+typedef struct HoneMetric {
+    const char *name;
+    double value;
+} HoneMetric;
+bool hone_evaluate(const HoneProgram *program, const HoneRunOptions *options, const char *weights,
+                   size_t *n, HoneMetric *metrics, size_t capacity, HoneError *error);
+
+/* Runs the predict entry on one picture; *values (freed by hone_free) has the output's elements. */
+typedef struct HonePredictor HonePredictor;
+HonePredictor *hone_predictor_new(const HoneProgram *program, const HoneRunOptions *options,
+                                  const char *weights, HoneError *error);
+void hone_predictor_free(HonePredictor *predictor);
+bool hone_predict(HonePredictor *predictor, const char *picture, const HonePort **output,
+                  const float **values, HoneError *error);
+
+#endif

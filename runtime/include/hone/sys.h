@@ -1,0 +1,51 @@
+/* sys: the only door to the operating system, for the runtime and for the compiler.
+ *
+ * Every allocation and every I/O call of ours goes through a HoneSys, which tests can make fail at
+ * the n-th call. All functions are thread-safe; none prints or exits.
+ */
+#ifndef HONE_SYS_H
+#define HONE_SYS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct HoneSys {
+    _Atomic int64_t allocs, ios;   /* calls so far */
+    int64_t fail_alloc, fail_io;   /* the call (from 1) that fails; 0: none */
+    bool persistent;               /* all later calls fail too */
+    int io_error;                  /* errno that a failing I/O call reports; 0 means EIO */
+} HoneSys;
+
+/* NULL when refused. hone_alloc returns zeroed memory aligned to 64 bytes; bytes > 0. */
+void *hone_alloc(HoneSys *sys, size_t bytes);
+void *hone_realloc(HoneSys *sys, void *old, size_t old_bytes, size_t bytes);
+void hone_free(HoneSys *sys, void *memory);
+
+/* An arena for tensors: 2 MiB aligned, transparent huge pages asked for, zeroed, never moved. */
+void *hone_map(HoneSys *sys, size_t bytes);
+void hone_unmap(HoneSys *sys, void *memory, size_t bytes);
+
+/* I/O: 0 or a descriptor on success, -1 with errno set on failure. EINTR and short transfers are
+ * handled inside: read_at/write_all move all bytes or fail (a read past the end fails with EIO). */
+int hone_open_read(HoneSys *sys, const char *path);
+int hone_open_write(HoneSys *sys, const char *path, bool append);   /* create or truncate, 0666 */
+int64_t hone_file_size(HoneSys *sys, int fd);
+int hone_read_at(HoneSys *sys, int fd, void *to, size_t bytes, int64_t offset);
+int hone_write_all(HoneSys *sys, int fd, const void *from, size_t bytes);
+int hone_fsync(HoneSys *sys, int fd);
+int hone_close(HoneSys *sys, int fd);
+int hone_rename(HoneSys *sys, const char *from, const char *to);
+int hone_unlink(HoneSys *sys, const char *path);
+int hone_mkdir(HoneSys *sys, const char *path);                     /* an existing folder is fine */
+int hone_fsync_dir(HoneSys *sys, const char *path);
+int hone_truncate(HoneSys *sys, const char *path, int64_t bytes);
+
+/* A whole file in memory, NUL-terminated beyond *bytes; NULL with errno. Free with hone_free. */
+char *hone_read_file(HoneSys *sys, const char *path, size_t *bytes);
+
+/* The names in a folder in byte order, without . and ..; NULL with errno. One block: free it. */
+char **hone_list_dir(HoneSys *sys, const char *path, size_t *n);
+
+#endif
