@@ -2,12 +2,15 @@
  *
  *   names.c       files, `use`, the four namespaces, what a name means; did-you-mean
  *   value.c       values of the three clocks; scopes
- *   symbolic.c    linear integer forms for the check at the definition
+ *   array.c       tensors under construction: element expressions over shared variables
  *   check.c       the symbolic check of every definition of a file (shapes, dims, clocks)
  *   instance.c    modules -> instances, variables with keys; `as`, `tie`, arrays, `if`
- *   expr.c        expressions -> values; whole-array operations, broadcasting
+ *   elab.c        a graph under construction: leaves, variables, step blocks
+ *   expr.c        expressions -> values: operators, literals
+ *   lookup.c      what a name or a dotted path means
  *   equation.c    indexed definitions and reductions -> graph equations; extents, ranges, `??`
- *   function.c    calls, signatures, dims binding, statements, `if`, `for`, rebinding
+ *   function.c    calls, signatures, dims binding
+ *   statement.c   statements: rebinding, `if`, `for`, primes, return
  *   builtin.c     functions that are not formulas: reshape, count, draws, initialisers, norms of types
  *   optimizer.c   optimizer items: states of a variable, the update's equations
  *   pattern.c     patterns over keys
@@ -63,26 +66,29 @@ typedef enum ValueKind {
     VALUE_TENSOR,        /* node of the graph under construction; a step float is rank 0, f64 */
     VALUE_INSTANCE, VALUE_INSTANCES,                       /* a module instance, a module array */
     VALUE_BATCH,         /* the batch of a step: fields by name */
-    VALUE_TUPLE          /* several results */
+    VALUE_TUPLE,         /* several results */
+    VALUE_DEFERRED       /* a step-clock argument of a module: `ast` in `scope`, per graph */
 } ValueKind;
 
 typedef struct Instance Instance;
+typedef struct Scope Scope;      /* a chain of names; lookup order is language.md's "Names" */
 typedef struct Value Value;
 struct Value {
     ValueKind kind;
     Clock clock;
     Span span;                   /* where it was made, for notes */
     int64_t i;                   /* INT, BOOL */
-    const struct Linear *sym;    /* INT of unknown value (check at the definition); NULL: `i` */
     double f;                    /* FLOAT */
     Str s;                       /* STRING */
     size_t n;                    /* LIST, TUPLE, INSTANCES */
     const Value *items;
-    NodeId node;                 /* TENSOR; NODE_NONE in the check at the definition */
-    const struct Shape *shape;   /* TENSOR: dtype and dims (symbolic there) */
+    NodeId node;                 /* TENSOR that is a node as it stands; else NODE_NONE */
+    const struct Array *array;   /* TENSOR: dtype, dims and what an element is (array.c) */
     Instance *instance;
     Instance *const *instances;
-    const struct Batch *batch;
+    struct Batch *batch;
+    const Ast *ast;              /* DEFERRED */
+    Scope *scope;
 };
 Value value_int(int64_t i);
 Value value_float(double f);
@@ -90,8 +96,6 @@ Value value_bool(bool b);
 Value value_str(Str s);
 Value value_poison(void);
 
-/* A chain of names. Lookup order is language.md's "Names". */
-typedef struct Scope Scope;
 Scope *scope_new(Arena *arena, Scope *outer, File *file, Instance *self);
 void scope_set(Scope *scope, Str name, Value value, Span span);
 bool scope_get(const Scope *scope, Str name, Value *value);
@@ -166,9 +170,11 @@ typedef struct Elab {            /* one graph under construction */
     uint32_t first_total;
     NodeId progress, epoch, t;   /* NODE_STEP leaves, NODE_NONE until first use */
     VEC(NodeId) option_nodes;    /* NODE_STEP leaves of step-clock options, by name */
+    struct ElabState *state;     /* internal.h */
 } Elab;
 
 Elab *elab_new(Compiler *c, Model *model, Graph *graph, bool training, const bool *trainable);
+/* A tensor comes back as a node. graph NULL in elab_new: build-clock values only. */
 Value elab_expr(Elab *e, Scope *scope, const Ast *expr);
 /* A build-clock value of a kind; diagnoses anything else (E208, E106). */
 bool elab_int(Elab *e, Scope *scope, const Ast *expr, int64_t *value);
