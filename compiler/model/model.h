@@ -195,12 +195,16 @@ typedef struct Batch {
     BatchField *fields;
 } Batch;
 
+typedef struct StepValue {       /* a metric or prediction */
+    Str name;
+    NodeId node;
+    Span span;
+} StepValue;
 typedef struct StepResult {      /* what a step block defined */
     bool ok;
     NodeId loss;                 /* NODE_NONE: no `loss` */
     Span loss_span;
-    size_t n_metrics, n_predicts;
-    struct { Str name; NodeId node; Span span; } *metrics, *predicts;
+    VEC(StepValue) metrics, predicts;
 } StepResult;
 /* Evaluates a step block with the batch bound to its name. In a training graph metrics are skipped;
  * in an evaluation graph total() follows e->total_mode. */
