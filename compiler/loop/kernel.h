@@ -7,7 +7,14 @@
  *
  * A kernel is one parallel box of chunks and, inside a chunk, nests run one after another. A nest
  * is a perfect loop nest around the stores of one or more pieces that share it. Bodies are the
- * graph's scalar expressions; KBuffer says where the elements of each tensor lie.
+ * graph's scalar expressions; KBuffer says where the elements of each tensor lie. A nest may read
+ * what an earlier nest of its chunk wrote, never what another chunk writes.
+ *
+ * At every point of a nest (a whole vector or register tile of points) all bodies are evaluated
+ * before the first store: a store may then overwrite what any body of its nest read at the same
+ * position (an update in place). Only such buffers share memory. No body reads a tensor that its
+ * own nest writes: the producer's expression is part of the body instead, and equal Scalars (by
+ * pointer) are evaluated once per point for all stores of the nest.
  *
  *   for chunk in 0..chunks (any thread)          the chunk loops, outermost first
  *     nest 0: for … { for … (reduce) … }  store
@@ -28,7 +35,8 @@ typedef struct KBuffer {
     DType dtype;
     KPlaceKind place;
     uint64_t slot;
-    size_t rank;
+    size_t rank;              /* of the reads and stores in this kernel; may be below the node's
+                               * rank where loops were collapsed */
     const int64_t *strides;   /* elements; 0 for a dimension that the chunk loops fix (scratch) */
     uint64_t elements;        /* of storage, for checks and prefetch */
     bool written;
@@ -45,7 +53,8 @@ typedef struct KLoop {
     const Var *var;
     KLoopKind kind;
     int64_t tile;        /* LANES: vectors per step (>= 1); UNROLL: values per step; else 1 */
-    bool reduced;        /* a reduced variable: reduced loops come after all left loops */
+    bool reduced;        /* a reduced variable: reduced loops come after all left loops. LANES of a
+                          * reduced variable: `tile` vector accumulators, folded at the end */
 } KLoop;
 
 /* A chunk loop cuts [0, extent) of var into ceil(extent / tile) runs; the chunk index enumerates
@@ -58,7 +67,9 @@ typedef struct KChunk {
 typedef struct KStore {
     uint32_t buffer;
     ReduceOp reduce;             /* over the nest's reduced loops; NONE: there are none */
-    bool accumulate;             /* add to what is stored (sum) */
+    bool accumulate;             /* add to what is stored (sum); different points may have equal
+                                  * left positions unless they differ in LANES, UNROLL or chunk
+                                  * variables */
     const Position *const *left; /* one per dimension of the buffer */
     size_t n_guards;
     const Guard *guards;         /* store only where they hold */
@@ -88,6 +99,7 @@ typedef struct Kernel {
     const KBuffer *buffers;      /* globals are slots 0 .. n_globals-1; n_globals counts the random
                                   * and fault buffers when used: they are the last slots, in this order */
     bool uses_random, uses_fault;
+    uint32_t place;              /* index of the span among the program's places, for faults */
     uint64_t scratch_bytes;
     double flops, bytes;
 } Kernel;
@@ -95,7 +107,8 @@ typedef struct Kernel {
 int64_t kernel_chunks(const Kernel *kernel);
 const char *kernel_verify(const Kernel *kernel, Arena *arena);
 void kernel_dump(const Graph *graph, const Kernel *kernel, Buf *out);
-/* Equal keys compile to equal code: structure, extents, strides, dtypes; not names, spans, ids. */
+/* Equal keys compile to equal code: structure, extents, strides, dtypes, the place of a kernel that
+ * can fault; not names, spans, ids. */
 Str kernel_key(const Kernel *kernel, Arena *arena);
 
 /* A data-dependent position of a READ without fill is range-checked by the kernel: the address is

@@ -44,6 +44,7 @@ typedef struct Planner {
     uint64_t io_bytes;           /* HONE_ARENA_IO so far; entries share ports of equal name and shape */
     Buf constants;               /* HONE_ARENA_CONSTANTS */
     VEC(HonePort) ports;
+    VEC(Span) places;            /* of all kernels: HoneProgram.places in this order */
 } Planner;
 
 /* Lowers, schedules and plans one differentiated graph. */
