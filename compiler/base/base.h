@@ -4,7 +4,7 @@
  *   str.c     byte slices, growing text, nearest names
  *   map.c     text -> pointer, in order of insertion
  *   source.c  files of a compilation, spans, lines and columns
- *   diag.c    collected diagnostics, rendered as text or JSON; rows in diag.def
+ *   diag.c    collected diagnostics; rows in diag.def; diag_text.c, diag_json.c render them
  *
  * No function here prints or exits.
  */
@@ -149,7 +149,7 @@ typedef struct Place {
 } Place;
 
 Sources sources_new(Arena *arena);
-uint32_t sources_add(Sources *sources, Str path, Str text);   /* index for Span.file */
+uint32_t sources_add(Sources *sources, Str path, Str text);   /* index for Span.file; < 4 GiB */
 const Source *sources_file(const Sources *sources, uint32_t file);
 Place source_place(const Source *source, uint32_t offset);
 Str source_line(const Source *source, uint32_t line);         /* without its end */
@@ -163,7 +163,8 @@ Span span_join(Span a, Span b);                               /* from the start 
  *   diag_note_at(d, declared, "I = 512", "`fc` is declared here");
  *   diag_help(d, "write `fc: Linear(2048, classes)`");
  *
- * Equal (code, span, message) is added once. Levels come from the code's letter (E or W).
+ * Equal (code, span, message) is added once. Levels come from the code's letter: E error, W
+ * warning, N note. A place may be absent (span.file 0).
  */
 typedef enum DiagCode {
 #define DIAG(code, title, text) code,
@@ -178,6 +179,7 @@ typedef struct Diags {
     const Sources *sources;
     VEC(Diag *) list;
     size_t errors, warnings;
+    Map seen;              /* what was added already */
 } Diags;
 
 Diags diags_new(Arena *arena, const Sources *sources);
@@ -188,7 +190,12 @@ void diag_note_at(Diag *d, Span span, const char *label, const char *fmt, ...) H
 void diag_help(Diag *d, const char *fmt, ...) HONE_PRINTF(2, 3);        /* = help: … */
 void diag_edit(Diag *d, Span span, Str replacement);                    /* machine form of the help */
 
+DiagCode diag_code(const Diag *d);
+Span diag_span(const Diag *d);
+Str diag_message(const Diag *d);
+
 const char *diag_code_name(DiagCode code);                              /* "E201" */
+const char *diag_code_level(DiagCode code);                             /* error, warning or note */
 const char *diag_code_title(DiagCode code);                             /* one line */
 const char *diag_code_text(DiagCode code);                              /* `hone explain` */
 bool diag_code_find(Str name, DiagCode *code);
