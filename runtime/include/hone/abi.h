@@ -128,6 +128,7 @@ typedef struct HoneSource {                 /* images("pets/train", size = 224):
     const char *reader;                     /* row of runtime/data/readers.def */
     uint32_t n_options;
     const HoneOption *options;              /* positional arguments under their names */
+    bool skip_bad;                          /* pass over files that cannot be decoded */
 } HoneSource;
 
 typedef struct HoneData {

@@ -80,6 +80,8 @@ HoneDataset *hone_data_open(HoneSys *sys, const HoneSource *source, const char *
 void hone_data_close(HoneDataset *data);
 size_t hone_data_fields(const HoneDataset *data, const HoneField **fields);
 int64_t hone_data_count(const HoneDataset *data);
+int64_t hone_data_skipped(const HoneDataset *data);           /* bad files passed over */
+uint64_t hone_data_bytes(const HoneDataset *data);            /* held in memory */
 size_t hone_data_classes(const HoneDataset *data, const char *const **names);   /* 0: none */
 /* Fields of a reader that depend on its options alone, for checking without files. False if the
  * fields depend on the file (arrays) or the reader is unknown. */
@@ -95,7 +97,6 @@ typedef struct HoneLoaderConfig {
     bool shuffle, augment, drop_last;
     uint64_t seed;
     int workers, depth;        /* decoding threads and batches ahead; < 0: chosen */
-    bool skip_bad;
 } HoneLoaderConfig;
 HoneLoader *hone_loader_new(HoneSys *sys, HoneDataset *data, const HoneLoaderConfig *config,
                             HoneError *error);
@@ -110,6 +111,7 @@ typedef struct HoneBatch {
 /* The next batch, valid until the next call; size 0 at the epoch's end. */
 bool hone_loader_next(HoneLoader *loader, HoneBatch *batch, HoneError *error);
 int64_t hone_loader_batches(const HoneLoader *loader);      /* per epoch */
+uint64_t hone_loader_bytes(const HoneLoader *loader);       /* its batches and order */
 
 /* One picture as the `images` reader of `source` would give it in evaluation: f32 [3, S, S]. */
 bool hone_image_decode(HoneSys *sys, const HoneSource *source, const char *path, float *to,

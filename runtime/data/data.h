@@ -1,0 +1,104 @@
+/* data: what the files of this folder share.
+ *
+ *   dataset.c   opening a source: finds the reader, its options and fields
+ *   images.c    image folders: listing, checking, one sample
+ *   arrays.c    npz and safetensors: one field per key
+ *   decode.c    JPEG and PNG files to RGB bytes
+ *   resize.c    Pillow's antialiased bilinear resize, exactly
+ *   augment.c   which part of a picture, drawn as a pure function of (seed, epoch, sample)
+ *   loader.c    batches in a fixed order, decoded ahead
+ */
+#ifndef HONE_DATA_H
+#define HONE_DATA_H
+
+#include <pthread.h>
+
+#include "hone/hone.h"
+
+enum { DATA_MAX_FIELDS = 16 };
+
+/* How to read a sample: evaluation, or training with draws keyed by (seed, epoch, sample). */
+typedef struct SampleMode {
+    bool augment;
+    uint64_t seed, epoch;
+} SampleMode;
+
+/* Memory of one decoding thread that grows to the largest picture seen. */
+typedef struct Workspace {
+    HoneSys *sys;
+    struct WorkBlock {
+        void *at;
+        size_t bytes;
+    } file, pixels, rows, weights;
+} Workspace;
+void *workspace_get(Workspace *work, struct WorkBlock *block, size_t bytes);   /* NULL: no memory */
+void workspace_free(Workspace *work);
+
+typedef struct Reader {
+    const char *name;
+    const char *const *options;       /* argument names in positional order, NULL-terminated */
+    bool cheap;                       /* a sample is a copy: not worth a thread */
+    /* The fields that follow from the options alone; false if they depend on the file. */
+    bool (*fields)(const HoneSource *source, HoneField *fields, size_t *n);
+    bool (*open)(HoneDataset *data, HoneError *error);
+    /* Writes sample's fields, each row-major. */
+    bool (*read)(const HoneDataset *data, int64_t sample, const SampleMode *mode, Workspace *work,
+                 void *const *fields, HoneError *error);
+    void (*close)(HoneDataset *data);
+} Reader;
+
+struct HoneDataset {
+    HoneSys *sys;
+    const Reader *reader;
+    const HoneSource *source;
+    char *root;
+    size_t n_fields;
+    HoneField fields[DATA_MAX_FIELDS];
+    int64_t count, skipped;
+    size_t n_classes;
+    const char **classes;
+    uint64_t bytes;                   /* held in memory */
+    void *state;                      /* the reader's */
+};
+
+/* Options by name; the default where absent. */
+const HoneOption *source_option(const HoneSource *source, const char *name);
+int64_t source_int(const HoneSource *source, const char *name, int64_t absent);
+double source_float(const HoneSource *source, const char *name, double absent);
+bool source_bool(const HoneSource *source, const char *name, bool absent);
+const char *source_string(const HoneSource *source, const char *name, const char *absent);
+/* root/path, or path if absolute; hone_free it. NULL: no memory. */
+char *path_join(HoneSys *sys, const char *root, const char *path);
+size_t field_bytes(const HoneField *field);
+size_t dtype_size(HoneDType dtype);
+bool fail_memory(HoneError *error, size_t bytes);
+
+/* --- decode.c ------------------------------------------------------------------------------------ */
+typedef struct Picture {
+    int64_t width, height;
+    uint8_t *rgb;                     /* [height, width, 3] in the workspace */
+} Picture;
+/* Does the file begin as a picture that decode can read? Reads the header only. */
+bool picture_check(HoneSys *sys, const char *path, HoneError *error);
+bool picture_decode(Workspace *work, const char *path, Picture *picture, HoneError *error);
+
+/* --- augment.c -------------------------------------------------------------------------------------- */
+/* A picture is cut to the box, resized to (to_width, to_height), of which the window of size S at
+ * (left, top) is kept, mirrored if flip. */
+typedef struct Crop {
+    int64_t x, y, width, height;      /* box, in source pixels */
+    int64_t to_width, to_height;
+    int64_t left, top;
+    bool flip;
+} Crop;
+Crop crop_center(int64_t width, int64_t height, int64_t size);
+Crop crop_whole(int64_t width, int64_t height, int64_t size);
+Crop crop_random(int64_t width, int64_t height, int64_t size, double scale, bool flip,
+                 const SampleMode *mode, int64_t sample);
+
+/* --- resize.c --------------------------------------------------------------------------------------- */
+/* Writes f32 [3, size, size], byte / 255. */
+bool resize_picture(Workspace *work, const Picture *picture, const Crop *crop, int64_t size,
+                    float *to, HoneError *error);
+
+#endif

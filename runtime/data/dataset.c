@@ -1,0 +1,207 @@
+/* dataset: opening a data source. Finds the reader of a source by name, reads its options, and
+ * leaves files to the reader. Decoding ahead and order are in loader.c. */
+#include <stdio.h>
+#include <string.h>
+
+#include "data/data.h"
+
+#define READER(name) extern const Reader reader_##name;
+#include "data/readers.def"
+#undef READER
+
+static const Reader *const readers[] = {
+#define READER(name) &reader_##name,
+#include "data/readers.def"
+#undef READER
+};
+
+static const Reader *reader_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof readers / sizeof *readers; i++) {
+        if (strcmp(readers[i]->name, name) == 0) {
+            return readers[i];
+        }
+    }
+    return NULL;
+}
+
+const char *const *hone_reader_options(const char *reader)
+{
+    const Reader *found = reader_find(reader);
+    return found == NULL ? NULL : found->options;
+}
+
+bool hone_reader_fields(const HoneSource *source, size_t *n, HoneField *fields, size_t capacity)
+{
+    const Reader *reader = reader_find(source->reader);
+    HoneField own[DATA_MAX_FIELDS];
+    size_t count = 0;
+    if (reader == NULL || !reader->fields(source, own, &count) || count > capacity) {
+        return false;
+    }
+    memcpy(fields, own, count * sizeof *own);
+    *n = count;
+    return true;
+}
+
+/* --- options ---------------------------------------------------------------------------------------- */
+const HoneOption *source_option(const HoneSource *source, const char *name)
+{
+    for (uint32_t i = 0; i < source->n_options; i++) {
+        if (strcmp(source->options[i].name, name) == 0) {
+            return &source->options[i];
+        }
+    }
+    return NULL;
+}
+
+int64_t source_int(const HoneSource *source, const char *name, int64_t absent)
+{
+    const HoneOption *option = source_option(source, name);
+    return option == NULL ? absent : option->i;
+}
+
+double source_float(const HoneSource *source, const char *name, double absent)
+{
+    const HoneOption *option = source_option(source, name);
+    if (option == NULL) {
+        return absent;
+    }
+    return option->kind == HONE_OPT_INT ? (double)option->i : option->f;
+}
+
+bool source_bool(const HoneSource *source, const char *name, bool absent)
+{
+    return source_int(source, name, absent) != 0;
+}
+
+const char *source_string(const HoneSource *source, const char *name, const char *absent)
+{
+    const HoneOption *option = source_option(source, name);
+    return option == NULL ? absent : option->s;
+}
+
+/* --- small helpers ---------------------------------------------------------------------------------- */
+size_t dtype_size(HoneDType dtype)
+{
+    switch (dtype) {
+    case HONE_BOOL:
+    case HONE_U8:
+    case HONE_I8:
+        return 1;
+    case HONE_BF16:
+    case HONE_F16:
+        return 2;
+    case HONE_I32:
+    case HONE_F32:
+        return 4;
+    case HONE_I64:
+    case HONE_F64:
+        return 8;
+    }
+    return 0;
+}
+
+size_t field_bytes(const HoneField *field)
+{
+    size_t bytes = dtype_size(field->dtype);
+    for (uint32_t i = 0; i < field->rank; i++) {
+        bytes *= (size_t)field->dims[i];   /* readers bound the product when they open */
+    }
+    return bytes;
+}
+
+bool fail_memory(HoneError *error, size_t bytes)
+{
+    return hone_fail(error, HONE_NO_MEMORY, "E706", "out of memory (%zu bytes for data)", bytes);
+}
+
+char *path_join(HoneSys *sys, const char *root, const char *path)
+{
+    size_t length = strlen(root) + strlen(path) + 2;
+    char *joined = hone_alloc(sys, length);
+    if (joined != NULL) {
+        bool own = path[0] == '/' || root[0] == '\0';
+        snprintf(joined, length, "%s%s%s", own ? "" : root, own ? "" : "/", path);
+    }
+    return joined;
+}
+
+void *workspace_get(Workspace *work, struct WorkBlock *block, size_t bytes)
+{
+    if (block->bytes < bytes) {
+        hone_free(work->sys, block->at);
+        block->at = hone_alloc(work->sys, bytes);
+        block->bytes = block->at == NULL ? 0 : bytes;
+    }
+    return block->at;
+}
+
+void workspace_free(Workspace *work)
+{
+    hone_free(work->sys, work->file.at);
+    hone_free(work->sys, work->pixels.at);
+    hone_free(work->sys, work->rows.at);
+    hone_free(work->sys, work->weights.at);
+    *work = (Workspace){.sys = work->sys};
+}
+
+/* --- opening ---------------------------------------------------------------------------------------- */
+HoneDataset *hone_data_open(HoneSys *sys, const HoneSource *source, const char *root,
+                            HoneError *error)
+{
+    const Reader *reader = reader_find(source->reader);
+    if (reader == NULL) {
+        hone_fail(error, HONE_USAGE, "E101", "there is no data source `%s`", source->reader);
+        return NULL;
+    }
+    HoneDataset *data = hone_alloc(sys, sizeof *data);
+    char *copy = data == NULL ? NULL : path_join(sys, "", root);
+    if (copy == NULL) {
+        hone_free(sys, data);
+        fail_memory(error, sizeof *data);
+        return NULL;
+    }
+    *data = (HoneDataset){.sys = sys, .reader = reader, .source = source, .root = copy};
+    if (!reader->open(data, error)) {
+        hone_data_close(data);
+        return NULL;
+    }
+    return data;
+}
+
+void hone_data_close(HoneDataset *data)
+{
+    if (data != NULL) {
+        data->reader->close(data);
+        hone_free(data->sys, data->root);
+        hone_free(data->sys, data);
+    }
+}
+
+size_t hone_data_fields(const HoneDataset *data, const HoneField **fields)
+{
+    *fields = data->fields;
+    return data->n_fields;
+}
+
+int64_t hone_data_count(const HoneDataset *data)
+{
+    return data->count;
+}
+
+int64_t hone_data_skipped(const HoneDataset *data)
+{
+    return data->skipped;
+}
+
+uint64_t hone_data_bytes(const HoneDataset *data)
+{
+    return data->bytes;
+}
+
+size_t hone_data_classes(const HoneDataset *data, const char *const **names)
+{
+    *names = data->classes;
+    return data->n_classes;
+}

@@ -1,0 +1,235 @@
+/* decode: a JPEG or PNG file to RGB bytes, as Pillow's convert("RGB") gives them: alpha is dropped,
+ * grey is spread, 16-bit channels keep their high byte, no gamma. The kind is known by the file's
+ * first bytes, never by its name. */
+#include <errno.h>
+#include <png.h>
+#include <setjmp.h>
+#include <string.h>
+#include <turbojpeg.h>
+
+#include "data/data.h"
+
+enum { MAX_SIDE = 65535, HEADER_BYTES = 8 };
+static const int64_t MAX_PIXELS = 100 * 1000 * 1000;   /* a picture larger than this is refused */
+
+typedef enum PictureKind { PICTURE_NONE, PICTURE_JPEG, PICTURE_PNG } PictureKind;
+
+static PictureKind kind_of(const uint8_t *bytes, size_t n)
+{
+    static const uint8_t png[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+    if (n >= 3 && bytes[0] == 0xff && bytes[1] == 0xd8 && bytes[2] == 0xff) {
+        return PICTURE_JPEG;
+    }
+    return n >= sizeof png && memcmp(bytes, png, sizeof png) == 0 ? PICTURE_PNG : PICTURE_NONE;
+}
+
+static bool fail_read(HoneError *error, const char *path)
+{
+    return hone_fail(error, HONE_IO, "E702", "cannot read %s: %s", path, strerror(errno));
+}
+
+static bool fail_kind(HoneError *error, const char *path)
+{
+    hone_fail(error, HONE_BAD_INPUT, "E704", "%s is neither a JPEG nor a PNG picture", path);
+    hone_error_help(error, "remove the file, or set `skip_bad = true` in the recipe");
+    return false;
+}
+
+static bool fail_decode(HoneError *error, const char *path, const char *why)
+{
+    hone_fail(error, HONE_BAD_INPUT, "E704", "%s cannot be decoded: %s", path, why);
+    hone_error_help(error, "replace the file, or set `skip_bad = true` in the recipe");
+    return false;
+}
+
+bool picture_check(HoneSys *sys, const char *path, HoneError *error)
+{
+    int fd = hone_open_read(sys, path);
+    if (fd < 0) {
+        return fail_read(error, path);
+    }
+    uint8_t head[HEADER_BYTES];
+    int64_t size = hone_file_size(sys, fd);
+    bool enough = size >= HEADER_BYTES;
+    bool read = enough && hone_read_at(sys, fd, head, sizeof head, 0) == 0;
+    hone_close(sys, fd);
+    if (size < 0 || (enough && !read)) {
+        return fail_read(error, path);
+    }
+    return read && kind_of(head, sizeof head) != PICTURE_NONE ? true : fail_kind(error, path);
+}
+
+/* Room for the pixels; bounds both sides so that sizes below cannot overflow. */
+static bool make_room(Workspace *work, const char *path, int64_t channels, Picture *picture,
+                      HoneError *error)
+{
+    if (picture->width < 1 || picture->height < 1 || picture->width > MAX_SIDE ||
+        picture->height > MAX_SIDE || picture->width * picture->height > MAX_PIXELS) {
+        return fail_decode(error, path, "its size is out of bounds");
+    }
+    size_t bytes = (size_t)(picture->width * picture->height * channels);
+    picture->rgb = workspace_get(work, &work->pixels, bytes);
+    return picture->rgb == NULL ? fail_memory(error, bytes) : true;
+}
+
+/* --- JPEG ------------------------------------------------------------------------------------------- */
+/* Inverted CMYK, as Adobe writes it, to RGB in place. */
+static void cmyk_to_rgb(uint8_t *pixels, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const uint8_t *from = pixels + 4 * i;
+        unsigned k = from[3];
+        for (int c = 0; c < 3; c++) {
+            unsigned product = from[c] * k + 128;
+            pixels[3 * i + c] = (uint8_t)(((product >> 8) + product) >> 8);
+        }
+    }
+}
+
+static bool decode_jpeg(Workspace *work, tjhandle jpeg, const uint8_t *bytes, size_t n,
+                        const char *path, Picture *picture, HoneError *error)
+{
+    int width, height, sampling, space;
+    if (tjDecompressHeader3(jpeg, bytes, n, &width, &height, &sampling, &space) != 0) {
+        return fail_decode(error, path, tjGetErrorStr2(jpeg));
+    }
+    bool cmyk = space == TJCS_CMYK || space == TJCS_YCCK;
+    picture->width = width;
+    picture->height = height;
+    if (!make_room(work, path, cmyk ? 4 : 3, picture, error)) {
+        return false;
+    }
+    int status = tjDecompress2(jpeg, bytes, n, picture->rgb, width, 0, height,
+                               cmyk ? TJPF_CMYK : TJPF_RGB, 0);
+    if (status != 0 && (tjGetErrorCode(jpeg) != TJERR_WARNING ||
+                        strstr(tjGetErrorStr2(jpeg), "Premature end") != NULL)) {
+        return fail_decode(error, path, tjGetErrorStr2(jpeg));
+    }
+    if (cmyk) {
+        cmyk_to_rgb(picture->rgb, picture->width * picture->height);
+    }
+    return true;
+}
+
+/* --- PNG -------------------------------------------------------------------------------------------- */
+typedef struct PngSource {
+    const uint8_t *bytes;
+    size_t n, at;
+    char why[128];
+    jmp_buf failed;
+} PngSource;
+
+static void png_failed(png_structp png, png_const_charp message)
+{
+    PngSource *source = png_get_error_ptr(png);
+    strncpy(source->why, message, sizeof source->why - 1);
+    longjmp(source->failed, 1);
+}
+
+static void png_warned(png_structp png, png_const_charp message)
+{
+    (void)png, (void)message;
+}
+
+static void png_take(png_structp png, png_bytep to, size_t n)
+{
+    PngSource *source = png_get_io_ptr(png);
+    if (n > source->n - source->at) {
+        png_error(png, "the file ends early");
+    }
+    memcpy(to, source->bytes + source->at, n);
+    source->at += n;
+}
+
+static bool png_rows(Workspace *work, png_structp png, png_infop info, const char *path,
+                     Picture *picture, HoneError *error)
+{
+    png_set_user_limits(png, MAX_SIDE, MAX_SIDE);
+    png_read_info(png, info);
+    picture->width = png_get_image_width(png, info);
+    picture->height = png_get_image_height(png, info);
+    png_set_expand(png);
+    png_set_strip_16(png);
+    png_set_strip_alpha(png);
+    png_set_gray_to_rgb(png);
+    int passes = png_set_interlace_handling(png);
+    png_read_update_info(png, info);
+    if (!make_room(work, path, 3, picture, error)) {
+        return false;
+    }
+    for (int pass = 0; pass < passes; pass++) {
+        for (int64_t y = 0; y < picture->height; y++) {
+            png_read_row(png, picture->rgb + y * picture->width * 3, NULL);
+        }
+    }
+    png_read_end(png, NULL);
+    return true;
+}
+
+static bool decode_png(Workspace *work, const uint8_t *bytes, size_t n, const char *path,
+                       Picture *picture, HoneError *error)
+{
+    PngSource source = {.bytes = bytes, .n = n};
+    png_structp png =
+        png_create_read_struct(PNG_LIBPNG_VER_STRING, &source, png_failed, png_warned);
+    png_infop info = png == NULL ? NULL : png_create_info_struct(png);
+    if (info == NULL) {
+        png_destroy_read_struct(&png, NULL, NULL);
+        return fail_memory(error, n);
+    }
+    png_set_read_fn(png, &source, png_take);
+    volatile bool ok = false;
+    if (setjmp(source.failed) == 0) {
+        ok = png_rows(work, png, info, path, picture, error);
+    } else {
+        fail_decode(error, path, source.why);
+    }
+    png_destroy_read_struct(&png, &info, NULL);
+    return ok;
+}
+
+/* --- files ------------------------------------------------------------------------------------------ */
+static bool read_whole(Workspace *work, const char *path, size_t *n, HoneError *error)
+{
+    int fd = hone_open_read(work->sys, path);
+    if (fd < 0) {
+        return fail_read(error, path);
+    }
+    int64_t size = hone_file_size(work->sys, fd);
+    bool ok = size > 0;
+    if (ok && workspace_get(work, &work->file, (size_t)size) == NULL) {
+        hone_close(work->sys, fd);
+        return fail_memory(error, (size_t)size);
+    }
+    ok = ok && hone_read_at(work->sys, fd, work->file.at, (size_t)size, 0) == 0;
+    hone_close(work->sys, fd);
+    *n = (size_t)size;
+    if (size == 0) {
+        return fail_kind(error, path);
+    }
+    return ok ? true : fail_read(error, path);
+}
+
+bool picture_decode(Workspace *work, const char *path, Picture *picture, HoneError *error)
+{
+    size_t n = 0;
+    if (!read_whole(work, path, &n, error)) {
+        return false;
+    }
+    switch (kind_of(work->file.at, n)) {
+    case PICTURE_PNG:
+        return decode_png(work, work->file.at, n, path, picture, error);
+    case PICTURE_JPEG: {
+        tjhandle jpeg = tjInitDecompress();
+        if (jpeg == NULL) {
+            return fail_memory(error, n);
+        }
+        bool ok = decode_jpeg(work, jpeg, work->file.at, n, path, picture, error);
+        tjDestroy(jpeg);
+        return ok;
+    }
+    case PICTURE_NONE:
+        break;
+    }
+    return fail_kind(error, path);
+}

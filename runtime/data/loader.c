@@ -1,0 +1,322 @@
+/* loader: batches of a data set in a fixed order, decoded ahead.
+ *
+ * Samples of an epoch are numbered 0, 1, … in the order they are used; worker threads take the next
+ * number and decode it into its place in a ring of batches. What a sample holds depends on its number
+ * alone, so neither the number of workers nor the depth of the ring changes a bit. Sources whose
+ * samples are plain copies are read by the caller, without threads. */
+#include <string.h>
+
+#include "data/data.h"
+
+typedef struct Slot {                 /* one batch of the ring */
+    void **fields;
+    int64_t *samples;
+    int64_t done;                     /* samples decoded */
+} Slot;
+
+struct HoneLoader {
+    HoneSys *sys;
+    HoneDataset *data;
+    HoneLoaderConfig config;
+    int64_t *order;                   /* permutation of the samples in this epoch */
+    int64_t epoch, batches, usable;   /* usable: samples of an epoch */
+    int depth, n_workers;
+    Slot *slots;
+    void *block;                      /* the slots' memory */
+    uint64_t bytes;
+    Workspace own;
+    pthread_t *threads;
+    Workspace *work;
+
+    pthread_mutex_t lock;
+    pthread_cond_t room, ready;       /* for workers; for the caller */
+    int64_t next;                     /* sample number to decode next */
+    int64_t taken;                    /* batches handed out; the last one is still in use */
+    int busy;                         /* workers inside a sample */
+    bool stop, pause, failed;
+    HoneError error;
+};
+
+static size_t round_up(size_t bytes)
+{
+    return (bytes + 63) & ~(size_t)63;
+}
+
+/* --- order ------------------------------------------------------------------------------------------ */
+static void order_epoch(HoneLoader *loader)
+{
+    int64_t n = hone_data_count(loader->data);
+    for (int64_t i = 0; i < n; i++) {
+        loader->order[i] = i;
+    }
+    if (!loader->config.shuffle) {
+        return;
+    }
+    uint64_t key = hone_hash("shuffle");
+    for (int64_t i = n - 1; i > 0; i--) {   /* Fisher-Yates */
+        int64_t j = (int64_t)hone_random_below(loader->config.seed, key, (uint64_t)loader->epoch,
+                                               (uint64_t)i, (uint64_t)i + 1);
+        int64_t swap = loader->order[i];
+        loader->order[i] = loader->order[j];
+        loader->order[j] = swap;
+    }
+}
+
+/* --- decoding ---------------------------------------------------------------------------------------- */
+static bool decode(HoneLoader *loader, int64_t number, Workspace *work, HoneError *error)
+{
+    const HoneDataset *data = loader->data;
+    int64_t batch = number / loader->config.batch, place = number % loader->config.batch;
+    Slot *slot = &loader->slots[batch % loader->depth];
+    int64_t sample = loader->order[number];
+    void *fields[DATA_MAX_FIELDS];
+    for (size_t i = 0; i < data->n_fields; i++) {
+        fields[i] = (char *)slot->fields[i] + (size_t)place * field_bytes(&data->fields[i]);
+    }
+    slot->samples[place] = sample;
+    SampleMode mode = {
+        .augment = loader->config.augment,
+        .seed = loader->config.seed,
+        .epoch = (uint64_t)loader->epoch,
+    };
+    return data->reader->read(data, sample, &mode, work, fields, error);
+}
+
+/* May a worker start? The ring holds the batch in use and those after it. Called under the lock. */
+static bool has_room(const HoneLoader *loader)
+{
+    int64_t first = loader->taken > 0 ? loader->taken - 1 : 0;
+    return !loader->pause && !loader->failed && loader->next < loader->usable &&
+           loader->next / loader->config.batch < first + loader->depth;
+}
+
+typedef struct WorkerStart {
+    HoneLoader *loader;
+    int index;
+} WorkerStart;
+
+static void *worker_main(void *argument)
+{
+    WorkerStart *start = argument;
+    HoneLoader *loader = start->loader;
+    Workspace *work = &loader->work[start->index];
+    pthread_mutex_lock(&loader->lock);
+    while (!loader->stop) {
+        if (!has_room(loader)) {
+            pthread_cond_wait(&loader->room, &loader->lock);
+            continue;
+        }
+        int64_t number = loader->next++;
+        loader->busy++;
+        pthread_mutex_unlock(&loader->lock);
+        HoneError error = {0};
+        bool ok = decode(loader, number, work, &error);
+        pthread_mutex_lock(&loader->lock);
+        loader->busy--;
+        loader->slots[number / loader->config.batch % loader->depth].done++;
+        if (!ok && !loader->failed) {
+            loader->failed = true;
+            loader->error = error;
+        }
+        pthread_cond_broadcast(&loader->ready);
+    }
+    pthread_mutex_unlock(&loader->lock);
+    hone_free(loader->sys, start);
+    return NULL;
+}
+
+/* --- construction ------------------------------------------------------------------------------------ */
+static bool make_slots(HoneLoader *loader, HoneError *error)
+{
+    const HoneDataset *data = loader->data;
+    size_t batch = (size_t)loader->config.batch, depth = (size_t)loader->depth;
+    size_t each = round_up(batch * sizeof(int64_t)) + round_up(data->n_fields * sizeof(void *));
+    for (size_t i = 0; i < data->n_fields; i++) {
+        each += round_up(batch * field_bytes(&data->fields[i]));
+    }
+    loader->bytes = each * depth;
+    loader->slots = hone_alloc(loader->sys, depth * sizeof(Slot));
+    loader->block = hone_alloc(loader->sys, loader->bytes);
+    loader->order = hone_alloc(loader->sys, (size_t)data->count * sizeof(int64_t));
+    if (loader->slots == NULL || loader->block == NULL || loader->order == NULL) {
+        return fail_memory(error, loader->bytes);
+    }
+    char *at = loader->block;
+    for (size_t s = 0; s < depth; s++) {
+        loader->slots[s].samples = (int64_t *)at;
+        at += round_up(batch * sizeof(int64_t));
+        loader->slots[s].fields = (void **)at;
+        at += round_up(data->n_fields * sizeof(void *));
+        for (size_t i = 0; i < data->n_fields; i++) {
+            loader->slots[s].fields[i] = at;
+            at += round_up(batch * field_bytes(&data->fields[i]));
+        }
+    }
+    return true;
+}
+
+static bool start_workers(HoneLoader *loader, int workers, HoneError *error)
+{
+    loader->threads = hone_alloc(loader->sys, (size_t)(workers + 1) * sizeof *loader->threads);
+    loader->work = hone_alloc(loader->sys, (size_t)(workers + 1) * sizeof *loader->work);
+    if (loader->threads == NULL || loader->work == NULL) {
+        return fail_memory(error, sizeof *loader->threads);
+    }
+    for (int i = 0; i < workers; i++) {
+        loader->work[i].sys = loader->sys;
+        WorkerStart *start = hone_alloc(loader->sys, sizeof *start);
+        if (start == NULL) {
+            return fail_memory(error, sizeof *start);
+        }
+        *start = (WorkerStart){.loader = loader, .index = i};
+        if (pthread_create(&loader->threads[i], NULL, worker_main, start) != 0) {
+            hone_free(loader->sys, start);
+            return hone_fail(error, HONE_NO_MEMORY, "E706", "cannot start a decoding thread");
+        }
+        loader->n_workers++;
+    }
+    return true;
+}
+
+HoneLoader *hone_loader_new(HoneSys *sys, HoneDataset *data, const HoneLoaderConfig *config,
+                            HoneError *error)
+{
+    HoneLoader *loader = hone_alloc(sys, sizeof *loader);
+    if (loader == NULL) {
+        fail_memory(error, sizeof *loader);
+        return NULL;
+    }
+    loader->sys = sys;
+    loader->data = data;
+    loader->config = *config;
+    loader->own.sys = sys;
+    loader->depth = config->depth < 1 ? 3 : config->depth + 1;
+    int64_t whole = data->count / config->batch * config->batch;
+    loader->usable = config->drop_last ? whole : data->count;
+    loader->batches = (loader->usable + config->batch - 1) / config->batch;
+    loader->pause = true;
+    pthread_mutex_init(&loader->lock, NULL);
+    pthread_cond_init(&loader->room, NULL);
+    pthread_cond_init(&loader->ready, NULL);
+    int cores = hone_cpu_count();
+    int workers = config->workers >= 0 ? config->workers : cores < 8 ? cores : 8;
+    if (data->reader->cheap) {
+        workers = 0;
+    }
+    if (!make_slots(loader, error) || !start_workers(loader, workers, error)) {
+        hone_loader_free(loader);
+        return NULL;
+    }
+    return loader;
+}
+
+void hone_loader_free(HoneLoader *loader)
+{
+    if (loader == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&loader->lock);
+    loader->stop = true;
+    pthread_cond_broadcast(&loader->room);
+    pthread_mutex_unlock(&loader->lock);
+    for (int i = 0; i < loader->n_workers; i++) {
+        pthread_join(loader->threads[i], NULL);
+        workspace_free(&loader->work[i]);
+    }
+    pthread_cond_destroy(&loader->ready);
+    pthread_cond_destroy(&loader->room);
+    pthread_mutex_destroy(&loader->lock);
+    workspace_free(&loader->own);
+    hone_free(loader->sys, loader->threads);
+    hone_free(loader->sys, loader->work);
+    hone_free(loader->sys, loader->order);
+    hone_free(loader->sys, loader->block);
+    hone_free(loader->sys, loader->slots);
+    hone_free(loader->sys, loader);
+}
+
+int64_t hone_loader_batches(const HoneLoader *loader)
+{
+    return loader->batches;
+}
+
+uint64_t hone_loader_bytes(const HoneLoader *loader)
+{
+    return loader->bytes + (uint64_t)loader->data->count * sizeof(int64_t);
+}
+
+/* --- use ---------------------------------------------------------------------------------------------- */
+bool hone_loader_start(HoneLoader *loader, int64_t epoch, int64_t batch, HoneError *error)
+{
+    (void)error;
+    pthread_mutex_lock(&loader->lock);
+    loader->pause = true;
+    while (loader->busy > 0) {            /* samples of the epoch before */
+        pthread_cond_wait(&loader->ready, &loader->lock);
+    }
+    loader->epoch = epoch;
+    order_epoch(loader);
+    loader->taken = batch;
+    loader->next = batch * loader->config.batch;
+    for (int s = 0; s < loader->depth; s++) {
+        loader->slots[s].done = 0;
+    }
+    loader->failed = false;
+    loader->pause = false;
+    pthread_cond_broadcast(&loader->room);
+    pthread_mutex_unlock(&loader->lock);
+    return true;
+}
+
+static int64_t batch_size(const HoneLoader *loader, int64_t batch)
+{
+    int64_t left = loader->usable - batch * loader->config.batch;
+    return left < loader->config.batch ? left : loader->config.batch;
+}
+
+/* Without workers: the caller decodes. Called under the lock, which nobody else wants. */
+static bool decode_here(HoneLoader *loader, int64_t size, HoneError *error)
+{
+    for (int64_t i = 0; i < size; i++) {
+        if (!decode(loader, loader->next++, &loader->own, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool hone_loader_next(HoneLoader *loader, HoneBatch *batch, HoneError *error)
+{
+    *batch = (HoneBatch){0};
+    pthread_mutex_lock(&loader->lock);
+    if (loader->taken >= loader->batches) {
+        pthread_mutex_unlock(&loader->lock);
+        return true;
+    }
+    if (loader->taken > 0) {              /* the batch in use goes back to the ring */
+        loader->slots[(loader->taken - 1) % loader->depth].done = 0;
+    }
+    int64_t size = batch_size(loader, loader->taken);
+    Slot *slot = &loader->slots[loader->taken % loader->depth];
+    loader->taken++;
+    bool ok = true;
+    if (loader->n_workers == 0) {
+        ok = decode_here(loader, size, error);
+    } else {
+        pthread_cond_broadcast(&loader->room);
+        while (slot->done < size && !loader->failed) {
+            pthread_cond_wait(&loader->ready, &loader->lock);
+        }
+        if (loader->failed) {
+            *error = loader->error;
+            ok = false;
+        }
+    }
+    pthread_mutex_unlock(&loader->lock);
+    *batch = (HoneBatch){
+        .size = size,
+        .fields = (const void *const *)slot->fields,
+        .samples = slot->samples,
+    };
+    return ok;
+}
