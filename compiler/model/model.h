@@ -249,6 +249,15 @@ bool pattern_matches(Str pattern, Str key);
 bool pattern_valid(Str pattern, Str *why);
 /* A rename: from, to with wildcards by position. False if `key` is not selected. */
 bool pattern_rename(Arena *arena, Str from, Str to, Str key, Str *renamed);
+bool pattern_rename_valid(Str from, Str to, Str *why);
+/* For a pattern that selects none of the keys: how far it got and what is there. */
+typedef struct PatternHint {
+    Str reached;             /* the part that selects something; empty: not even the first segment */
+    Str missing;             /* the first segment that selects nothing */
+    VEC(Str) names;          /* what stands there */
+    Str suggestion;          /* the whole pattern mended; empty: nothing is near */
+} PatternHint;
+PatternHint pattern_hint(Arena *arena, Str pattern, const Str *keys, size_t n);
 
 /* --- recipes (recipe.c …) ------------------------------------------------------------------------------------ */
 typedef struct VariableUse {     /* one variable in one stage */
