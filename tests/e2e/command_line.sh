@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# The command line: help, version, explain, suggestions, exit codes.   command_line.sh HONE
+set -u
+hone=$1
+failed=0
+# expect EXIT WORD COMMAND…: exits so and prints the word (stdout and stderr together)
+expect() {
+  local code=$1 word=$2
+  shift 2
+  local out
+  out=$("$@" 2>&1)
+  local got=$?
+  if [ "$got" != "$code" ] || ! grep -qF -- "$word" <<<"$out"; then
+    printf 'FAILED %s\n  exit %s, wanted %s; wanted the text: %s\n%s\n' "$*" "$got" "$code" "$word" "$out"
+    failed=1
+  fi
+}
+expect 0 'hone explain' "$hone"
+expect 0 'hone explain' "$hone" help
+expect 0 'hone explain' "$hone" --help
+expect 0 '--json' "$hone" help explain
+expect 0 '--json' "$hone" explain --help
+expect 0 'hone 0.' "$hone" version
+expect 0 '"version"' "$hone" version --json
+expect 0 'checkpoint' "$hone" explain E402
+expect 0 'checkpoint' "$hone" explain e402
+expect 2 'did you mean' "$hone" explain E42
+expect 2 'wants one code' "$hone" explain
+expect 2 'did you mean `hone version`' "$hone" verison
+expect 2 'hone run x.hone' "$hone" x.hone
+expect 2 'did you mean `--quiet`' "$hone" explain E402 --quit
+expect 2 'two dashes' "$hone" explain -q
+expect 2 '`--color` wants' "$hone" version --color purple
+expect 2 '`--json` wants no value' "$hone" version --json=1
+expect 2 '"code":"E710"' "$hone" explain E42 --json
+# every code has a long text
+for code in E001 E101 E201 E301 E401 E501 E601 E701; do
+  [ "$("$hone" explain "$code" | wc -l)" -ge 3 ] || { echo "FAILED explain $code"; failed=1; }
+done
+# a standard output that takes nothing is a failure, not silence
+if [ -w /dev/full ]; then
+  "$hone" help >/dev/full 2>/dev/null
+  [ $? = 4 ] || { echo 'FAILED full disk'; failed=1; }
+fi
+exit $failed
