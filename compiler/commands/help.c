@@ -1,6 +1,5 @@
 /* hone help, hone version, hone explain CODE: what needs no program. */
 #include "commands/command.h"
-#include "target/target.h"
 
 static void overview(Buf *out)
 {
