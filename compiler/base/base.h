@@ -98,6 +98,9 @@ size_t str_distance(Str a, Str b);               /* edits, a transposition count
 /* Nearest of n names within a third of the length (at least 1); empty if none is near. */
 Str str_nearest(Str name, const Str *names, size_t n);
 
+/* The length of the UTF-8 character at the start (1 to 4), or 0 if the bytes there are none. */
+size_t utf8_length(Str s);
+
 typedef struct Buf {   /* growing text on an arena */
     Arena *arena;
     char *ptr;

@@ -27,7 +27,4 @@ struct Diag {
 
 Diag **diags_sorted(const Diags *diags, Arena *arena);
 
-/* The length of the UTF-8 character at s (1 to 4), or 0 if the bytes there are none. */
-size_t utf8_length(Str s);
-
 #endif

@@ -35,27 +35,6 @@ static void paint(const Out *out, const char *escape)
     }
 }
 
-size_t utf8_length(Str s)
-{
-    if (s.len == 0) {
-        return 0;
-    }
-    const unsigned char *p = (const unsigned char *)s.ptr;
-    size_t n = p[0] < 0x80 ? 1 : p[0] < 0xC2 ? 0 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : p[0] < 0xF5 ? 4 : 0;
-    if (n > s.len) {
-        return 0;
-    }
-    for (size_t i = 1; i < n; i++) {
-        if ((p[i] & 0xC0) != 0x80) {
-            return 0;
-        }
-    }
-    bool overlong = (p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xF0 && p[1] < 0x90);
-    bool surrogate = p[0] == 0xED && p[1] > 0x9F;
-    bool beyond = p[0] == 0xF4 && p[1] > 0x8F;
-    return overlong || surrogate || beyond ? 0 : n;
-}
-
 /* The next character of a line as it is shown; *used is how many bytes it takes. */
 static Str shown(Str rest, size_t *used)
 {

@@ -1,5 +1,5 @@
 /* str: byte slices, growing text, and which of several names is nearest to a misspelt one. Text is
- * UTF-8 by convention; nothing here looks inside characters. */
+ * UTF-8 by convention; only utf8_length looks inside characters. */
 #include "base/base.h"
 
 #include <assert.h>
@@ -150,6 +150,33 @@ Str str_nearest(Str name, const Str *names, size_t n)
         }
     }
     return nearest;
+}
+
+/* --- UTF-8 ------------------------------------------------------------------------------------- */
+size_t utf8_length(Str s)
+{
+    if (s.len == 0) {
+        return 0;
+    }
+    const unsigned char *p = (const unsigned char *)s.ptr;
+    size_t n = p[0] < 0x80   ? 1
+               : p[0] < 0xC2 ? 0
+               : p[0] < 0xE0 ? 2
+               : p[0] < 0xF0 ? 3
+               : p[0] < 0xF5 ? 4
+                             : 0;
+    if (n > s.len) {
+        return 0;
+    }
+    for (size_t i = 1; i < n; i++) {
+        if ((p[i] & 0xC0) != 0x80) {
+            return 0;
+        }
+    }
+    bool overlong = (p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xF0 && p[1] < 0x90);
+    bool surrogate = p[0] == 0xED && p[1] > 0x9F;
+    bool beyond = p[0] == 0xF4 && p[1] > 0x8F;
+    return overlong || surrogate || beyond ? 0 : n;
 }
 
 /* --- growing text ------------------------------------------------------------------------------- */

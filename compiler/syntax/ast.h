@@ -18,6 +18,7 @@ typedef struct Ast Ast;
 struct Ast {
     AstKind kind;
     uint32_t flags;    /* AST_FLAG_… */
+    uint32_t depth;    /* of the tree below, this node included: at most AST_DEPTH_MOST */
     Span span;         /* the whole construct */
     Span name;         /* where `text` stands, for carets; the whole span if there is none */
     Str text;
@@ -34,6 +35,8 @@ enum {
     AST_FLAG_MERGED = 4,    /* SAVE merged */
     AST_FLAG_PARENS = 8     /* an expression that stood in parentheses */
 };
+
+enum { AST_DEPTH_MOST = 1024 };   /* so that walking a tree may recurse */
 
 const char *ast_kind_name(AstKind kind);
 void ast_dump(const Ast *ast, Buf *out);      /* indented, deterministic; the golden form */

@@ -1,0 +1,73 @@
+/* parse: one file, from text to tree: plainly first; when that fails once more with the recovery
+ * rules of layout.c on, to produce the messages. */
+#include "parse.h"
+
+#include <assert.h>
+
+#include "hone.tab.h"
+
+/* Hundreds of errors help nobody: later ones are made, but shown to no one. */
+Diag *parse_error(Parse *p, DiagCode code, Span span, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    Str message = str_vformat(p->arena, fmt, args);
+    va_end(args);
+    p->reported++;
+    if (p->reported > PARSE_ERRORS_MOST) {
+        Diags *nowhere = NEW(p->arena, Diags);
+        *nowhere = diags_new(p->arena, p->sources);
+        return diag(nowhere, code, span, STR_FMT, STR_ARG(message));
+    }
+    Diag *d = diag(p->diags, code, span, STR_FMT, STR_ARG(message));
+    if (p->reported == PARSE_ERRORS_MOST) {
+        diag_note(d, "further errors of this file are not shown");
+    }
+    return d;
+}
+
+/* Runs of bytes that are not UTF-8, one message each. */
+static void check_utf8(Parse *p)
+{
+    for (size_t i = 0; i < p->text.len;) {
+        Str rest = {p->text.ptr + i, p->text.len - i};
+        size_t n = utf8_length(rest);
+        if (n > 0) {
+            i += n;
+            continue;
+        }
+        size_t end = i + 1;
+        while (end < p->text.len && utf8_length((Str){p->text.ptr + end, p->text.len - end}) == 0) {
+            end++;
+        }
+        Span span = {p->file, (uint32_t)i, (uint32_t)end};
+        parse_error(p, E003, span, "not UTF-8");
+        i = end;
+    }
+}
+
+Ast *parse_file(Arena *arena, const Sources *sources, uint32_t file, Diags *diags)
+{
+    const Source *source = sources_file(sources, file);
+    Parse p = {.arena = arena, .diags = diags, .sources = sources, .file = file, .text = source->text};
+    p.items = ast_list(arena);
+    Span whole = {file, 0, (uint32_t)source->text.len};
+    if (source->text.len > PARSE_BYTES_MOST) {
+        parse_error(&p, E003, (Span){file, 0, 0}, "file is longer than 64 MiB");
+        return ast_new(arena, AST_PROGRAM, whole, NULL, NULL, 0);
+    }
+    check_utf8(&p);
+    scan(&p);
+    if (layout(&p)) {
+        hone_parse(&p);
+        if (p.failed) {
+            p.items = ast_list(arena);
+            p.recover = true;
+            if (layout(&p)) {
+                hone_parse(&p);
+            }
+            assert(p.reported > 0);
+        }
+    }
+    return ast_new(arena, AST_PROGRAM, whole, p.items, NULL, 0);
+}
