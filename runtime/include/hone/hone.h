@@ -57,7 +57,8 @@ typedef struct HoneWrite {
     HoneDType dtype;
     uint32_t rank;
     int64_t dims[HONE_MAX_RANK];
-    const void *data;          /* row-major */
+    const void *data;
+    const int64_t *strides;    /* of data, in elements; NULL: row-major */
 } HoneWrite;
 /* Whole and atomically: temporary sibling, fsync, rename, fsync of the folder. Metadata
  * {"format": "pt"}; tensors sorted by alignment, then name; header padded to 8 bytes. */
