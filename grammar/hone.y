@@ -392,10 +392,17 @@ static int yyreport_syntax_error(const yypcontext_t *context, Parse *p)
     yysymbol_kind_t wanted[YYNTOKENS];
     const char *names[YYNTOKENS];
     int n = yypcontext_expected_tokens(context, wanted, YYNTOKENS);
+    bool name = false;
+    size_t kept = 0;
     for (int i = 0; i < n; i++) {
-        names[i] = yysymbol_name(wanted[i]);
+        name = name || wanted[i] == YYSYMBOL_IDENT;
     }
-    message_syntax(p, names, n > 0 ? (size_t)n : 0);
+    for (int i = 0; i < n; i++) {   /* where a name can stand, so can every word of recipes */
+        if (!name || wanted[i] < YYSYMBOL_LOAD || wanted[i] > YYSYMBOL_PREDICT) {
+            names[kept++] = yysymbol_name(wanted[i]);
+        }
+    }
+    message_syntax(p, names, kept);
     layout_skip(p);
     return 0;
 }

@@ -32,6 +32,12 @@ static const Open *top(const Layout *l)
     return l->open.len == 0 ? NULL : &l->open.at[l->open.len - 1];
 }
 
+/* The recovery rules apply, and what they report would still be shown. */
+static bool rules(const Layout *l)
+{
+    return l->p->recover && l->p->reported < PARSE_ERRORS_MOST;
+}
+
 /* Inside ( or [, where line ends mean nothing. */
 static bool inside(const Layout *l)
 {
@@ -108,7 +114,9 @@ static void put_line_end(Layout *l)
 static void close_bracket(Layout *l)
 {
     const Token *token = top(l)->token;
-    parse_error(l->p, E001, token->span, "this `%c` is never closed", token->kind);
+    if (!parse_bad_line(l->p, token->line)) {
+        parse_error(l->p, E001, token->span, "this `%c` is never closed", token->kind);
+    }
     l->open.len--;
     put_new(l, closer_of(token->kind), true);
 }
@@ -222,7 +230,7 @@ static Token *close(Layout *l, Token *token)
         return token;
     }
     if (closer_of(opened->token->kind) != token->kind) {
-        if (!l->p->recover || token->kind == '}' || opened->token->kind == '{') {
+        if (!rules(l) || token->kind == '}' || opened->token->kind == '{') {
             return token;   /* the parser says so */
         }
         token = wrong_closer(l, token);
@@ -258,7 +266,7 @@ static bool open(Layout *l, const Token *token)
 /* One raw token: line end before it, the token, what is open after it. */
 static bool step(Layout *l, Token *token)
 {
-    if (l->p->recover) {
+    if (rules(l)) {
         apply_rules(l, token);
     }
     if (ends_line(l, token)) {
@@ -267,7 +275,7 @@ static bool step(Layout *l, Token *token)
     switch (token->kind) {
     case ';':
         if (inside(l)) {
-            put_new(l, T_NL, false);
+            parse_error(l->p, E003, token->span, "`;` inside brackets");   /* and read as a blank */
         } else {
             put_line_end(l);
         }

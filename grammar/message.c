@@ -6,8 +6,13 @@
 
 #include "hone.tab.h"
 
+/* Once per file: whatever is around what is too deep is too deep as well. */
 void message_nesting(Parse *p, Span span)
 {
+    if (p->too_deep) {
+        return;
+    }
+    p->too_deep = true;
     Diag *d = parse_error(p, E003, span, "nested too deep");
     diag_note(d, "brackets, blocks and chains of operators may be nested %d deep", PARSE_NESTING);
 }
@@ -54,29 +59,32 @@ static const struct {
     {"lock", "freeze"},   {"arg", "option"},    {"dataset", "data"},
 };
 
+/* The first token of the statement in which a token stands. */
+static size_t statement_start(const Parse *p, size_t at)
+{
+    while (at > 0 && p->tokens.at[at - 1]->kind != T_NL && p->tokens.at[at - 1]->kind != '{') {
+        at--;
+    }
+    return at;
+}
+
 /* The kind of block that a token stands in: by the word that starts the line of the innermost {. */
 static Where where_is(const Parse *p, size_t at)
 {
     size_t depth = 0;
     size_t i = at;
-    while (i > 0) {
-        int kind = p->tokens.at[--i]->kind;
+    for (; i > 0; i--) {
+        int kind = p->tokens.at[i - 1]->kind;
         if (kind == '}') {
             depth++;
         } else if (kind == '{' && depth-- == 0) {
             break;
         }
-        if (i == 0) {
-            return TOP;
-        }
     }
     if (i == 0) {
         return TOP;
     }
-    size_t brace = i;
-    while (i > 0 && p->tokens.at[i - 1]->kind != T_NL && p->tokens.at[i - 1]->kind != '{') {
-        i--;
-    }
+    i = statement_start(p, i - 1);
     switch (p->tokens.at[i]->kind) {
     case T_MODULE: return MODULE;
     case T_OPTIMIZER: return OPTIMIZER;
@@ -90,7 +98,6 @@ static Where where_is(const Parse *p, size_t at)
     }
     default: break;
     }
-    (void)brace;
     return STATEMENTS;
 }
 
@@ -99,8 +106,7 @@ static Str nearest_word(Str name, Where where)
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
         if (str_is(name, foreign[i].theirs)) {
             for (size_t j = 0; j < WORDS; j++) {
-                bool fits = str_starts(str_of(foreign[i].ours), str_of(words[j].text));
-                if (words[j].where == where && (fits || str_starts(str_of(foreign[i].ours), STR("else")))) {
+                if (words[j].where == where && str_ends(str_of(foreign[i].ours), str_of(words[j].text))) {
                     return str_of(foreign[i].ours);
                 }
             }
@@ -126,15 +132,6 @@ static Str places_of(Parse *p, Str word)
         }
     }
     return places;
-}
-
-/* The first token of the statement in which a token stands. */
-static size_t statement_start(const Parse *p, size_t at)
-{
-    while (at > 0 && p->tokens.at[at - 1]->kind != T_NL && p->tokens.at[at - 1]->kind != '{') {
-        at--;
-    }
-    return at;
 }
 
 static bool is_name(int kind)
@@ -172,6 +169,8 @@ static bool misspelt(Parse *p, size_t start, size_t at)
 }
 
 /* --- what could stand there ---------------------------------------------------------------------- */
+enum { CHOICES_MOST = 6 };   /* a longer list says nothing */
+
 static bool wants(const char *const *wanted, size_t n, const char *name)
 {
     for (size_t i = 0; i < n; i++) {
@@ -180,15 +179,6 @@ static bool wants(const char *const *wanted, size_t n, const char *name)
         }
     }
     return false;
-}
-
-static void add_choice(Buf *buf, size_t *count, const char *text)
-{
-    if (*count > 0) {
-        buf_add(buf, STR(", "));
-    }
-    buf_add(buf, str_of(text));
-    ++*count;
 }
 
 /* A symbol's name as it is shown: '+' and words in backticks, "a name" as it is. */
@@ -204,10 +194,12 @@ static const char *shown(Parse *p, const char *name)
     return str_c(p->arena, str_format(p->arena, "`%s`", name));
 }
 
+/* What may follow an operand, said as "an operator". */
 static bool is_operator(const char *name)
 {
     static const char *const operators[] = {"'+'", "'-'", "'*'", "'/'", "'%'", "'@'", "'^'", "'<'",
-                                            "'>'", "==",  "!=",  "<=",  ">=",  "//",  "and", "or"};
+                                            "'>'", "==",  "!=",  "<=",  ">=",  "//",  "and", "or",
+                                            "'('", "'['", "'.'"};
     return wants(operators, sizeof operators / sizeof *operators, name);
 }
 
@@ -220,41 +212,31 @@ static bool starts_operand(const char *name)
     return wants(starts, sizeof starts / sizeof *starts, name);
 }
 
-static bool is_recipe_word(const char *name)
-{
-    static const char *const recipe[] = {
-        "load", "save", "into", "from", "merged", "rename", "ignore", "fresh", "only", "freeze",
-        "except", "where", "adapt", "with", "group", "layers", "penalty", "recompute", "remember",
-        "step", "stage", "metric", "predict"};
-    return wants(recipe, sizeof recipe / sizeof *recipe, name);
-}
-
 static Str choices(Parse *p, const char *const *wanted, size_t n)
 {
     bool operand = wants(wanted, n, "a whole number") && wants(wanted, n, "'('");
     bool name = wants(wanted, n, "a name");
     bool after = wants(wanted, n, "'+'") && wants(wanted, n, "'*'");
-    Buf buf = buf_new(p->arena);
-    size_t count = 0;
-    if (operand) {
-        add_choice(&buf, &count, "an expression");
-    } else if (name) {
-        add_choice(&buf, &count, "a name");
+    VEC(const char *) said = {0};
+    if (operand || name) {
+        VEC_PUSH(p->arena, said, operand ? "an expression" : "a name");
     }
     for (size_t i = 0; i < n; i++) {
-        bool said = (operand && starts_operand(wanted[i])) || strcmp(wanted[i], "a name") == 0 ||
-                    (name && is_recipe_word(wanted[i])) || (after && is_operator(wanted[i])) ||
-                    (after && (strcmp(wanted[i], "'['") == 0 || strcmp(wanted[i], "'('") == 0 ||
-                               strcmp(wanted[i], "'.'") == 0)) ||
-                    strcmp(wanted[i], "a path index") == 0;
-        if (!said) {
-            add_choice(&buf, &count, shown(p, wanted[i]));
+        bool covered = (operand && starts_operand(wanted[i])) || (after && is_operator(wanted[i])) ||
+                       strcmp(wanted[i], "a name") == 0 || strcmp(wanted[i], "a path index") == 0;
+        if (!covered) {
+            VEC_PUSH(p->arena, said, shown(p, wanted[i]));
         }
     }
     if (after) {
-        add_choice(&buf, &count, "an operator");
+        VEC_PUSH(p->arena, said, "an operator");
     }
-    return count <= 6 ? buf_str(&buf) : STR("");
+    Buf buf = buf_new(p->arena);
+    for (size_t i = 0; i < said.len && said.len <= CHOICES_MOST; i++) {
+        buf_add(&buf, i == 0 ? STR("") : i + 1 == said.len ? STR(" or ") : STR(", "));
+        buf_add(&buf, str_of(said.at[i]));
+    }
+    return buf_str(&buf);
 }
 
 /* --- the message --------------------------------------------------------------------------------- */
@@ -264,43 +246,57 @@ static bool echo(const Parse *p, size_t at)
     if (token->synthetic || (at > 0 && p->tokens.at[at - 1]->synthetic)) {
         return true;   /* the bracket was reported */
     }
-    for (size_t i = 0; i < p->bad_lines.len; i++) {
-        if (p->bad_lines.at[i] == token->line) {
-            return true;
-        }
-    }
-    return false;
+    return parse_bad_line(p, token->line);
 }
 
-/* The help for mistakes that are made often; NULL for the others. */
-static const char *advice(const Parse *p, size_t start, size_t at, const char *const *wanted, size_t n)
+typedef struct Advice {
+    const char *help;   /* NULL: none */
+    const char *edit;   /* what the token should have been; NULL: not that simple */
+} Advice;
+
+/* For mistakes that are made often. */
+static Advice advice(Parse *p, size_t start, size_t at, const char *const *wanted, size_t n)
 {
     const Token *token = p->tokens.at[at];
     int first = p->tokens.at[start]->kind;
+    Advice none = {NULL, NULL};
     switch (token->kind) {
     case T_EQ:
-        return wants(wanted, n, "'='") ? "`=` gives a value; `==` compares" : NULL;
+        return wants(wanted, n, "'='") ? (Advice){"`=` gives a value; `==` compares", "="} : none;
     case '=':
         if (first == T_IF || wants(wanted, n, "==")) {
-            return "`==` compares; `=` gives a value";
+            return (Advice){"`==` compares; `=` gives a value", "=="};
         }
-        return wants(wanted, n, "':'") ? "`:` says what something is, before `=` gives its value" : NULL;
+        if (wants(wanted, n, "':'")) {
+            return (Advice){"write the type first: `name: type = value`", NULL};
+        }
+        return none;
     case ':':
-        return wants(wanted, n, "'='") || wants(wanted, n, "','")
-                   ? "`=` gives a value, also to an argument; `:` says what something is" : NULL;
+        if (wants(wanted, n, "'='")) {
+            return (Advice){"`=` gives a value; `:` says what something is", "="};
+        }
+        return none;
     case T_PATHINDEX:
-        return "a number has digits on both sides of its dot: `0.5`";
+        return (Advice){"a number has digits on both sides of its dot: `0.5`", NULL};
     case T_IDENT:
         if (wants(wanted, n, "a string") && !wants(wanted, n, "a name")) {
-            return "patterns, files and keys are strings: write them in double quotes";
+            return (Advice){"patterns, files and keys are strings: write them in double quotes",
+                            str_c(p->arena, str_format(p->arena, "\"" STR_FMT "\"",
+                                                       STR_ARG(token->text)))};
         }
-        return wants(wanted, n, "':'") && !wants(wanted, n, "'+'") ? "a `:` is missing before this" : NULL;
+        if (wants(wanted, n, "':'") && !wants(wanted, n, "'+'")) {
+            return (Advice){"a `:` is missing before this", NULL};
+        }
+        return none;
     case T_PRIMED:
-        return "a prime stands only at a name that is assigned or read: `x' = …`";
+        return (Advice){"the prime belongs to a name that is assigned or read: `x' = x + 1`", NULL};
     case '{':
-        return first == T_STAGE && at == start + 1 ? "a stage has a name: `stage head { … }`" : NULL;
+        if (first == T_STAGE && at == start + 1) {
+            return (Advice){"a stage has a name: `stage head { … }`", NULL};
+        }
+        return none;
     default:
-        return NULL;
+        return none;
     }
 }
 
@@ -323,7 +319,7 @@ static Str subject(Parse *p, const Token *token)
 void message_syntax(Parse *p, const char *const *wanted, size_t n)
 {
     size_t at = p->taken;
-    if (echo(p, at)) {
+    if (p->reported >= PARSE_ERRORS_MOST || echo(p, at)) {
         return;
     }
     const Token *token = p->tokens.at[at];
@@ -337,11 +333,14 @@ void message_syntax(Parse *p, const char *const *wanted, size_t n)
     if (may.len > 0) {
         diag_label(d, "wants " STR_FMT, STR_ARG(may));
     }
-    const char *help = advice(p, start, at, wanted, n);
     Str places = at == start && token->kind != T_IDENT ? places_of(p, token->text) : STR("");
+    Advice help = advice(p, start, at, wanted, n);
     if (places.len > 0) {
         diag_note(d, "`" STR_FMT "` stands in " STR_FMT, STR_ARG(token->text), STR_ARG(places));
-    } else if (help != NULL) {
-        diag_help(d, "%s", help);
+    } else if (help.help != NULL) {
+        diag_help(d, "%s", help.help);
+        if (help.edit != NULL) {
+            diag_edit(d, token->span, str_of(help.edit));
+        }
     }
 }

@@ -26,6 +26,16 @@ Diag *parse_error(Parse *p, DiagCode code, Span span, const char *fmt, ...)
     return d;
 }
 
+bool parse_bad_line(const Parse *p, uint32_t line)
+{
+    for (size_t i = 0; i < p->bad_lines.len; i++) {
+        if (p->bad_lines.at[i] == line) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Runs of bytes that are not UTF-8, one message each. */
 static void check_utf8(Parse *p)
 {

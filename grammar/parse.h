@@ -49,11 +49,15 @@ typedef struct Parse {
     size_t at, taken;             /* next token for the parser, and the last one */
     bool recover;                 /* second run: rules on, messages out */
     bool failed;
+    bool too_deep;                /* was reported */
     AstList *items;
 } Parse;
 
 /* One more error of this file, at its place; never NULL. */
 Diag *parse_error(Parse *p, DiagCode code, Span span, const char *fmt, ...) HONE_PRINTF(4, 5);
+
+/* The line has a lexical error, which may well be why the parser stumbles there too. */
+bool parse_bad_line(const Parse *p, uint32_t line);
 
 /* hone.l: fills p->raw */
 void scan(Parse *p);
