@@ -1,0 +1,56 @@
+/* driver: from a recipe to a program that runs.
+ *
+ *   driver.c    walks stages.def over every graph of a recipe: run, verify, dump, time
+ *   program.c   plans and model -> HoneProgram, the table the runtime executes
+ */
+#ifndef HONE_DRIVER_H
+#define HONE_DRIVER_H
+
+#include "hone/abi.h"
+#include "hone/status.h"
+#include "model/model.h"
+#include "plan/plan.h"
+
+typedef enum StageId {
+#define STAGE(name, help) STAGE_##name,
+#define PASS(name, call, help) STAGE_##name,
+#include "stages.def"
+#undef STAGE
+#undef PASS
+    STAGE_COUNT
+} StageId;
+const char *stage_name(StageId stage);
+const char *stage_help(StageId stage);
+bool stage_find(Str name, StageId *stage);
+
+typedef struct BuildOptions {
+    const Target *target;
+    int threads;              /* of compilation; 0: all cores */
+    bool code;                /* false: stop after the plan (hone check) */
+    StageId dump;             /* STAGE_COUNT: none */
+    Buf *dumped;              /* where the dump goes */
+} BuildOptions;
+
+typedef struct BuildReport {
+    double seconds[STAGE_COUNT];
+    size_t equations, kernels, distinct, code_bytes;
+} BuildReport;
+
+/* Runs every stage on every graph of the recipe and fills *program, which lives on the compiler's
+ * arena. With code = false the calls have no functions. Errors here are ours or the machine's: a
+ * recipe that exists is well formed. */
+bool build_recipe(Compiler *c, const Recipe *recipe, const BuildOptions *options,
+                  HoneProgram *program, BuildReport *report, HoneError *error);
+
+/* --- program.c ------------------------------------------------------------------------------------ */
+typedef struct ProgramEntry {     /* a graph of the recipe, in the order of first use */
+    const Graph *graph;           /* as the recipe made it */
+    PlanEntry *plan;
+} ProgramEntry;
+
+/* Tables only: kernels get their functions afterwards (program_bind). */
+void program_fill(Compiler *c, const Recipe *recipe, const Planner *planner, size_t n_entries,
+                  const ProgramEntry *entries, HoneProgram *program);
+void program_bind(HoneProgram *program, const Code *code);
+
+#endif
