@@ -275,7 +275,6 @@ static void test_reads(void **state)
     tree("fn f(x) = norm[i](x) + widths[i] + len(x) + x.T[0].0.a(1)[..]");
     errors("let a = b ?? c", "E003 1:11 unexpected `?" "?`");
     tree("fn f(x) = (x[i] ?? 0).T");
-    errors("fn f(x) = a[i] ?? 0 (x)", "E003 1:21 unexpected `(`");
 }
 
 static void test_items(void **state)
