@@ -5,9 +5,13 @@
  * nothing is added the value is 0. A plain equation has one piece whose left positions are its own
  * variables.
  *
- *   expr.c      ExprPool: hash-consed variables, positions and scalar expressions (canonical)
- *   position.c  affine + div + mod + data positions: construction, intervals, substitution
- *   scalar.c    scalar expressions; scalar.def has one row per function
+ *   expr.c      ExprPool: hash-consed variables, positions and scalar expressions
+ *   position.c  affine + div + mod + data positions: canonical construction
+ *   interval.c  ranges of positions
+ *   scalar.c    scalar expressions: leaves, dtypes of results; scalar.def has one row per function
+ *   algebra.c   the canonical form of sums, products, selections, conditions
+ *   fold.c      the reference of every scalar function
+ *   rewrite.c   substitution and rebuilding of positions and scalars, also into another pool
  *   build.c     the only way to add nodes: builders that refuse ill-shaped nodes
  *   verify.c    what every graph must satisfy between passes
  *   dump.c      the deterministic text form
@@ -34,6 +38,7 @@ typedef enum DType {
 const char *dtype_name(DType dtype);
 size_t dtype_bytes(DType dtype);
 bool dtype_is_float(DType dtype);
+DType dtype_widen(DType a, DType b);      /* the smallest that holds both; ints give way to floats */
 
 /* --- positions (position.c) -------------------------------------------------------------------
  * const + sum(coefficient * atom), canonical on construction: equality is pointer equality within
@@ -69,6 +74,8 @@ struct Position {
     const Term *terms;            /* by ascending atom id */
     int64_t min, max;             /* interval; for DATA atoms the interval is INT32_MIN..INT32_MAX */
     bool has_data;
+    size_t n_vars;
+    const Var *const *vars;       /* used anywhere, nested included; by ascending id */
 };
 
 /* --- scalar expressions (scalar.c) ------------------------------------------------------------ */
@@ -101,13 +108,22 @@ struct Scalar {
     const Scalar *fill;           /* READ: NULL when every position is in range */
     int64_t lo, hi;               /* WITHIN */
     uint64_t key;                 /* RANDOM: hash of (instance path, call site) */
+    size_t n_vars;
+    const Var *const *vars;       /* used anywhere, in positions too; by ascending id */
 };
 
 /* One pool per graph; all expressions of a graph come from its pool. */
 typedef struct ExprPool ExprPool;
 ExprPool *pool_new(Arena *arena);
 
+/* Sizes that leave int64 do not crash: coefficients saturate and this turns true for good. Whoever
+ * makes positions of a person's numbers asks and diagnoses. */
+bool pool_overflowed(const ExprPool *pool);
+
 const Var *var_new(ExprPool *pool, int64_t extent, Str name);
+/* The variable of this pool that stands for one of another pool (always the same); itself if it is
+ * of this pool. What sc_rewrite and pos_rewrite do to variables. */
+const Var *var_import(ExprPool *pool, const Var *var);
 const Position *pos_const(ExprPool *pool, int64_t value);
 const Position *pos_var(ExprPool *pool, const Var *var);
 const Position *pos_data(ExprPool *pool, const Scalar *data);     /* a constant scalar folds */
@@ -130,9 +146,14 @@ const Scalar *sc_read(ExprPool *pool, DType dtype, NodeId tensor, size_t rank,
                       const Position *const *at, const Scalar *fill);
 const Scalar *sc_within(ExprPool *pool, int64_t lo, const Position *p, int64_t hi); /* may fold */
 const Scalar *sc_random(ExprPool *pool, uint64_t key, const Position *counter);
-/* Sums and products are n-ary, flattened, sorted, with one collected constant; constants fold;
- * select(c, a, 0) is pulled to the outside of products. Arguments are converted to the result type
- * that the row's `type` column says (see scalar.def); both operands of a binary op are widened. */
+/* Arguments are converted to the type that the row's `type` column says (see scalar.def); both
+ * operands of a binary op are widened. The result is canonical:
+ *   sums and products are n-ary, flattened, sorted, with one constant, which is the first argument;
+ *   equal terms are collected, powers are repeated factors; finite values are assumed (0*x = 0);
+ *   no SUB, NEG, a/b: they are ADD and MUL with -1 and MUL with DIV(1, b);
+ *   select(c, a, 0) is pulled to the outside of products, a bool cast to a number is select(c, 1, 0);
+ *   ints of indices are one INDEX; comparisons with an INDEX are WITHIN;
+ *   constants fold (in double: never a visible change beyond rounding them). */
 const Scalar *sc_fn(ExprPool *pool, ScalarOp op, size_t n, const Scalar *const *args);
 const Scalar *sc_fn1(ExprPool *pool, ScalarOp op, const Scalar *a);
 const Scalar *sc_fn2(ExprPool *pool, ScalarOp op, const Scalar *a, const Scalar *b);
@@ -140,6 +161,10 @@ const Scalar *sc_fn3(ExprPool *pool, ScalarOp op, const Scalar *a, const Scalar 
 const Scalar *sc_cast(ExprPool *pool, DType dtype, const Scalar *a);
 bool sc_is_const(const Scalar *s, double *value);
 bool sc_uses(const Scalar *s, const Var *var);
+/* The distinct READs of an expression, those in positions and fills included, arguments first;
+ * the list is new and may be permuted. */
+size_t sc_reads(ExprPool *pool, const Scalar *s, const Scalar *const **list);
+size_t pos_reads(ExprPool *pool, const Position *p, const Scalar *const **list);
 double scalar_fold(ScalarOp op, DType dtype, size_t n, const double *args);   /* reference in C */
 const char *scalar_op_name(ScalarOp op);
 
@@ -152,8 +177,9 @@ typedef struct Subst {
 const Position *pos_subst(ExprPool *pool, const Position *p, const Subst *subst);
 const Scalar *sc_subst(ExprPool *pool, const Scalar *s, const Subst *subst);
 
-/* Rebuild of an expression bottom-up in `pool` (which may be another pool): called for every READ
- * with its positions and fill already rebuilt; returns what stands there. NULL: keep the read. */
+/* Rebuild of an expression bottom-up in `pool` (which may be another pool; variables go through
+ * var_import): called for every READ with its positions and fill already rebuilt; returns what
+ * stands there (cast to the read's dtype). NULL: keep the read. map NULL: only copy. */
 typedef const Scalar *ReadMap(void *context, ExprPool *pool, const Scalar *old, size_t rank,
                               const Position *const *at, const Scalar *fill);
 const Scalar *sc_rewrite(ExprPool *pool, const Scalar *s, ReadMap *map, void *context);
@@ -233,7 +259,8 @@ Graph *graph_new(Arena *arena);
 const Node *graph_node(const Graph *graph, NodeId id);
 int64_t node_elements(const Node *node);
 
-/* Builders: arguments are copied. They assert (a compiler bug) on ill-shaped nodes: ranks, extents,
+/* Builders: arguments are copied; the body is cast to the node's dtype (not for argmax and argmin,
+ * whose nodes are I32 or I64). They assert (a compiler bug) on ill-shaped nodes: ranks, extents,
  * ids of later nodes, positions not proved in range without a fill, variables that are not the
  * piece's, several pieces under max/min/prod/argmax. */
 NodeId graph_leaf(Graph *graph, NodeKind kind, DType dtype, size_t rank, const int64_t *dims,
@@ -246,6 +273,12 @@ NodeId graph_equation(Graph *graph, DType dtype, size_t rank, const int64_t *dim
 NodeId graph_define(Graph *graph, DType dtype, ReduceOp reduce, size_t n_vars,
                     const Var *const *vars, size_t n_reduced, const Var *const *reduced,
                     const Scalar *body, Str name, Span span);
+/* A read of `tensor`: no fill where every position is proved in range, else the fill is needed
+ * (NULL: only data positions may leave the tensor, checked at run time). */
+const Scalar *graph_read(const Graph *graph, NodeId tensor, const Position *const *at,
+                         const Scalar *fill);
+const Scalar *graph_read0(const Graph *graph, NodeId tensor);        /* rank 0 */
+bool piece_is_plain(const Node *node, const Piece *piece);   /* left side = its variables, no guards */
 NodeId graph_intrinsic(Graph *graph, Str function, DType dtype, size_t rank, const int64_t *dims,
                        size_t n_args, const NodeId *args, Span span);
 void graph_output(Graph *graph, OutputKind kind, Str name, NodeId value, NodeId target);
