@@ -1,5 +1,5 @@
-/* resize: antialiased bilinear, bit for bit as Pillow's Image.resize(…, BILINEAR) on 8-bit channels:
- * a triangle filter as wide as the scale, weights in fixed point of 22 bits, rounded to bytes after
+/* resize: antialiased bilinear as Pillow's Image.resize(…, BILINEAR) on 8-bit channels, to within one
+ * step (exact ties may round the other way): a triangle filter as wide as the scale, weights in fixed point of 22 bits, rounded to bytes after
  * the horizontal and after the vertical pass. Only the window that is kept is computed. */
 #include <math.h>
 #include <string.h>
@@ -30,7 +30,7 @@ static int64_t taps_most(int64_t from, int64_t to)
 static void taps_fill(Taps *taps, int64_t from, int64_t to, int64_t start, int64_t size)
 {
     double scale = (double)from / (double)to;
-    double width = scale < 1 ? 1 : scale;
+    double width = scale < 1 ? 1 : scale, inverse = 1 / width;
     for (int64_t i = 0; i < size; i++) {
         double center = ((double)(start + i) + 0.5) * scale;
         int64_t low = (int64_t)(center - width + 0.5);
@@ -39,11 +39,11 @@ static void taps_fill(Taps *taps, int64_t from, int64_t to, int64_t start, int64
         high = high > from ? from : high;
         double sum = 0;
         for (int64_t x = low; x < high; x++) {
-            sum += triangle(((double)x - center + 0.5) / width);
+            sum += triangle(((double)x - center + 0.5) * inverse);
         }
         int32_t *weights = taps->weights + i * taps->most;
         for (int64_t x = low; x < high; x++) {
-            double w = triangle(((double)x - center + 0.5) / width) / sum;
+            double w = triangle(((double)x - center + 0.5) * inverse) / sum;
             weights[x - low] = (int32_t)(0.5 + w * (1 << PRECISION));
         }
         taps->first[i] = (int32_t)low;
