@@ -268,10 +268,12 @@ typedef struct VariableUse {     /* one variable in one stage */
 typedef struct LoadedTensor {    /* where a variable's first value comes from */
     uint32_t load;               /* index in Recipe.loads; HONE_NONE: initialised */
     Str key;
+    bool fresh;                  /* a load clause says so */
 } LoadedTensor;
 
 typedef struct RecipeSave {
     Str path;
+    Span span;
     VEC(HoneSaveItem) items;     /* tensor = variable index */
 } RecipeSave;
 
@@ -286,13 +288,25 @@ typedef struct RecipeState {     /* an optimizer state, a p0 copy or a running t
     uint32_t of;                 /* variable */
 } RecipeState;
 
+typedef struct RecipeData {      /* what is known of a HoneData at compile time */
+    Span span;
+    size_t n_fields;
+    const HoneField *fields;     /* of one sample; names on the arena */
+    int64_t count[3];            /* samples of train, valid, test; -1: not known */
+    size_t n_classes;
+    const char *const *classes;
+} RecipeData;
+
 typedef struct RecipeStage {
     Str name;
     Span span;
     bool *trainable;             /* by variable */
+    VariableUse *uses;           /* by variable */
+    int64_t trainable_elements, trainable_tensors;
     const Graph *train;          /* forward, OUT_LOSS, OUT_NEXT of primed states and of the update */
     const Graph *eval, *eval_one;     /* OUT_NEXT of totals; NULL without metrics or `valid` */
     const Graph *metrics;             /* OUT_VALUE per metric, reads totals */
+    NodeId lr;                   /* in train: the default optimizer's first hyperparameter */
     uint32_t data;
     double epochs;
     int64_t steps, patience, every, checkpoint;
@@ -310,13 +324,15 @@ typedef struct Recipe {
     VEC(HoneLoad) loads;
     VEC(RecipeSave) saves;
     VEC(HoneData) data;
+    VEC(RecipeData) facts;       /* of each data */
     VEC(RecipeStage) stages;
     const Graph *predict;        /* batch 1; OUT_VALUE; NULL without `predict` */
     uint64_t seed;
     int64_t workers;
     bool skip_bad;
-    double clip;                 /* 0: off */
 } Recipe;
+/* The value that a step-clock option of the root file has in this run. */
+bool recipe_option(Compiler *c, Str name, double *value);
 
 /* Elaborates one finetune item: everything of the table above, differentiated (autodiff is called
  * from here, because the update needs the gradients). without_files: data and weights may be absent

@@ -152,7 +152,7 @@ def main():
     here = os.path.dirname(os.path.abspath(__file__))
     subprocess.run([args.hone, "run", f"{here}/../../samples/flowers/flowers.hone", "--out", f"{out}/run",
                     "--train", f"{args.assets}/data/flowers5/train", "--valid", f"{args.assets}/data/flowers5/val",
-                    "--weights", weights, "--seed", str(args.seed), "--json", "--quiet"],
+                    "--base", weights, "--seed", str(args.seed), "--json", "--quiet"],
                    check=True, stdout=subprocess.DEVNULL)
     records = [json.loads(line) for line in open(f"{out}/run/metrics.jsonl")]
     ours = [r["loss"] for r in records if "loss" in r][:len(losses)]

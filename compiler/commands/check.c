@@ -1,0 +1,173 @@
+/* hone check: all static checks, what trains how, and the exact planned peak memory; nothing runs. */
+#include <stdio.h>
+#include <string.h>
+
+#include "commands/session.h"
+
+static Str flops_text(Arena *arena, double flops)
+{
+    return flops >= 1e12  ? str_format(arena, "%.3g TFLOP", flops / 1e12)
+           : flops >= 1e9 ? str_format(arena, "%.3g GFLOP", flops / 1e9)
+                          : str_format(arena, "%.3g MFLOP", flops / 1e6);
+}
+
+static void print_title(const Session *s, const Recipe *recipe, Buf *out)
+{
+    int64_t elements = 0, tensors = 0;
+    for (size_t i = 0; i < recipe->model->variables.len; i++) {
+        const Variable *v = recipe->model->variables.at[i];
+        elements += v->is_state ? 0 : v->elements;
+        tensors += !v->is_state;
+    }
+    buf_printf(out, STR_FMT " · " STR_FMT " parameters in %lld tensors · %zu stage%s\n\n",
+               STR_ARG(recipe->name), STR_ARG(count_text(s->arena, elements)), (long long)tensors,
+               recipe->stages.len, recipe->stages.len == 1 ? "" : "s");
+}
+
+static void print_stages(const Session *s, const Recipe *recipe, const HoneProgram *program,
+                         Buf *out)
+{
+    static const char *const names[] = {"stage",   ">for",         ">trains", ">tensors",
+                                        ">a step", ">activations", ">kernels"};
+    Table *table = table_new(s->arena, 7, names);
+    for (size_t i = 0; i < recipe->stages.len; i++) {
+        const HoneStage *stage = &program->stages[i];
+        const HoneEntry *train = &program->entries[stage->train];
+        table_cell(table, "%s", stage->name);
+        if (stage->epochs > 0) {
+            table_cell(table, "%g epoch%s", stage->epochs, stage->epochs > 1 ? "s" : "");
+        } else {
+            table_cell(table, "%lld steps", (long long)stage->steps);
+        }
+        table_cell(table, STR_FMT, STR_ARG(count_text(s->arena, (int64_t)stage->trainable_elements)));
+        table_cell(table, "%u", stage->trainable_tensors);
+        table_cell(table, STR_FMT, STR_ARG(flops_text(s->arena, train->flops)));
+        table_cell(table, STR_FMT, STR_ARG(bytes_text(s->arena, train->activation_bytes)));
+        table_cell(table, "%u", train->n_calls);
+    }
+    table_print(table, "  ", out);
+    buf_char(out, '\n');
+}
+
+static void print_weights(const Recipe *recipe, Buf *out)
+{
+    size_t n = recipe->model->variables.len, loaded = 0, fresh = 0;
+    for (size_t i = 0; i < n; i++) {
+        loaded += recipe->loaded[i].load != HONE_NONE;
+        fresh += recipe->loaded[i].fresh;
+    }
+    for (size_t i = 0; i < recipe->loads.len; i++) {
+        buf_printf(out, "  weights      %s: %zu of %zu tensors fit", recipe->loads.at[i].path, loaded,
+                   n);
+        if (fresh > 0) {
+            buf_printf(out, "; fresh: %zu", fresh);
+        }
+        if (recipe->loads.at[i].n_ignored > 0) {
+            buf_printf(out, "; ignored: %u", recipe->loads.at[i].n_ignored);
+        }
+        buf_char(out, '\n');
+    }
+}
+
+static void print_data(const Recipe *recipe, Buf *out)
+{
+    for (size_t i = 0; i < recipe->facts.len; i++) {
+        const RecipeData *facts = &recipe->facts.at[i];
+        buf_printf(out, "  data         %s:", recipe->data.at[i].name);
+        if (facts->count[0] < 0) {
+            buf_add(out, STR(" not there yet\n"));
+            continue;
+        }
+        buf_printf(out, " %lld training", (long long)facts->count[0]);
+        if (facts->count[1] >= 0) {
+            buf_printf(out, " and %lld validation", (long long)facts->count[1]);
+        }
+        buf_add(out, STR(" samples"));
+        if (facts->n_classes > 0) {
+            buf_printf(out, " in %zu classes", facts->n_classes);
+        }
+        buf_char(out, '\n');
+    }
+}
+
+static void print_memory(const Session *s, const HoneProgram *program, Buf *out)
+{
+    static const char *const names[HONE_ARENAS] = {"parameters", "optimizer state", "batch",
+                                                   "activations", "constants"};
+    uint64_t total = program->scratch_bytes;
+    buf_add(out, STR("  memory       "));
+    for (int i = 0; i < HONE_ARENAS; i++) {
+        total += program->arena_bytes[i];
+        buf_printf(out, "%s " STR_FMT " · ", names[i],
+                   STR_ARG(bytes_text(s->arena, program->arena_bytes[i])));
+    }
+    buf_printf(out, "scratch " STR_FMT " a thread; together " STR_FMT "\n",
+               STR_ARG(bytes_text(s->arena, program->scratch_bytes)),
+               STR_ARG(bytes_text(s->arena, total)));
+}
+
+static void print_json(const HoneProgram *program, Buf *out)
+{
+    static const char *const names[HONE_ARENAS] = {"params", "state", "io", "activations",
+                                                   "constants"};
+    buf_add(out, STR("{\"recipe\": "));
+    json_string(out, str_of(program->name));
+    for (int i = 0; i < HONE_ARENAS; i++) {
+        buf_printf(out, ", \"%s_bytes\": %llu", names[i],
+                   (unsigned long long)program->arena_bytes[i]);
+    }
+    buf_printf(out, ", \"scratch_bytes\": %llu}\n", (unsigned long long)program->scratch_bytes);
+}
+
+static int check_one(Session *s, const Ast *finetune)
+{
+    Recipe *recipe = session_recipe(s, finetune, true);
+    if (recipe == NULL) {
+        return HONE_USAGE;
+    }
+    for (size_t i = 0; i < recipe->stages.len; i++) {
+        if (recipe->stages.at[i].train == NULL) {      /* fields unknown without the files */
+            Buf out = buf_new(s->arena);
+            print_title(s, recipe, &out);
+            print_data(recipe, &out);
+            return out_finish(s->sys, &out, HONE_OK);
+        }
+    }
+    BuildReport report;
+    int exit = HONE_OK;
+    HoneProgram *program = session_program(s, recipe, false, &report, &exit);
+    if (program == NULL) {
+        return exit;
+    }
+    Buf out = buf_new(s->arena);
+    if (s->line->json) {
+        print_json(program, &out);
+        return out_finish(s->sys, &out, HONE_OK);
+    }
+    print_title(s, recipe, &out);
+    print_stages(s, recipe, program, &out);
+    print_weights(recipe, &out);
+    print_data(recipe, &out);
+    print_memory(s, program, &out);
+    buf_printf(&out, "\nno errors, %zu warning%s\n", s->c.diags.warnings,
+               s->c.diags.warnings == 1 ? "" : "s");
+    return out_finish(s->sys, &out, HONE_OK);
+}
+
+int command_check(HoneSys *sys, Mem *mem, const CommandLine *line)
+{
+    Session s;
+    int exit = HONE_OK;
+    if (!session_open(&s, sys, mem, line, &exit)) {
+        return exit;
+    }
+    if (s.finetunes.len == 0) {
+        bool ok = library_check(&s.c, s.file) && s.c.diags.errors == 0;
+        print_diags(sys, s.arena, line, &s.c.diags);
+        return ok ? HONE_OK : HONE_USAGE;
+    }
+    for (size_t i = 0; i < s.finetunes.len && exit == HONE_OK; i++) {
+        exit = check_one(&s, s.finetunes.at[i]);
+    }
+    return exit;
+}

@@ -1,0 +1,120 @@
+/* hone run: compiles the chosen recipes and trains them, one after another. */
+#include <math.h>
+#include <stdio.h>
+
+#include "commands/session.h"
+
+static void print_saves(const Session *s, const HoneProgram *program, Buf *out)
+{
+    for (uint32_t i = 0; i < program->n_saves; i++) {
+        const HoneSave *save = &program->saves[i];
+        uint64_t bytes = 0;
+        for (uint32_t k = 0; k < save->n_items; k++) {
+            const HoneTensor *t = &program->tensors[save->items[k].tensor];
+            uint64_t elements = 1;
+            for (uint32_t d = 0; d < t->rank; d++) {
+                elements *= (uint64_t)t->dims[d];
+            }
+            bytes += elements * dtype_bytes((DType)t->dtype);
+        }
+        buf_printf(out, "  weights      %s (" STR_FMT ", %u tensors)\n", save->path,
+                   STR_ARG(bytes_text(s->arena, bytes)), save->n_items);
+    }
+}
+
+static void summary(const Session *s, const HoneProgram *program, const HoneResult *result,
+                    Buf *out)
+{
+    buf_printf(out, "%s finished in %.*f s", program->name, result->seconds < 10 ? 1 : 0,
+               result->seconds);
+    if (result->monitor != NULL && !isnan(result->best)) {
+        buf_printf(out, " · best %s %.4g (epoch %lld, stage %s)", result->monitor, result->best,
+                   (long long)result->best_epoch, result->best_stage);
+    }
+    buf_char(out, '\n');
+    print_saves(s, program, out);
+    buf_printf(out, "  run          %s: metrics.jsonl, recipe.hone, checkpoints\n", result->run_dir);
+    Str planned = bytes_text(s->arena, result->planned_bytes);
+    Str measured = bytes_text(
+        s->arena, result->peak_rss > result->base_rss ? result->peak_rss - result->base_rss : 0);
+    buf_printf(out, "  memory       planned " STR_FMT ", measured " STR_FMT "\n", STR_ARG(planned),
+               STR_ARG(measured));
+    if (program->n_saves > 0) {
+        buf_printf(out, "  next         hone eval " STR_FMT " --weights %s\n",
+                   STR_ARG(s->line->args.at[0]), program->saves[0].path);
+    }
+}
+
+static void summary_json(const HoneProgram *program, const HoneResult *result, Buf *out)
+{
+    buf_add(out, STR("{\"event\": \"end\", \"name\": "));
+    json_string(out, str_of(program->name));
+    buf_add(out, STR(", \"seconds\": "));
+    json_number(out, result->seconds);
+    buf_printf(out, ", \"steps\": %lld, \"best\": ", (long long)result->steps);
+    json_number(out, result->best);
+    buf_add(out, STR(", \"monitor\": "));
+    json_string(out, str_of(result->monitor == NULL ? "" : result->monitor));
+    uint64_t measured = result->peak_rss > result->base_rss ? result->peak_rss - result->base_rss : 0;
+    buf_printf(out, ", \"planned_bytes\": %llu, \"measured_bytes\": %llu, \"run\": ",
+               (unsigned long long)result->planned_bytes, (unsigned long long)measured);
+    json_string(out, str_of(result->run_dir));
+    buf_add(out, STR("}\n"));
+}
+
+static void print_times(const Session *s, const BuildReport *report)
+{
+    Buf out = buf_new(s->arena);
+    for (size_t i = 0; i < STAGE_COUNT; i++) {
+        if (report->seconds[i] > 0) {
+            buf_printf(&out, "%-10s %8.1f ms\n", stage_name((StageId)i), 1e3 * report->seconds[i]);
+        }
+    }
+    buf_printf(&out, "%zu equations, %zu kernels, %zu distinct, %zu bytes of code\n",
+               report->equations, report->kernels, report->distinct, report->code_bytes);
+    err_write(s->sys, buf_str(&out));
+}
+
+static int run_one(Session *s, const Ast *finetune)
+{
+    const CommandLine *line = s->line;
+    Recipe *recipe = session_recipe(s, finetune, false);
+    if (recipe == NULL) {
+        return HONE_USAGE;
+    }
+    BuildReport report;
+    int exit = HONE_OK;
+    HoneProgram *program = session_program(s, recipe, true, &report, &exit);
+    if (program == NULL) {
+        return exit;
+    }
+    if (line->time) {
+        print_times(s, &report);
+    }
+    HoneRunOptions options = session_options(s);
+    HoneResult result = {0};
+    HoneError error = {0};
+    if (!hone_run(program, &options, &result, &error)) {
+        return session_error(s, &error);
+    }
+    Buf out = buf_new(s->arena);
+    if (line->json) {
+        summary_json(program, &result, &out);
+    } else if (!line->quiet) {
+        summary(s, program, &result, &out);
+    }
+    return out_finish(s->sys, &out, HONE_OK);
+}
+
+int command_run(HoneSys *sys, Mem *mem, const CommandLine *line)
+{
+    Session s;
+    int exit = HONE_OK;
+    if (!session_open(&s, sys, mem, line, &exit) || session_only(&s, &exit) == NULL) {
+        return exit;
+    }
+    for (size_t i = 0; i < s.finetunes.len && exit == HONE_OK; i++) {
+        exit = run_one(&s, s.finetunes.at[i]);
+    }
+    return exit;
+}

@@ -1,0 +1,235 @@
+/* session: a recipe's file on the way to a program, for the commands that need one. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "commands/session.h"
+
+static Str option_kind(const Ast *item)
+{
+    const Ast *value = item->kids[1];
+    switch (value->kind) {
+    case AST_INT:
+        return STR("INT");
+    case AST_FLOAT:
+        return STR("NUMBER");
+    case AST_STRING:
+        return STR("TEXT");
+    case AST_BOOL:
+        return STR("");
+    default:
+        return STR("VALUE");
+    }
+}
+
+/* `hone run FILE --help`: the recipe's own options. */
+static void recipe_help(const Session *s, Buf *out)
+{
+    help_command(out, s->line->command);
+    buf_printf(out, "\noptions of " STR_FMT "\n", STR_ARG(s->c.root_path));
+    const Ast *tree = file_tree(s->file);
+    for (size_t i = 0; i < tree->n; i++) {
+        const Ast *item = tree->kids[i];
+        if (item->kind != AST_OPTION) {
+            continue;
+        }
+        Str kind = option_kind(item);
+        Str left = str_format(s->arena, "--" STR_FMT "%s" STR_FMT, STR_ARG(item->text),
+                              kind.len > 0 ? " " : "", STR_ARG(kind));
+        const Source *source = sources_file(&s->c.sources, item->span.file);
+        Span value = item->kids[1]->span;
+        Str help = item->kids[2] == NULL ? STR("") : item->kids[2]->text;
+        buf_printf(out, "  %-18.*s " STR_FMT "%sdefault: %.*s\n", STR_ARG(left), STR_ARG(help),
+                   help.len > 0 ? "; " : "", (int)(value.end - value.start),
+                   source->text.ptr + value.start);
+    }
+}
+
+static bool known_setting(const Session *s, Str name)
+{
+    return file_item(s->file, AST_OPTION, name) != NULL;
+}
+
+/* A setting that the recipe has no option for. */
+static int unknown_setting(Session *s, Str name)
+{
+    VEC(Str) names = {0};
+    const Ast *tree = file_tree(s->file);
+    for (size_t i = 0; i < tree->n; i++) {
+        if (tree->kids[i]->kind == AST_OPTION) {
+            VEC_PUSH(s->arena, names, tree->kids[i]->text);
+        }
+    }
+    const Str *own;
+    size_t n = line_options(s->arena, s->line->command, &own);
+    for (size_t i = 0; i < n; i++) {
+        VEC_PUSH(s->arena, names, own[i]);
+    }
+    Diag *d = diag(&s->c.diags, E710, (Span){0},
+                   "neither `hone %s` nor " STR_FMT " has an option `--" STR_FMT "`",
+                   command_row(s->line->command)->name, STR_ARG(s->c.root_path), STR_ARG(name));
+    Str near = str_nearest(name, names.at, names.len);
+    if (near.len > 0) {
+        diag_help(d, "did you mean `--" STR_FMT "`?", STR_ARG(near));
+    } else {
+        diag_help(d, "`hone %s " STR_FMT " --help` lists them",
+                  command_row(s->line->command)->name, STR_ARG(s->c.root_path));
+    }
+    print_diags(s->sys, s->arena, s->line, &s->c.diags);
+    return HONE_USAGE;
+}
+
+/* Items by name in any order of the command line; they run in file order. */
+static bool choose(Session *s, size_t first_name, int *exit)
+{
+    const Ast *tree = file_tree(s->file);
+    for (size_t k = first_name; k < s->line->args.len; k++) {
+        if (file_item(s->file, AST_FINETUNE, s->line->args.at[k]) == NULL) {
+            *exit = usage_error(s->sys, s->arena, s->line,
+                                STR_FMT " has no finetune item `" STR_FMT "`",
+                                STR_ARG(s->c.root_path), STR_ARG(s->line->args.at[k]));
+            return false;
+        }
+    }
+    for (size_t i = 0; i < tree->n; i++) {
+        const Ast *item = tree->kids[i];
+        bool chosen = item->kind == AST_FINETUNE && first_name >= s->line->args.len;
+        for (size_t k = first_name; k < s->line->args.len; k++) {
+            chosen = chosen || (item->kind == AST_FINETUNE &&
+                                str_eq(item->text, s->line->args.at[k]));
+        }
+        if (chosen) {
+            VEC_PUSH(s->arena, s->finetunes, item);
+        }
+    }
+    return true;
+}
+
+bool session_open(Session *s, HoneSys *sys, Mem *mem, const CommandLine *line, int *exit)
+{
+    *s = (Session){.sys = sys, .mem = mem, .arena = arena_new(mem, "compiler"), .line = line};
+    if (line->args.len == 0) {
+        *exit = usage_error(sys, s->arena, line, "`hone %s` wants a recipe file",
+                            command_row(line->command)->name);
+        return false;
+    }
+    compiler_init(&s->c, mem, sys, s->arena);
+    s->c.settings = line->settings.at;
+    s->c.n_settings = line->settings.len;
+    s->file = compiler_load(&s->c, line->args.at[0]);
+    if (s->file == NULL || s->c.diags.errors > 0) {
+        print_diags(sys, s->arena, line, &s->c.diags);
+        *exit = HONE_USAGE;
+        return false;
+    }
+    if (line->root.len > 0) {
+        s->c.root_dir = line->root;
+    }
+    Buf out = buf_new(s->arena);
+    if (line->help) {
+        recipe_help(s, &out);
+        *exit = out_finish(sys, &out, HONE_OK);
+        return false;
+    }
+    if (str_is(line->dump, "ast")) {
+        ast_dump(file_tree(s->file), &out);
+        *exit = out_finish(sys, &out, HONE_OK);
+        return false;
+    }
+    for (size_t i = 0; i < line->settings.len; i++) {
+        if (!known_setting(s, line->settings.at[i].name)) {
+            *exit = unknown_setting(s, line->settings.at[i].name);
+            return false;
+        }
+    }
+    bool names = command_row(line->command)->settings && line->command != COMMAND_PREDICT;
+    return choose(s, names ? 1 : line->args.len, exit);
+}
+
+Recipe *session_recipe(Session *s, const Ast *finetune, bool without_files)
+{
+    RecipeOptions options = {.without_files = without_files};
+    Recipe *recipe = recipe_build(&s->c, s->file, finetune, &options);
+    if (s->c.diags.errors > 0) {
+        recipe = NULL;
+    }
+    if (s->c.diags.errors + s->c.diags.warnings > 0) {
+        print_diags(s->sys, s->arena, s->line, &s->c.diags);
+    }
+    return recipe;
+}
+
+HoneProgram *session_program(Session *s, const Recipe *recipe, bool code, BuildReport *report,
+                             int *exit)
+{
+    Buf dumped = buf_new(s->arena);
+    StageId dump = STAGE_COUNT;
+    if (s->line->dump.len > 0 && !stage_find(s->line->dump, &dump)) {
+        Buf list = buf_new(s->arena);
+        for (size_t i = 0; i < STAGE_COUNT; i++) {
+            buf_printf(&list, "%s%s", i > 0 ? " " : "", stage_name((StageId)i));
+        }
+        *exit = usage_error(s->sys, s->arena, s->line,
+                            "there is no stage `" STR_FMT "`; the stages are " STR_FMT,
+                            STR_ARG(s->line->dump), STR_ARG(buf_str(&list)));
+        return NULL;
+    }
+    const Target *target =
+        s->line->target.len > 0 ? target_find(s->line->target) : target_host();
+    if (target == NULL) {
+        *exit = usage_error(s->sys, s->arena, s->line, "there is no target `" STR_FMT "`",
+                            STR_ARG(s->line->target));
+        return NULL;
+    }
+    BuildOptions options = {
+        .target = target,
+        .threads = (int)s->line->threads,
+        .code = code || dump >= STAGE_llvm,
+        .dump = dump,
+        .dumped = &dumped,
+    };
+    HoneProgram *program = NEW(s->arena, HoneProgram);
+    HoneError error = {0};
+    if (!build_recipe(&s->c, recipe, &options, program, report, &error)) {
+        *exit = session_error(s, &error);
+        return NULL;
+    }
+    if (dump != STAGE_COUNT) {
+        *exit = out_finish(s->sys, &dumped, HONE_OK);
+        return NULL;
+    }
+    return program;
+}
+
+const Ast *session_only(Session *s, int *exit)
+{
+    if (s->finetunes.len == 0) {
+        *exit = usage_error(s->sys, s->arena, s->line, STR_FMT " has no finetune item",
+                            STR_ARG(s->c.root_path));
+        return NULL;
+    }
+    return s->finetunes.at[0];
+}
+
+HoneRunOptions session_options(const Session *s)
+{
+    const CommandLine *line = s->line;
+    return (HoneRunOptions){
+        .sys = s->sys,
+        .root = str_c(s->arena, s->c.root_dir),
+        .out = line->out.len > 0 ? str_c(s->arena, line->out) : NULL,
+        .threads = (int)line->threads,
+        .resume = line->resume,
+        .quiet = line->quiet,
+        .json = line->json,
+        .colour = line->colour,
+        .prefetch = -1,
+        .err_fd = STDERR_FILENO,
+        .out_fd = STDOUT_FILENO,
+    };
+}
+
+int session_error(const Session *s, const HoneError *error)
+{
+    return print_error(s->sys, s->arena, s->line, error);
+}

@@ -1,0 +1,33 @@
+/* session: what every command that reads a recipe does first and last: load the file, choose its
+ * finetune items, build them, print diagnostics. */
+#ifndef HONE_SESSION_H
+#define HONE_SESSION_H
+
+#include "commands/command.h"
+#include "driver.h"
+
+typedef struct Session {
+    HoneSys *sys;
+    Mem *mem;
+    Arena *arena;
+    const CommandLine *line;
+    Compiler c;
+    File *file;
+    VEC(const Ast *) finetunes;      /* chosen by name, or all, in file order */
+    size_t errors_shown;
+} Session;
+
+/* False when the command is over: *exit says how (help was printed, or the file is wrong). */
+bool session_open(Session *s, HoneSys *sys, Mem *mem, const CommandLine *line, int *exit);
+/* NULL after diagnostics. Prints warnings too. */
+Recipe *session_recipe(Session *s, const Ast *finetune, bool without_files);
+/* Runs the stages; prints a dump when one was asked for. NULL: *exit says why or that a dump ended
+ * the command. */
+HoneProgram *session_program(Session *s, const Recipe *recipe, bool code, BuildReport *report,
+                             int *exit);
+/* The one recipe of eval, predict and grad-check: the first chosen item. */
+const Ast *session_only(Session *s, int *exit);
+HoneRunOptions session_options(const Session *s);
+int session_error(const Session *s, const HoneError *error);
+
+#endif

@@ -1,0 +1,253 @@
+/* driver: walks the rows of stages.def over every graph of a recipe. Nothing of what the stages do
+ * is here; only their order, the check after each, the dumps and the clock. */
+#include "driver.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "syntax/ast.h"
+
+static const struct {
+    const char *name, *help;
+} stages[] = {
+#define STAGE(name, help) {#name, help},
+#define PASS(name, call, help) {#name, help},
+#include "stages.def"
+#undef STAGE
+#undef PASS
+};
+
+const char *stage_name(StageId stage)
+{
+    return stages[stage].name;
+}
+
+const char *stage_help(StageId stage)
+{
+    return stages[stage].help;
+}
+
+bool stage_find(Str name, StageId *stage)
+{
+    for (size_t i = 0; i < STAGE_COUNT; i++) {
+        if (str_is(name, stages[i].name)) {
+            *stage = (StageId)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+typedef struct Build {
+    Compiler *c;
+    const Recipe *recipe;
+    const BuildOptions *options;
+    BuildReport *report;
+    HoneError *error;
+    Planner planner;
+    VEC(ProgramEntry) entries;
+} Build;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void dump_title(Build *b, StageId stage, Str name)
+{
+    buf_printf(b->options->dumped, "# %s of " STR_FMT "\n", stages[stage].name, STR_ARG(name));
+}
+
+static void dump_graph(Build *b, StageId stage, Str name, const Graph *graph)
+{
+    if (b->options->dump == stage) {
+        dump_title(b, stage, name);
+        graph_dump(graph, b->options->dumped);
+    }
+}
+
+static bool verified(Build *b, StageId stage, Str name, const Graph *graph)
+{
+    const char *why = graph_verify(graph, b->c->arena);
+    if (why == NULL) {
+        return true;
+    }
+    return hone_fail(b->error, HONE_INTERNAL, "E799", "%s left `" STR_FMT "` ill formed: %s",
+                     stages[stage].name, STR_ARG(name), why);
+}
+
+/* The rows PASS of stages.def, in order. */
+static const Graph *run_passes(Build *b, Str name, const Graph *graph)
+{
+    Arena *arena = b->c->arena;
+    const Target *target = b->options->target;
+    dump_graph(b, STAGE_graph, name, graph);
+    if (!verified(b, STAGE_graph, name, graph)) {
+        return NULL;
+    }
+    double start = now();
+#define STAGE(row, help)
+#define PASS(row, call, help)                                                                      \
+    graph = call;                                                                                  \
+    if (!verified(b, STAGE_##row, name, graph)) {                                                  \
+        return NULL;                                                                               \
+    }                                                                                              \
+    dump_graph(b, STAGE_##row, name, graph);                                                       \
+    b->report->seconds[STAGE_##row] += now() - start;                                              \
+    start = now();
+#include "stages.def"
+#undef STAGE
+#undef PASS
+    (void)target;
+    return graph;
+}
+
+static void dump_kernels(Build *b, const PlanEntry *entry)
+{
+    if (b->options->dump == STAGE_kernels) {
+        dump_title(b, STAGE_kernels, entry->name);
+        for (size_t i = 0; i < entry->n_kernels; i++) {
+            kernel_dump(entry->graph, entry->kernels[i], b->options->dumped);
+        }
+    }
+}
+
+/* A graph that several stages share is compiled once. */
+static bool add_graph(Build *b, Str name, const Graph *graph)
+{
+    if (graph == NULL) {
+        return true;
+    }
+    for (size_t i = 0; i < b->entries.len; i++) {
+        if (b->entries.at[i].graph == graph) {
+            return true;
+        }
+    }
+    const Graph *clean = run_passes(b, name, graph);
+    if (clean == NULL) {
+        return false;
+    }
+    double start = now();
+    PlanEntry *plan = plan_entry(&b->planner, name, clean);
+    b->report->seconds[STAGE_kernels] += now() - start;
+    b->report->equations += clean->nodes.len;
+    b->report->kernels += plan->n_kernels;
+    dump_kernels(b, plan);
+    VEC_PUSH(b->c->arena, b->entries, ((ProgramEntry){.graph = graph, .plan = plan}));
+    return true;
+}
+
+static bool add_stage(Build *b, const RecipeStage *stage)
+{
+    Arena *arena = b->c->arena;
+    Str name = stage->name;
+    return add_graph(b, str_join(arena, STR("train"), ".", name), stage->train) &&
+           add_graph(b, str_join(arena, STR("eval"), ".", name), stage->eval) &&
+           add_graph(b, str_join(arena, STR("eval-one"), ".", name), stage->eval_one) &&
+           add_graph(b, str_join(arena, STR("metrics"), ".", name), stage->metrics);
+}
+
+static void describe_tensors(Build *b)
+{
+    const Model *model = b->recipe->model;
+    size_t n = model->variables.len + b->recipe->states.len;
+    PlanTensor *tensors = NEW_ARRAY(b->c->arena, PlanTensor, n);
+    for (size_t i = 0; i < model->variables.len; i++) {
+        const Variable *v = model->variables.at[i];
+        tensors[i] = (PlanTensor){
+            .dtype = v->dtype, .rank = v->rank, .dims = v->dims, .arena = HONE_ARENA_PARAMS};
+    }
+    for (size_t i = 0; i < b->recipe->states.len; i++) {
+        const RecipeState *s = &b->recipe->states.at[i];
+        tensors[model->variables.len + i] = (PlanTensor){
+            .dtype = s->dtype, .rank = s->rank, .dims = s->dims, .arena = HONE_ARENA_STATE};
+    }
+    b->planner = (Planner){
+        .arena = b->c->arena,
+        .target = b->options->target,
+        .n_tensors = n,
+        .tensors = tensors,
+        .constants = buf_new(b->c->arena),
+    };
+}
+
+static void place_entries(Build *b)
+{
+    double start = now();
+    PlanEntry **plans = NEW_ARRAY(b->c->arena, PlanEntry *, b->entries.len);
+    for (size_t i = 0; i < b->entries.len; i++) {
+        plans[i] = b->entries.at[i].plan;
+    }
+    plan_place_tensors(&b->planner, b->entries.len, plans);
+    b->report->seconds[STAGE_plan] += now() - start;
+    if (b->options->dump == STAGE_plan) {
+        for (size_t i = 0; i < b->entries.len; i++) {
+            dump_title(b, STAGE_plan, plans[i]->name);
+            plan_dump(&b->planner, plans[i], b->options->dumped);
+        }
+    }
+}
+
+/* All kernels of all entries, in order: the order of program_bind. */
+static Code *compile(Build *b)
+{
+    Arena *arena = b->c->arena;
+    const Graph **graphs = NEW_ARRAY(arena, const Graph *, b->report->kernels + 1);
+    const Kernel **kernels = NEW_ARRAY(arena, const Kernel *, b->report->kernels + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < b->entries.len; i++) {
+        const PlanEntry *plan = b->entries.at[i].plan;
+        for (size_t k = 0; k < plan->n_kernels; k++) {
+            graphs[n] = plan->graph;
+            kernels[n++] = plan->kernels[k];
+        }
+    }
+    EmitOptions emit = {.target = b->options->target, .threads = b->options->threads};
+    for (size_t k = 0; k < n && b->options->dump == STAGE_llvm; k++) {
+        emit_ir(graphs[k], kernels[k], &emit, b->options->dumped);
+    }
+    for (size_t k = 0; k < n && b->options->dump == STAGE_asm; k++) {
+        emit_asm(graphs[k], kernels[k], &emit, b->options->dumped);
+    }
+    const char *why = NULL;
+    double start = now();
+    Code *code = code_compile(arena, graphs, kernels, n, &emit, &why);
+    b->report->seconds[STAGE_llvm] += now() - start;
+    if (code == NULL) {
+        hone_fail(b->error, HONE_INTERNAL, "E799", "code generation failed: %s", why);
+        return NULL;
+    }
+    b->report->distinct = code_distinct(code);
+    b->report->code_bytes = code_bytes(code);
+    return code;
+}
+
+bool build_recipe(Compiler *c, const Recipe *recipe, const BuildOptions *options,
+                  HoneProgram *program, BuildReport *report, HoneError *error)
+{
+    *report = (BuildReport){0};
+    Build b = {
+        .c = c, .recipe = recipe, .options = options, .report = report, .error = error};
+    describe_tensors(&b);
+    for (size_t i = 0; i < recipe->stages.len; i++) {
+        if (!add_stage(&b, &recipe->stages.at[i])) {
+            return false;
+        }
+    }
+    if (!add_graph(&b, STR("predict"), recipe->predict)) {
+        return false;
+    }
+    place_entries(&b);
+    program_fill(c, recipe, &b.planner, b.entries.len, b.entries.at, program);
+    if (options->code) {
+        Code *code = compile(&b);
+        if (code == NULL) {
+            return false;
+        }
+        program_bind(program, code);
+    }
+    return true;
+}
