@@ -142,7 +142,7 @@ bool session_open(Session *s, HoneSys *sys, Mem *mem, const CommandLine *line, i
             return false;
         }
     }
-    bool names = command_row(line->command)->settings && line->command != COMMAND_PREDICT;
+    bool names = strstr(command_row(line->command)->arguments, "[NAME") != NULL;
     return choose(s, names ? 1 : line->args.len, exit);
 }
 
