@@ -228,6 +228,11 @@ int hone_unlink(HoneSys *sys, const char *path)
     return io_fails(sys) ? -1 : unlink(path);
 }
 
+int hone_rmdir(HoneSys *sys, const char *path)
+{
+    return io_fails(sys) ? -1 : rmdir(path);
+}
+
 int hone_mkdir(HoneSys *sys, const char *path)
 {
     if (io_fails(sys)) {

@@ -95,7 +95,11 @@ static int run_one(Session *s, const Ast *finetune)
     HoneResult result = {0};
     HoneError error = {0};
     if (!hone_run(program, &options, &result, &error)) {
-        return session_error(s, &error);
+        if (error.exit != HONE_SIGINT && error.exit != HONE_SIGTERM) {
+            return session_error(s, &error);
+        }
+        err_write(s->sys, str_format(s->arena, "%s\n", error.message));
+        return (int)error.exit;
     }
     Buf out = buf_new(s->arena);
     if (line->json) {

@@ -1,0 +1,141 @@
+/* progress: what a person sees while a run goes on, on standard error: one line redrawn on a
+ * terminal, otherwise a plain line per evaluation and at most one a minute. With --json, one object
+ * per evaluation on standard output. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "run.h"
+
+static const double redraw = 0.1, plain = 60;        /* seconds between lines */
+
+double clock_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+Progress progress_new(const HoneRunOptions *options, const HoneProgram *program, int64_t done,
+                      int64_t total)
+{
+    return (Progress){
+        .sys = options->sys,
+        .options = options,
+        .program = program,
+        .terminal = isatty(options->err_fd) == 1,
+        .start = clock_seconds(),
+        .shown = clock_seconds(),
+        .first_update = done,
+        .total = total,
+    };
+}
+
+static void write_text(const Progress *progress, int fd, const char *text)
+{
+    (void)hone_write_all(progress->sys, fd, text, strlen(text));   /* nowhere to report a failure */
+}
+
+static void format_left(char to[32], double seconds)
+{
+    if (seconds < 100) {
+        snprintf(to, 32, "%.0f s", seconds);
+    } else if (seconds < 6000) {
+        snprintf(to, 32, "%.0f min", seconds / 60);
+    } else {
+        snprintf(to, 32, "%.1f h", seconds / 3600);
+    }
+}
+
+static void describe(const Progress *progress, const Position *position, double loss, double lr,
+                     char *line, size_t room)
+{
+    double seconds = clock_seconds() - progress->start;
+    double steps = (double)(position->updates - progress->first_update);
+    double rate = seconds > 0 ? steps / seconds : 0;
+    const HoneStage *stage = &progress->program->stages[position->stage];
+    double samples = rate * (double)progress->program->data[stage->data].batch;
+    char left[32] = "";
+    if (rate > 0) {
+        format_left(left, (double)(progress->total - position->updates) / rate);
+    }
+    snprintf(line, room, "%s · %s · step %lld/%lld · loss %.4g · lr %.2g · %.3g samples/s%s%s · %s left",
+             progress->program->name, stage->name, (long long)position->updates,
+             (long long)progress->total, loss, lr, samples, progress->metrics[0] ? " · " : "",
+             progress->metrics, left);
+}
+
+void progress_clear(Progress *progress)
+{
+    if (progress->terminal && !progress->options->quiet) {
+        write_text(progress, progress->options->err_fd, "\r\033[K");
+    }
+}
+
+void progress_step(Progress *progress, const Position *position, double loss, double lr)
+{
+    double now = clock_seconds();
+    if (progress->options->quiet || now - progress->shown < (progress->terminal ? redraw : plain)) {
+        return;
+    }
+    progress->shown = now;
+    char line[512], text[560];
+    describe(progress, position, loss, lr, line, sizeof line);
+    snprintf(text, sizeof text, progress->terminal ? "\r\033[K%s" : "%s\n", line);
+    write_text(progress, progress->options->err_fd, text);
+}
+
+void progress_note(Progress *progress, const char *fmt, ...)
+{
+    if (progress->options->quiet) {
+        return;
+    }
+    char line[1024];
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(line, sizeof line - 1, fmt, args);
+    va_end(args);
+    size_t end = n < 0 ? 0 : (size_t)n < sizeof line - 2 ? (size_t)n : sizeof line - 2;
+    line[end] = '\n';
+    line[end + 1] = '\0';
+    progress_clear(progress);
+    write_text(progress, progress->options->err_fd, line);
+}
+
+static void eval_json(const Progress *progress, const Position *position, const HoneEntry *metrics,
+                      const Engine *engine)
+{
+    char line[2048];
+    int n = snprintf(line, sizeof line, "{\"event\": \"eval\", \"stage\": \"%s\", \"step\": %lld",
+                     progress->program->stages[position->stage].name, (long long)position->updates);
+    for (uint32_t i = 0; i < metrics->n_outputs && n < (int)sizeof line - 100; i++) {
+        n += snprintf(line + n, sizeof line - (size_t)n, ", \"%.60s\": %.9g",
+                      metrics->outputs[i].name,
+                      engine_output(engine, metrics, metrics->outputs[i].name));
+    }
+    snprintf(line + n, sizeof line - (size_t)n, "}\n");
+    write_text(progress, progress->options->out_fd, line);
+}
+
+void progress_eval(Progress *progress, const Position *position, const HoneEntry *metrics,
+                   const Engine *engine)
+{
+    size_t n = 0;
+    progress->metrics[0] = '\0';
+    for (uint32_t i = 0; i < metrics->n_outputs && n + 80 < sizeof progress->metrics; i++) {
+        const char *name = metrics->outputs[i].name;
+        n += (size_t)snprintf(progress->metrics + n, sizeof progress->metrics - n, "%s%.40s %.4g",
+                              i > 0 ? " " : "", name, engine_output(engine, metrics, name));
+    }
+    if (progress->options->json) {
+        eval_json(progress, position, metrics, engine);
+    }
+    if (!progress->terminal) {
+        progress_note(progress, "%s %lld/%lld %s",
+                      progress->program->stages[position->stage].name,
+                      (long long)position->updates, (long long)progress->total, progress->metrics);
+    }
+}

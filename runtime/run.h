@@ -1,0 +1,131 @@
+/* run: what the files that execute a program share.
+ *
+ *   step.c        arenas and pool of a run; one pass over an entry
+ *   tensors.c     first values, loading and saving of the tensors that live between steps
+ *   train.c       stages, epochs, evaluation, best weights, the end
+ *   rundir.c      where a run writes;  evaluate.c  metrics over a data set;  predict.c  one picture
+ *   checkpoint.c  the state of a run on disk, whole or not at all
+ *   metrics.c     metrics.jsonl;  progress.c  what a person sees;  signals.c  asking to stop
+ */
+#ifndef HONE_RUN_H
+#define HONE_RUN_H
+
+#include "internal.h"
+
+/* --- step.c --------------------------------------------------------------------------------------- */
+typedef struct Engine {
+    HoneSys *sys;
+    const HoneProgram *program;
+    HonePool *pool;
+    char *arenas[HONE_ARENAS];
+    void **pointers;               /* buffers of all calls of all entries, in order */
+    size_t *first;                 /* by entry: index of its first pointer */
+    uint64_t planned;              /* bytes of arenas and scratch */
+} Engine;
+bool engine_open(Engine *engine, HoneSys *sys, const HoneProgram *program, int threads,
+                 HoneError *error);
+void engine_close(Engine *engine);
+void *engine_at(const Engine *engine, HoneRef ref);
+
+typedef struct StepValues {
+    double progress, epoch;
+    uint64_t updates;              /* of the run before this step: keys random numbers */
+    int64_t stage_steps;           /* of this stage before this step */
+    const int64_t *steps_of_stage; /* done in each stage */
+    uint32_t n_stages;
+} StepValues;
+/* Fields of the batch from sample `at` on go into the entry's ports; data names them. */
+void engine_put_batch(Engine *engine, const HoneEntry *entry, const HoneDataset *data,
+                      const HoneBatch *batch, int64_t at);
+/* Runs all calls. False when a position that came from data left its tensor (E709, exit 3). */
+bool engine_run(Engine *engine, uint32_t entry, const StepValues *values, HoneError *error);
+/* An output as a double; NaN when there is none of the name. Rank 0. */
+double engine_output(const Engine *engine, const HoneEntry *entry, const char *name);
+
+/* --- tensors.c ------------------------------------------------------------------------------------ */
+void tensors_initialise(Engine *engine);                         /* all, from the seed */
+bool tensors_load(Engine *engine, const char *root, HoneError *error);      /* program's loads */
+/* Every PARAM and MODEL_STATE (what: the kinds below) from a file of its own keys. */
+typedef enum TensorSet { TENSORS_MODEL, TENSORS_STATE } TensorSet;
+bool tensors_read(Engine *engine, TensorSet set, const char *path, HoneError *error);
+bool tensors_write(Engine *engine, TensorSet set, const char *path, HoneError *error);
+void tensors_copy_initial(Engine *engine);                       /* p0 := p */
+bool tensors_save(Engine *engine, const HoneSave *save, const char *root, HoneError *error);
+
+/* --- train.c: where a run stands ------------------------------------------------------------------- */
+enum { RUN_MAX_STAGES = 64 };
+typedef struct Position {
+    uint32_t stage;
+    int64_t step;                  /* in the stage: updates done */
+    int64_t updates;               /* in the run */
+    int64_t epoch;                 /* of the data, over all stages: finished or begun */
+    int64_t steps_of_stage[RUN_MAX_STAGES];
+    bool has_best;
+    double best;
+    int64_t best_epoch;
+    uint32_t best_stage;
+    int64_t waited;                /* evaluations since the best one */
+    uint64_t metrics_bytes;        /* of metrics.jsonl */
+} Position;
+
+/* --- rundir.c -------------------------------------------------------------------------------------- */
+bool rundir_open(char to[HONE_PATH], const HoneRunOptions *options, const char *name,
+                 HoneError *error);
+bool rundir_put_recipe(HoneSys *sys, const char *folder, const char *text, HoneError *error);
+
+/* --- evaluate.c ------------------------------------------------------------------------------------ */
+/* Adds every sample of the loader's data to the stage's totals, once, then computes the metrics. */
+bool evaluate_stage(Engine *engine, const HoneStage *stage, HoneDataset *data, HoneLoader *loader,
+                    const StepValues *values, HoneError *error);
+
+/* --- checkpoint.c ---------------------------------------------------------------------------------- */
+bool checkpoint_write(Engine *engine, const char *run_dir, const Position *position,
+                      HoneError *error);
+/* The newest whole checkpoint; *found false when there is none. Damaged ones are passed over;
+ * *skipped counts them. */
+bool checkpoint_read(Engine *engine, const char *run_dir, Position *position, bool *found,
+                     int *skipped, HoneError *error);
+
+/* --- metrics.c ------------------------------------------------------------------------------------- */
+typedef struct Metrics {           /* metrics.jsonl: one write per record */
+    HoneSys *sys;
+    int fd;
+    uint64_t bytes;
+    char line[2048];
+    size_t len;
+    char path[HONE_PATH];
+} Metrics;
+/* Goes on after the first `keep` bytes. */
+bool metrics_open(Metrics *metrics, HoneSys *sys, const char *run_dir, uint64_t keep,
+                  HoneError *error);
+void metrics_begin(Metrics *metrics, const char *stage, int64_t step, int64_t epoch);
+void metrics_number(Metrics *metrics, const char *name, double value);
+bool metrics_end(Metrics *metrics, HoneError *error);
+void metrics_close(Metrics *metrics);
+
+/* --- signals.c ------------------------------------------------------------------------------------- */
+void signals_arm(void);            /* the first SIGINT, SIGTERM or SIGHUP is noted, the next kills */
+int signals_pending(void);         /* 0, or the signal */
+void signals_disarm(void);
+
+/* --- progress.c ------------------------------------------------------------------------------------ */
+typedef struct Progress {
+    HoneSys *sys;
+    const HoneRunOptions *options;
+    const HoneProgram *program;
+    bool terminal;
+    double start, shown;           /* seconds */
+    int64_t first_update, total;   /* updates of the run */
+    char metrics[256];             /* of the last evaluation */
+} Progress;
+double clock_seconds(void);
+Progress progress_new(const HoneRunOptions *options, const HoneProgram *program, int64_t done,
+                      int64_t total);
+void progress_step(Progress *progress, const Position *position, double loss, double lr);
+void progress_eval(Progress *progress, const Position *position, const HoneEntry *metrics,
+                   const Engine *engine);
+void progress_note(Progress *progress, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+void progress_clear(Progress *progress);
+
+#endif
