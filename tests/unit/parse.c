@@ -81,10 +81,37 @@ static void test_golden(void **state)
     assert_true(checked > 10);
 }
 
+/* Every block marked ```hone in the reference is a program without mistakes. */
+static void test_reference(void **state)
+{
+    (void)state;
+    static Program program;
+    program_open(&program);
+    size_t bytes = 0;
+    char *text = hone_read_file(&program.sys, SOURCE_DIR "/grammar/README.md", &bytes);
+    assert_non_null(text);
+    size_t blocks = 0;
+    for (char *at = strstr(text, "```hone\n"); at != NULL; at = strstr(at, "```hone\n")) {
+        at += strlen("```hone\n");
+        char *end = strstr(at, "\n```\n");
+        assert_non_null(end);
+        program_parse(&program, STR("README.md"), (Str){at, (size_t)(end + 1 - at)});
+        at = end;
+        blocks++;
+    }
+    Buf messages = buf_new(program.arena);
+    diags_text(&program.diags, &messages, false);
+    assert_string_equal(str_c(program.arena, buf_str(&messages)), "");
+    assert_true(blocks >= 8);
+    hone_free(&program.sys, text);
+    program_close(&program);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_reference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
