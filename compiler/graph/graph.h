@@ -283,6 +283,16 @@ NodeId graph_intrinsic(Graph *graph, Str function, DType dtype, size_t rank, con
                        size_t n_args, const NodeId *args, Span span);
 void graph_output(Graph *graph, OutputKind kind, Str name, NodeId value, NodeId target);
 
+/* --- walk.c -------------------------------------------------------------------------------------- */
+typedef struct ScalarList {
+    size_t n;
+    const Scalar *const *at;
+} ScalarList;
+/* Every distinct scalar below the roots once, arguments first; also inside fills and positions. */
+ScalarList sc_list(Arena *arena, size_t n, const Scalar *const *roots);
+/* The same of a piece: body, left positions and guards. rank: of its tensor. */
+ScalarList piece_list(Arena *arena, const Piece *piece, size_t rank);
+
 /* --- verify.c, dump.c, interp.c --------------------------------------------------------------- */
 /* NULL if the graph is well formed, else what is wrong (on the arena). */
 const char *graph_verify(const Graph *graph, Arena *arena);

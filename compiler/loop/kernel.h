@@ -1,7 +1,10 @@
 /* kernel: loop nests over buffers, between graph and LLVM.
  *
- *   lower.c     equations of a scheduled group -> Kernel
- *   schedule.c  which variable is lanes, which are unrolled, parallel, reduced; from a Target record
+ *   lower.c     equations of a group -> kernels
+ *   coverage.c  which elements the pieces of an equation write: stores, adds, clearing
+ *   collapse.c  neighbouring loops of contiguous elements become one
+ *   schedule.c  which variable is lanes, which are unrolled, reduced; from a Target record
+ *   chunk.c     which variables are cut for threads; from extents and the Target record alone
  *   verify.c    what every kernel must satisfy
  *   dump.c      the deterministic text form
  *
@@ -24,6 +27,7 @@
 #define HONE_KERNEL_H
 
 #include "graph/graph.h"
+#include "target/target.h"
 
 typedef enum KPlaceKind {
     KPLACE_GLOBAL,       /* the call's buffer pointer `slot` */
@@ -37,6 +41,7 @@ typedef struct KBuffer {
     uint64_t slot;
     size_t rank;              /* of the reads and stores in this kernel; may be below the node's
                                * rank where loops were collapsed */
+    const int64_t *dims;      /* extents by dimension: for fills and range checks */
     const int64_t *strides;   /* elements; 0 for a dimension that the chunk loops fix (scratch) */
     uint64_t elements;        /* of storage, for checks and prefetch */
     bool written;
@@ -105,13 +110,35 @@ typedef struct Kernel {
 } Kernel;
 
 int64_t kernel_chunks(const Kernel *kernel);
+
+/* Equations that are computed together (a Group of passes/), with what is known of their tensors.
+ * By position in `nodes`: nests: equal numbers share one nest; rows: the dimensions, n_rows each,
+ * that correspond in all of them. n_rows == 0 with several nests: not aligned, one chunk. */
+typedef struct Lowering {
+    const Graph *graph;
+    const Target *target;
+    const int64_t *const *strides;   /* by node: storage in elements */
+    const uint64_t *elements;        /* by node: of storage */
+    const bool *stored;              /* by node: read by another nest, or an output */
+    const bool *local;               /* by node: read by nests of its own group only */
+    size_t n, n_rows;
+    const NodeId *nodes;
+    const uint32_t *nests;
+    const uint8_t *const *rows;
+} Lowering;
+/* The kernels that compute the group, in order: one, or for an equation of several pieces one per
+ * piece. Global slots number the kernel's buffers in order; the caller knows where each lies. */
+typedef VEC(Kernel *) Kernels;
+void kernel_lower(Arena *arena, const Lowering *lowering, Kernels *kernels);
+
 const char *kernel_verify(const Kernel *kernel, Arena *arena);
 void kernel_dump(const Graph *graph, const Kernel *kernel, Buf *out);
 /* Equal keys compile to equal code: structure, extents, strides, dtypes, the place of a kernel that
  * can fault; not names, spans, ids. */
 Str kernel_key(const Kernel *kernel, Arena *arena);
 
-/* A data-dependent position of a READ without fill is range-checked by the kernel: the address is
- * clamped and the fault buffer records {place + 1, position value, extent, element}. */
+/* A data-dependent position of a READ without fill, or of a store's left side, is range-checked by
+ * the kernel: the address is clamped and the fault buffer records {place + 1, position value, extent,
+ * element}. */
 
 #endif

@@ -1,4 +1,5 @@
-/* target: one record per machine; everything that scheduling and emission know about it. */
+/* target: one record per machine; everything that scheduling and emission know about it. Records are
+ * constants: the same program for the same target has the same bits on every machine. */
 #ifndef HONE_TARGET_H
 #define HONE_TARGET_H
 
@@ -7,7 +8,7 @@
 typedef struct Target {
     const char *name;            /* "x86-64-v4", "x86-64-v3", "generic" */
     const char *triple;
-    const char *cpu;             /* for LLVM: "x86-64-v4" … or the host's name when it fits */
+    const char *cpu;             /* for LLVM: "x86-64-v4" … */
     const char *features;        /* LLVM feature string, may be empty */
     int lanes;                   /* f32 per vector: 16, 8, 4 */
     int registers;               /* vector registers: 32, 16 */
@@ -17,7 +18,8 @@ typedef struct Target {
 } Target;
 
 const Target *target_find(Str name);          /* NULL: no such target */
-const Target *target_host(void);              /* by CPU detection */
+const Target *target_host(void);              /* the first of the list that runs on this CPU */
+bool target_runs_here(const Target *target);
 size_t target_list(const Target *const **all);
 
 #endif

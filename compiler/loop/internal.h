@@ -1,0 +1,62 @@
+/* internal: kernels under construction, shared by the files of this folder. */
+#ifndef HONE_LOOP_INTERNAL_H
+#define HONE_LOOP_INTERNAL_H
+
+#include "loop/kernel.h"
+
+/* A nest before its loops have an order: variables of extent 1 are gone. */
+typedef struct WorkNest {
+    VEC(const Var *) left, reduced;
+    VEC(bool) bound;              /* by left: equal left positions imply equal values of it */
+    VEC(KStore) stores;
+    const KLoop *loops;           /* of schedule.c */
+    size_t n_loops;
+    double work;                  /* in elements of a plain map, about */
+} WorkNest;
+
+typedef struct WorkKernel {
+    Arena *arena;
+    const Graph *graph;
+    const Target *target;
+    VEC(WorkNest) nests;
+    VEC(KBuffer) buffers;
+    VEC(const Var *) rows;        /* variables of every nest that chunks may cut; a kernel of one
+                                   * nest: none, any bound left variable may be cut */
+    VEC(KChunk) chunks;
+} WorkKernel;
+
+/* access.c */
+/* Elements by which the address moves when var grows by one; false if that is not a constant. */
+bool access_stride(const KBuffer *buffer, const Position *const *at, const Var *var,
+                   int64_t *stride);
+const KBuffer *work_buffer(const WorkKernel *work, NodeId tensor);
+/* Every distinct scalar of the nest's bodies, left sides and guards. */
+ScalarList nest_list(Arena *arena, size_t n_stores, const KStore *stores, const KBuffer *buffers);
+double scalar_cost(const Scalar *s);          /* simple operations */
+double nest_points(const WorkNest *nest);
+
+/* coverage.c */
+void left_bound(size_t rank, const Position *const *left, size_t n, const Var *const *vars,
+                bool *bound);
+typedef struct Coverage {
+    bool clear;              /* elements that no piece writes exist, or may exist */
+    size_t first;            /* this piece runs first and stores; SIZE_MAX: none covers everything */
+    bool disjoint;           /* no element is written twice: every piece stores */
+} Coverage;
+Coverage coverage_of(Arena *arena, const Node *node);
+
+/* collapse.c */
+void work_collapse(WorkKernel *work);
+
+/* schedule.c: orders loops, chooses lanes and register tiles. */
+void work_schedule(WorkKernel *work);
+
+/* chunk.c */
+void work_chunk(WorkKernel *work);
+/* Moves the buffer to scratch at *bytes if it fits there; its readers are nests of this kernel. */
+bool work_scratch(WorkKernel *work, uint32_t buffer, uint64_t *bytes);
+
+/* kernel.c: collapse, schedule, chunks, counts; `id`: the equation it is named after. */
+Kernel *work_finish(WorkKernel *work, const Lowering *in, NodeId id);
+
+#endif
