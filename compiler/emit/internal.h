@@ -1,0 +1,196 @@
+/* What the files of emit/ share: one Emit holds a module, the kernel and the nest in work.
+ *
+ * Values. A scalar expression becomes an LLVM value of one lane (it does not depend on the LANES
+ * variable) or of target->lanes lanes; lanes_of() tells which. Register types: bool i1, bf16 and
+ * f16 float, the others themselves.
+ *
+ * Placement. An expression is emitted once, in the outermost loop that binds its variables: the
+ * memo (memo.c) remembers it per region, that is per loop as being emitted, and per coordinate of
+ * the unrolled loops and vectors that it depends on.
+ */
+#ifndef HONE_EMIT_INTERNAL_H
+#define HONE_EMIT_INTERNAL_H
+
+#include "emit/emit.h"
+
+#include <llvm-c/Core.h>
+#include <llvm-c/TargetMachine.h>
+
+enum { MAX_LOOPS = 2 * MAX_RANK + 8, MAX_VECTORS = 16 };
+
+/* deps: bit i for loop i of the nest; FRESH: reads what this nest stores, so it cannot be hoisted */
+#define DEPS_FRESH (UINT64_C(1) << 63)
+
+typedef struct Point {                 /* coordinate in each loop: the row of an UNROLL loop, the
+                                        * vector of the LANES loop, else 0 */
+    int64_t at[MAX_LOOPS];
+} Point;
+
+typedef struct Level {                 /* a loop whose body is being emitted; level 0: the nest */
+    uint64_t region;                   /* unique; 0: closed */
+    LLVMBasicBlockRef setup;           /* outer code goes before its terminator; NULL: not yet left */
+    LLVMValueRef base;                 /* i64: the variable at coordinate 0, lane 0 */
+    int64_t count;                     /* coordinates */
+    LLVMValueRef masks[MAX_VECTORS];   /* LANES: by vector; NULL: all lanes on */
+} Level;
+
+typedef struct MemoEntry {
+    const void *key;                   /* Scalar or Atom; unique pointers */
+    uint64_t deps, region, epoch;
+    LLVMValueRef *values;              /* by coordinates of the loops in deps */
+    size_t room;
+    struct Access *access;             /* of a READ */
+} MemoEntry;
+typedef struct Memo {
+    MemoEntry **slots;
+    size_t n, n_slots;
+} Memo;
+
+typedef struct ChunkRun {              /* this chunk's part of a chunk loop's variable */
+    LLVMValueRef index, start, end;    /* i64 */
+    int64_t length;                    /* as emitted now; 0: known at run time only */
+} ChunkRun;
+
+typedef struct Pending {               /* a value computed and not yet stored */
+    const KStore *store;
+    Point point;
+    LLVMValueRef value;
+} Pending;
+
+typedef struct Emit {
+    Arena *arena;
+    const Target *target;
+    LLVMContextRef llvm;
+    LLVMModuleRef module;
+    LLVMBuilderRef ir;
+    LLVMTypeRef i1, i8, i16, i32, i64, f32, f64, ptr;
+
+    const Graph *graph;
+    const Kernel *kernel;
+    LLVMValueRef function;
+    LLVMBasicBlockRef block;           /* end of the code emitted so far */
+    LLVMValueRef *buffers;             /* pointer of each KBuffer */
+    LLVMValueRef random, fault, dummy; /* u64[2]; i64[4]; a place for faults that did not happen */
+    ChunkRun *runs;
+
+    const Nest *nest;
+    Level levels[MAX_LOOPS + 1];       /* levels[i + 1] is loop i */
+    size_t depth;                      /* innermost open level */
+    size_t placed;                     /* level where code goes now */
+    size_t lane_loop;                  /* SIZE_MAX: none */
+    uint64_t regions, epoch;
+    Memo memo;
+    VEC(Pending) pending;
+    struct { LLVMValueRef from, to; int64_t step; uint64_t region; } steps[64];  /* pointers */
+    size_t n_steps;
+} Emit;
+
+/* --- types.c --------------------------------------------------------------------------------- */
+LLVMTypeRef type_of(Emit *e, DType dtype, unsigned lanes);          /* in registers */
+LLVMTypeRef type_stored(Emit *e, DType dtype, unsigned lanes);      /* in memory */
+LLVMTypeRef type_lanes(LLVMTypeRef element, unsigned lanes);
+unsigned lanes_of(LLVMValueRef v);
+LLVMTypeRef element_of(LLVMValueRef v);
+LLVMValueRef make_int(LLVMTypeRef type, int64_t value);             /* splat for vector types */
+LLVMValueRef make_real(LLVMTypeRef type, double value);
+LLVMValueRef make_const(Emit *e, DType dtype, double value);
+LLVMValueRef make_iota(Emit *e, LLVMTypeRef element, unsigned lanes, int64_t step);
+LLVMValueRef make_mask(Emit *e, unsigned lanes, int64_t on);        /* the first `on` lanes */
+LLVMValueRef widen(Emit *e, LLVMValueRef v, unsigned lanes);        /* broadcast of a scalar */
+void match_lanes(Emit *e, size_t n, LLVMValueRef *values);          /* all to the widest */
+LLVMValueRef intrinsic(Emit *e, const char *name, size_t n_types, LLVMTypeRef *types, size_t n,
+                       LLVMValueRef *args);
+LLVMValueRef convert(Emit *e, LLVMValueRef v, DType from, DType to);
+LLVMValueRef value_loaded(Emit *e, LLVMValueRef stored, DType dtype);
+LLVMValueRef value_stored(Emit *e, LLVMValueRef v, DType dtype);
+
+/* --- memo.c ---------------------------------------------------------------------------------- */
+MemoEntry *memo_scalar(Emit *e, const Scalar *s);
+MemoEntry *memo_atom(Emit *e, const Atom *atom);
+uint64_t deps_position(Emit *e, const Position *p);
+size_t deps_level(Emit *e, uint64_t deps);
+LLVMValueRef *memo_slot(Emit *e, MemoEntry *entry, const Point *point);
+size_t place(Emit *e, size_t level);   /* sends code to a level; returns the former one */
+bool on_lanes(const Emit *e, uint64_t deps);
+
+/* --- position.c ------------------------------------------------------------------------------ */
+LLVMValueRef emit_atom(Emit *e, const Atom *atom, const Point *point);
+/* i64 if uniform over lanes, else <lanes x i32 or i64>. */
+LLVMValueRef emit_position(Emit *e, const Position *p, const Point *point);
+/* lo <= p < hi as i1 or <lanes x i1>; NULL: always. */
+LLVMValueRef emit_within(Emit *e, const Position *p, int64_t lo, int64_t hi, const Point *point);
+size_t loop_of(const Emit *e, const Var *var);                      /* SIZE_MAX: none */
+
+/* --- memory.c -------------------------------------------------------------------------------- */
+LLVMValueRef emit_read(Emit *e, const Scalar *s, MemoEntry *entry, const Point *point);
+void emit_store(Emit *e, const KStore *store, const Point *point, LLVMValueRef value);
+
+/* --- scalar.c -------------------------------------------------------------------------------- */
+LLVMValueRef emit_scalar(Emit *e, const Scalar *s, const Point *point);
+LLVMValueRef emit_minmax(Emit *e, bool max, DType dtype, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef emit_op(Emit *e, ScalarOp op, DType dtype, DType from, size_t n, LLVMValueRef *args);
+
+/* --- random.c -------------------------------------------------------------------------------- */
+LLVMValueRef emit_random(Emit *e, const Scalar *s, const Point *point);
+
+/* --- maths.c, maths_trig.c, maths_pow.c: f32 of any number of lanes --------------------------- */
+typedef struct Maths {                 /* short names for building polynomials on one shape */
+    Emit *e;
+    LLVMTypeRef real, ints;            /* f32 and i32 of the operand's lanes */
+    unsigned lanes;
+} Maths;
+Maths maths_for(Emit *e, LLVMValueRef x);
+LLVMValueRef mconst(Maths *m, double c);
+LLVMValueRef madd(Maths *m, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef msub(Maths *m, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef mmul(Maths *m, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef mdiv(Maths *m, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef mfma(Maths *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);   /* a * b + c */
+LLVMValueRef mpoly(Maths *m, LLVMValueRef x, const double *c, size_t n);       /* c[0] + c[1] x … */
+LLVMValueRef mless(Maths *m, LLVMValueRef a, LLVMValueRef b);                  /* false for NaN */
+LLVMValueRef mpick(Maths *m, LLVMValueRef cond, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef mabs(Maths *m, LLVMValueRef a);
+LLVMValueRef msign_of(Maths *m, LLVMValueRef magnitude, LLVMValueRef sign);
+LLVMValueRef mbits(Maths *m, LLVMValueRef a);                                  /* as i32 */
+LLVMValueRef mreal(Maths *m, LLVMValueRef bits);
+LLVMValueRef mint(Maths *m, int64_t value);
+LLVMValueRef msqrt(Maths *m, LLVMValueRef a);
+LLVMValueRef maths_call(Emit *e, ScalarOp op, size_t n, LLVMValueRef *args);   /* f32 */
+LLVMValueRef maths_round(Emit *e, ScalarOp op, LLVMValueRef x);                /* FLOOR CEIL ROUND */
+LLVMValueRef maths_trig(Emit *e, ScalarOp op, size_t n, LLVMValueRef *args);
+LLVMValueRef maths_pow(Emit *e, LLVMValueRef x, LLVMValueRef y);
+LLVMValueRef maths_libm(Emit *e, ScalarOp op, size_t n, LLVMValueRef *args);   /* f64, by lanes */
+
+/* --- nest.c, reduce.c, kernel.c ---------------------------------------------------------------- */
+LLVMBasicBlockRef new_block(Emit *e, const char *name);
+void enter_block(Emit *e, LLVMBasicBlockRef block);
+void emit_nest(Emit *e, const Nest *nest);
+typedef struct Sums {                  /* accumulators of a reducing nest */
+    size_t n;                          /* instances of all stores */
+    LLVMValueRef *at;
+} Sums;
+size_t point_count(const Emit *e);                      /* instances: rows x vectors */
+void point_set(const Emit *e, size_t i, Point *point);
+Sums sums_begin(Emit *e);
+void sums_add(Emit *e, Sums *sums);                     /* the body at the innermost loop */
+void sums_finish(Emit *e, const Sums *sums);            /* fold lanes, store */
+void stores_flush(Emit *e);
+LLVMValueRef emit_kernel(Emit *e, const Graph *graph, const Kernel *kernel, const char *name);
+
+/* --- object.c -------------------------------------------------------------------------------- */
+typedef struct Machine {               /* LLVM's target machine for a Target; one per thread */
+    LLVMTargetMachineRef llvm;
+    LLVMTargetDataRef layout;
+} Machine;
+const char *machine_open(Machine *machine, const Target *target);   /* NULL, or what is wrong */
+void machine_close(Machine *machine);
+/* Adds the libm functions that kernels may call: name and address. */
+size_t libm_symbols(const char *const **names, void *const **addresses);
+Emit *module_open(Arena *arena, const Target *target, Machine *machine);
+void module_close(Emit *e);
+/* Checks the module. NULL, or the verifier's text on the arena. */
+const char *module_verify(Emit *e);
+LLVMMemoryBufferRef module_emit(Emit *e, Machine *machine, LLVMCodeGenFileType type,
+                                const char **why);
+
+#endif

@@ -1,0 +1,447 @@
+/* memory: loads and stores. An Access is one read or write position by position: a linear address
+ * over loop variables and other uniform atoms, the part that differs between lanes, and the
+ * conditions under which the address is inside its tensor. No access leaves its buffer.
+ *
+ *   lanes step 0 (none)  scalar, broadcast late
+ *   lanes step 1         vector, masked where lanes are off
+ *   else                 gather; stores lane by lane in order
+ */
+#include "emit/internal.h"
+
+#include <assert.h>
+
+typedef struct AccessTerm {
+    int64_t coef;                      /* elements */
+    const Atom *atom;
+} AccessTerm;
+typedef struct AccessCheck {           /* a dimension that may be left */
+    const Position *position;
+    int64_t extent, stride;
+} AccessCheck;
+typedef struct Access {
+    const KBuffer *buffer;
+    LLVMValueRef pointer;
+    int64_t constant;                  /* elements */
+    size_t n, n_checks, n_clamped;
+    AccessTerm *terms;                 /* uniform atoms, and VAR atoms of any loop */
+    AccessTerm *varying;               /* lane-dependent atoms other than the variable itself */
+    size_t n_varying;
+    AccessCheck *checks;               /* outside: not accessed */
+    AccessCheck *clamped;              /* outside: nearest end, and a fault is recorded */
+    int64_t step;                      /* elements between lanes, of the VAR atom */
+    bool gather;
+} Access;
+
+static void access_add(Emit *e, Access *a, const Position *p, int64_t stride)
+{
+    if (stride == 0)
+        return;
+    a->constant += p->constant * stride;
+    for (size_t i = 0; i < p->n; i++) {
+        const Atom *atom = p->terms[i].atom;
+        AccessTerm term = {.coef = p->terms[i].coef * stride, .atom = atom};
+        uint64_t deps = atom->kind == ATOM_VAR ? 0 : memo_atom(e, atom)->deps;
+        if (on_lanes(e, deps)) {
+            a->varying[a->n_varying++] = term;
+            continue;
+        }
+        size_t known = 0;
+        while (known < a->n && a->terms[known].atom != atom)
+            known++;
+        if (known == a->n)
+            a->terms[a->n++] = (AccessTerm){.atom = atom};
+        a->terms[known].coef += term.coef;
+    }
+}
+
+static Access *access_new(Emit *e, const KBuffer *buffer, size_t rank, const Position *const *at,
+                          bool guarded)
+{
+    Access *a = NEW(e->arena, Access);
+    a->buffer = buffer;
+    a->pointer = e->buffers[buffer - e->kernel->buffers];
+    size_t n_terms = 1;
+    for (size_t d = 0; d < rank; d++)
+        n_terms += at[d]->n;
+    a->terms = NEW_ARRAY(e->arena, AccessTerm, n_terms);
+    a->varying = NEW_ARRAY(e->arena, AccessTerm, n_terms);
+    a->checks = NEW_ARRAY(e->arena, AccessCheck, rank + 1);
+    a->clamped = NEW_ARRAY(e->arena, AccessCheck, rank + 1);
+    const int64_t *dims = graph_node(e->graph, buffer->tensor)->dims;
+    for (size_t d = 0; d < rank; d++) {
+        int64_t stride = buffer->strides[d];
+        AccessCheck check = {.position = at[d], .extent = dims[d], .stride = stride};
+        bool proved = pos_in_range(at[d], dims[d]);
+        if (!proved && !guarded) {
+            a->clamped[a->n_clamped++] = check;
+            a->gather |= on_lanes(e, deps_position(e, at[d]));
+            continue;
+        }
+        if (!proved)
+            a->checks[a->n_checks++] = check;
+        access_add(e, a, at[d], stride);
+    }
+    if (e->lane_loop != SIZE_MAX) {
+        const Var *lane = e->nest->loops[e->lane_loop].var;
+        for (size_t i = 0; i < a->n; i++)
+            if (a->terms[i].atom->kind == ATOM_VAR && a->terms[i].atom->var == lane)
+                a->step = a->terms[i].coef;
+    }
+    a->gather |= a->n_varying > 0 || (a->step != 0 && a->step != 1);
+    return a;
+}
+
+/* --- faults ----------------------------------------------------------------------------------- */
+/* {1, position, extent, 0} without a branch: what is in range goes to a dummy. The runtime adds
+ * the place. Of a vector, the largest wrong position as unsigned. */
+static void record_fault(Emit *e, LLVMValueRef outside, LLVMValueRef position, int64_t extent)
+{
+    if (!e->fault)
+        return;
+    unsigned lanes = lanes_of(outside);
+    LLVMTypeRef wide = type_lanes(e->i64, lanes);
+    position = LLVMBuildIntCast2(e->ir, position, wide, true, "");
+    if (lanes > 1) {
+        LLVMTypeRef type = LLVMTypeOf(outside);
+        position = LLVMBuildSelect(e->ir, outside, position, LLVMConstNull(wide), "");
+        position = intrinsic(e, "llvm.vector.reduce.umax", 1, &wide, 1, &position);
+        outside = intrinsic(e, "llvm.vector.reduce.or", 1, &type, 1, &outside);
+    }
+    LLVMValueRef to = LLVMBuildSelect(e->ir, outside, e->fault, e->dummy, "");
+    LLVMValueRef values[] = {make_int(e->i64, 1), position, make_int(e->i64, extent),
+                             make_int(e->i64, 0)};
+    for (int i = 0; i < 4; i++) {
+        LLVMValueRef index = make_int(e->i64, i);
+        LLVMBuildStore(e->ir, values[i], LLVMBuildGEP2(e->ir, e->i64, to, &index, 1, ""));
+    }
+}
+
+/* Lanes that are off hold what they like: their faults do not count. */
+static LLVMValueRef clamp_position(Emit *e, const AccessCheck *check, const Point *point,
+                                   LLVMValueRef mask)
+{
+    LLVMValueRef v = emit_position(e, check->position, point);
+    LLVMTypeRef type = LLVMTypeOf(v);
+    LLVMValueRef last = make_int(type, check->extent - 1);
+    LLVMValueRef outside = LLVMBuildICmp(e->ir, LLVMIntUGT, v, last, "");
+    LLVMValueRef counted = outside;
+    if (mask && lanes_of(outside) > 1)
+        counted = LLVMBuildAnd(e->ir, outside, mask, "");
+    record_fault(e, counted, v, check->extent);
+    LLVMValueRef zero = make_int(type, 0);
+    LLVMValueRef low = LLVMBuildICmp(e->ir, LLVMIntSLT, v, zero, "");
+    return LLVMBuildSelect(e->ir, low, zero, LLVMBuildSelect(e->ir, outside, last, v, ""), "");
+}
+
+/* --- addresses ---------------------------------------------------------------------------------- */
+static LLVMValueRef advance(Emit *e, LLVMValueRef pointer, LLVMValueRef bytes)
+{
+    return LLVMBuildGEP2(e->ir, e->i8, pointer, &bytes, 1, "");
+}
+
+/* pointer + bytes * variable of a loop, placed in that loop and shared between accesses. */
+static LLVMValueRef step_pointer(Emit *e, LLVMValueRef pointer, size_t loop, int64_t bytes)
+{
+    const Level *level = &e->levels[loop + 1];
+    size_t known = e->n_steps < 64 ? e->n_steps : 64;
+    for (size_t i = 0; i < known; i++)
+        if (e->steps[i].from == pointer && e->steps[i].step == bytes &&
+            e->steps[i].region == level->region)
+            return e->steps[i].to;
+    size_t before = place(e, loop + 1);
+    LLVMValueRef offset = LLVMBuildMul(e->ir, level->base, make_int(e->i64, bytes), "");
+    LLVMValueRef to = advance(e, pointer, offset);
+    place(e, before);
+    size_t slot = e->n_steps++ % 64;
+    e->steps[slot].from = pointer;
+    e->steps[slot].to = to;
+    e->steps[slot].step = bytes;
+    e->steps[slot].region = level->region;
+    return to;
+}
+
+/* The address of lane 0; the constant part last, so that rows share one pointer. */
+static LLVMValueRef access_pointer(Emit *e, const Access *a, const Point *point,
+                                   LLVMValueRef mask)
+{
+    int64_t size = (int64_t)dtype_bytes(a->buffer->dtype), constant = a->constant;
+    LLVMValueRef pointer = a->pointer;
+    for (size_t loop = 0; loop < e->nest->n_loops; loop++) {
+        for (size_t i = 0; i < a->n; i++) {
+            const Atom *atom = a->terms[i].atom;
+            if (atom->kind != ATOM_VAR || atom->var != e->nest->loops[loop].var)
+                continue;
+            int64_t rows = loop == e->lane_loop ? point->at[loop] * e->target->lanes
+                                                : point->at[loop];
+            constant += a->terms[i].coef * rows;
+            LLVMValueRef base = e->levels[loop + 1].base;
+            if (LLVMIsConstant(base))
+                constant += a->terms[i].coef * LLVMConstIntGetSExtValue(base);
+            else
+                pointer = step_pointer(e, pointer, loop, a->terms[i].coef * size);
+        }
+    }
+    for (size_t i = 0; i < a->n; i++) {
+        const Atom *atom = a->terms[i].atom;
+        if (atom->kind == ATOM_VAR && loop_of(e, atom->var) != SIZE_MAX)
+            continue;
+        LLVMValueRef v = emit_atom(e, atom, point);
+        pointer = advance(e, pointer, LLVMBuildMul(e->ir, v, make_int(e->i64,
+                                                   a->terms[i].coef * size), ""));
+    }
+    for (size_t i = 0; i < a->n_clamped; i++) {
+        if (on_lanes(e, deps_position(e, a->clamped[i].position)))
+            continue;
+        LLVMValueRef v = clamp_position(e, &a->clamped[i], point, mask);
+        pointer = advance(e, pointer, LLVMBuildMul(e->ir, v, make_int(e->i64,
+                                                   a->clamped[i].stride * size), ""));
+    }
+    return constant ? advance(e, pointer, make_int(e->i64, constant * size)) : pointer;
+}
+
+/* Offsets of the lanes in elements from access_pointer(): <lanes x i32> or i64. */
+static LLVMValueRef access_offsets(Emit *e, const Access *a, const Point *point, LLVMValueRef mask)
+{
+    unsigned lanes = (unsigned)e->target->lanes;
+    LLVMTypeRef element = a->buffer->elements > INT32_MAX ? e->i64 : e->i32;
+    LLVMTypeRef type = type_lanes(element, lanes);
+    LLVMValueRef sum = make_iota(e, element, lanes, a->step);
+    for (size_t i = 0; i < a->n_varying + a->n_clamped; i++) {
+        bool clamped = i >= a->n_varying;
+        const AccessCheck *check = clamped ? &a->clamped[i - a->n_varying] : NULL;
+        if (clamped && !on_lanes(e, deps_position(e, check->position)))
+            continue;
+        LLVMValueRef v = clamped ? clamp_position(e, check, point, mask)
+                                 : emit_atom(e, a->varying[i].atom, point);
+        v = LLVMBuildIntCast2(e->ir, v, type, true, "");
+        int64_t coef = clamped ? check->stride : a->varying[i].coef;
+        sum = LLVMBuildAdd(e->ir, sum, LLVMBuildMul(e->ir, v, make_int(type, coef), ""), "");
+    }
+    return sum;
+}
+
+/* --- loads ---------------------------------------------------------------------------------------- */
+static LLVMValueRef both(Emit *e, LLVMValueRef a, LLVMValueRef b)
+{
+    if (!a || !b)
+        return a ? a : b;
+    LLVMValueRef v[] = {a, b};
+    match_lanes(e, 2, v);
+    return LLVMBuildAnd(e->ir, v[0], v[1], "");
+}
+
+static LLVMValueRef lane_mask(const Emit *e, const Point *point)
+{
+    return e->lane_loop == SIZE_MAX
+               ? NULL
+               : e->levels[e->lane_loop + 1].masks[point->at[e->lane_loop]];
+}
+
+static LLVMValueRef load_scalar(Emit *e, const Access *a, LLVMValueRef pointer, LLVMValueRef ok)
+{
+    if (ok)                                       /* anywhere inside instead */
+        pointer = LLVMBuildSelect(e->ir, ok, pointer, a->pointer, "");
+    LLVMValueRef v = LLVMBuildLoad2(e->ir, type_stored(e, a->buffer->dtype, 1), pointer, "");
+    LLVMSetAlignment(v, (unsigned)dtype_bytes(a->buffer->dtype));
+    return v;
+}
+
+static LLVMValueRef load_lanes(Emit *e, const Access *a, LLVMValueRef pointer, LLVMValueRef mask)
+{
+    LLVMTypeRef type = type_stored(e, a->buffer->dtype, (unsigned)e->target->lanes);
+    unsigned align = (unsigned)dtype_bytes(a->buffer->dtype);
+    if (!mask) {
+        LLVMValueRef v = LLVMBuildLoad2(e->ir, type, pointer, "");
+        LLVMSetAlignment(v, align);
+        return v;
+    }
+    LLVMTypeRef types[] = {type, e->ptr};
+    LLVMValueRef args[] = {pointer, make_int(e->i32, align), mask, LLVMConstNull(type)};
+    return intrinsic(e, "llvm.masked.load", 2, types, 4, args);
+}
+
+static LLVMValueRef load_gather(Emit *e, const Access *a, LLVMValueRef pointer,
+                                LLVMValueRef offsets, LLVMValueRef mask)
+{
+    unsigned lanes = (unsigned)e->target->lanes;
+    LLVMTypeRef element = type_stored(e, a->buffer->dtype, 1), type = type_lanes(element, lanes);
+    LLVMValueRef pointers = LLVMBuildGEP2(e->ir, element, pointer, &offsets, 1, "");
+    LLVMTypeRef types[] = {type, LLVMTypeOf(pointers)};
+    LLVMValueRef args[] = {pointers, make_int(e->i32, (int64_t)dtype_bytes(a->buffer->dtype)),
+                           mask ? mask : make_mask(e, lanes, lanes), LLVMConstNull(type)};
+    return intrinsic(e, "llvm.masked.gather", 2, types, 4, args);
+}
+
+/* Conditions of a read with a fill: uniform ones in *ok, those of lanes in *mask. */
+static void access_conditions(Emit *e, const Access *a, const Point *point, LLVMValueRef *ok,
+                              LLVMValueRef *mask)
+{
+    *ok = *mask = NULL;
+    for (size_t i = 0; i < a->n_checks; i++) {
+        LLVMValueRef c = emit_within(e, a->checks[i].position, 0, a->checks[i].extent, point);
+        LLVMValueRef *to = c && lanes_of(c) > 1 ? mask : ok;
+        *to = both(e, *to, c);
+    }
+}
+
+/* A value stored by this nest and read at the very same element: taken from the register. */
+static LLVMValueRef forwarded(Emit *e, const Scalar *s, const Point *point)
+{
+    for (size_t i = e->pending.len; i-- > 0;) {
+        const Pending *p = &e->pending.at[i];
+        const KBuffer *buffer = &e->kernel->buffers[p->store->buffer];
+        if (buffer->tensor != s->tensor)
+            continue;
+        bool same = p->store->n_guards == 0 && !p->store->accumulate;
+        for (size_t d = 0; same && d < s->n; d++)
+            same = p->store->left[d] == s->at[d];
+        for (size_t l = 0; same && l < e->nest->n_loops; l++)
+            same = p->point.at[l] == point->at[l];
+        if (same) {
+            LLVMValueRef v = convert(e, p->value, p->store->body->dtype, buffer->dtype);
+            return value_loaded(e, value_stored(e, v, buffer->dtype), buffer->dtype);
+        }
+    }
+    return NULL;
+}
+
+static const KBuffer *buffer_of(const Emit *e, NodeId tensor)
+{
+    for (size_t i = 0; i < e->kernel->n_buffers; i++)
+        if (e->kernel->buffers[i].tensor == tensor)
+            return &e->kernel->buffers[i];
+    assert(false && "every tensor read has a buffer");
+    return NULL;
+}
+
+LLVMValueRef emit_read(Emit *e, const Scalar *s, MemoEntry *entry, const Point *point)
+{
+    if (entry->deps & DEPS_FRESH) {
+        LLVMValueRef v = forwarded(e, s, point);
+        if (v)
+            return v;
+        stores_flush(e);
+    }
+    if (!entry->access)
+        entry->access = access_new(e, buffer_of(e, s->tensor), s->n, s->at, s->fill != NULL);
+    const Access *a = entry->access;
+    LLVMValueRef ok, inside, on = lane_mask(e, point), v;
+    access_conditions(e, a, point, &ok, &inside);
+    LLVMValueRef pointer = access_pointer(e, a, point, on);
+    if (a->step == 0 && !a->gather && !inside) {
+        v = load_scalar(e, a, pointer, ok);
+    } else {
+        LLVMValueRef mask = both(e, both(e, on, inside), ok);
+        if (mask)
+            mask = widen(e, mask, (unsigned)e->target->lanes);
+        if (!a->gather && a->step == 1)
+            v = load_lanes(e, a, pointer, mask);
+        else
+            v = load_gather(e, a, pointer, access_offsets(e, a, point, on), mask);
+    }
+    v = value_loaded(e, v, a->buffer->dtype);
+    LLVMValueRef valid = both(e, ok, inside);
+    double zero;
+    if (!valid || (lanes_of(v) > 1 && sc_is_const(s->fill, &zero) && zero == 0))
+        return v;
+    LLVMValueRef fill = convert(e, emit_scalar(e, s->fill, point), s->fill->dtype, s->dtype);
+    LLVMValueRef all[] = {valid, v, fill};
+    match_lanes(e, 3, all);
+    return LLVMBuildSelect(e->ir, all[0], all[1], all[2], "");
+}
+
+/* --- stores ----------------------------------------------------------------------------------------- */
+static void store_to(Emit *e, const Access *a, bool accumulate, LLVMValueRef pointer,
+                     LLVMValueRef value, LLVMValueRef mask)
+{
+    unsigned align = (unsigned)dtype_bytes(a->buffer->dtype);
+    DType dtype = a->buffer->dtype;
+    unsigned lanes = lanes_of(value);
+    if (accumulate) {
+        LLVMValueRef old = lanes > 1 ? load_lanes(e, a, pointer, mask)
+                                     : load_scalar(e, a, pointer, NULL);
+        LLVMValueRef pair[] = {value_loaded(e, old, dtype), value};
+        value = emit_op(e, OP_ADD, dtype, dtype, 2, pair);
+    }
+    value = value_stored(e, value, dtype);
+    if (!mask || lanes == 1) {
+        LLVMSetAlignment(LLVMBuildStore(e->ir, value, pointer), align);
+        return;
+    }
+    LLVMTypeRef types[] = {LLVMTypeOf(value), e->ptr};
+    LLVMValueRef args[] = {value, pointer, make_int(e->i32, align), mask};
+    intrinsic(e, "llvm.masked.store", 2, types, 4, args);
+}
+
+/* Emits `if (condition) { … }` around what comes until end_if. NULL: always. */
+static LLVMBasicBlockRef begin_if(Emit *e, LLVMValueRef condition)
+{
+    if (!condition)
+        return NULL;
+    LLVMBasicBlockRef then = new_block(e, "then"), join = new_block(e, "join");
+    LLVMBuildCondBr(e->ir, condition, then, join);
+    enter_block(e, then);
+    return join;
+}
+
+static void end_if(Emit *e, LLVMBasicBlockRef join)
+{
+    if (!join)
+        return;
+    LLVMBuildBr(e->ir, join);
+    enter_block(e, join);
+}
+
+/* Lane by lane in order: strided or scattered elements, possibly the same one twice. */
+static void store_each(Emit *e, const Access *a, const KStore *store, const Point *point,
+                       LLVMValueRef pointer, LLVMValueRef offsets, LLVMValueRef value,
+                       LLVMValueRef mask)
+{
+    unsigned lanes = (unsigned)e->target->lanes;
+    LLVMValueRef on = lane_mask(e, point);
+    LLVMTypeRef element = type_stored(e, a->buffer->dtype, 1);
+    value = widen(e, value, lanes);
+    for (unsigned i = 0; i < lanes; i++) {
+        LLVMValueRef lane = make_int(e->i32, i), active = NULL;
+        if (on && LLVMConstIntGetZExtValue(LLVMGetAggregateElement(on, i)) == 0)
+            break;
+        if (mask)
+            active = LLVMBuildExtractElement(e->ir, mask, lane, "");
+        LLVMBasicBlockRef join = begin_if(e, active);
+        LLVMValueRef offset = LLVMBuildExtractElement(e->ir, offsets, lane, "");
+        LLVMValueRef to = LLVMBuildGEP2(e->ir, element, pointer, &offset, 1, "");
+        LLVMValueRef v = LLVMBuildExtractElement(e->ir, value, lane, "");
+        store_to(e, a, store->accumulate, to, v, NULL);
+        end_if(e, join);
+    }
+}
+
+/* value: of the body's dtype. Guards and out-of-range data positions leave elements out. */
+void emit_store(Emit *e, const KStore *store, const Point *point, LLVMValueRef value)
+{
+    const KBuffer *buffer = &e->kernel->buffers[store->buffer];
+    Access *a = access_new(e, buffer, buffer->rank, store->left, true);
+    bool lanes = a->gather || a->step != 0;
+    LLVMValueRef ok, inside;
+    access_conditions(e, a, point, &ok, &inside);
+    for (size_t i = 0; i < store->n_guards; i++) {
+        const Guard *g = &store->guards[i];
+        LLVMValueRef c = emit_within(e, g->position, g->lo, g->hi, point);
+        LLVMValueRef *to = c && lanes_of(c) > 1 ? &inside : &ok;
+        *to = both(e, *to, c);
+    }
+    LLVMValueRef on = lane_mask(e, point);
+    LLVMValueRef pointer = access_pointer(e, a, point, on);
+    bool each = a->gather || (a->step == 0 && (inside || lanes_of(value) > 1));
+    LLVMValueRef offsets = each ? access_offsets(e, a, point, on) : NULL;
+    LLVMBasicBlockRef join = begin_if(e, ok);
+    if (each) {
+        store_each(e, a, store, point, pointer, offsets, value, inside);
+    } else {
+        LLVMValueRef mask = lanes ? both(e, on, inside) : NULL;
+        if (lanes)
+            value = widen(e, value, (unsigned)e->target->lanes);
+        store_to(e, a, store->accumulate, pointer, value, mask);
+    }
+    end_if(e, join);
+}

@@ -1,0 +1,269 @@
+/* nest: loops. Every loop is emitted as regions of whole steps: UNROLL and LANES loops have a main
+ * region and, if the extent leaves a rest, one smaller region after it, so that all counts and
+ * masks are constants. Loops run at least once and test at their end; accumulators are carried by
+ * phis. A chunk run that is shorter than the others gets its own copy of such a nest.
+ */
+#include "emit/internal.h"
+
+#include <assert.h>
+#include <string.h>
+
+LLVMBasicBlockRef new_block(Emit *e, const char *name)
+{
+    return LLVMAppendBasicBlockInContext(e->llvm, e->function, name);
+}
+
+void enter_block(Emit *e, LLVMBasicBlockRef block)
+{
+    e->block = block;
+    LLVMPositionBuilderAtEnd(e->ir, block);
+}
+
+/* --- instances: rows x vectors -------------------------------------------------------------------- */
+size_t point_count(const Emit *e)
+{
+    size_t n = 1;
+    for (size_t i = 0; i < e->depth; i++)
+        n *= (size_t)e->levels[i + 1].count;
+    return n;
+}
+
+/* Instance i of the open loops, the innermost loop's coordinate fastest. */
+void point_set(const Emit *e, size_t i, Point *point)
+{
+    memset(point, 0, sizeof *point);
+    for (size_t loop = e->depth; loop-- > 0;) {
+        size_t count = (size_t)e->levels[loop + 1].count;
+        point->at[loop] = (int64_t)(i % count);
+        i /= count;
+    }
+}
+
+/* --- map bodies ------------------------------------------------------------------------------------- */
+void stores_flush(Emit *e)
+{
+    for (size_t i = 0; i < e->pending.len; i++) {
+        const Pending *p = &e->pending.at[i];
+        DType to = e->kernel->buffers[p->store->buffer].dtype;
+        emit_store(e, p->store, &p->point, convert(e, p->value, p->store->body->dtype, to));
+    }
+    if (e->pending.len)
+        e->epoch++;
+    e->pending.len = 0;
+}
+
+/* All values first, then all stores: loads of later instances are not held up by stores. */
+static void emit_points(Emit *e)
+{
+    size_t n = point_count(e);
+    for (size_t s = 0; s < e->nest->n_stores; s++) {
+        const KStore *store = &e->nest->stores[s];
+        for (size_t i = 0; i < n; i++) {
+            Pending p = {.store = store};
+            point_set(e, i, &p.point);
+            p.value = emit_scalar(e, store->body, &p.point);
+            VEC_PUSH(e->arena, e->pending, p);
+        }
+    }
+    stores_flush(e);
+}
+
+/* --- loops -------------------------------------------------------------------------------------------- */
+static void emit_from(Emit *e, size_t loop, Sums *sums);
+
+typedef struct Range {                 /* values start, start + step, … of a loop */
+    LLVMValueRef start;                /* i64 */
+    int64_t step, trips;               /* trips 0: up to `end`, known at run time, at least one */
+    LLVMValueRef end;
+    int64_t count;                     /* coordinates per trip */
+    int64_t last_on;                   /* LANES: lanes of the last vector that are on */
+} Range;
+
+static void open_level(Emit *e, size_t loop, const Range *range, LLVMValueRef base)
+{
+    e->depth = loop + 1;
+    e->placed = e->depth;
+    Level *level = &e->levels[e->depth];
+    *level = (Level){.region = ++e->regions, .base = base, .count = range->count};
+    unsigned lanes = (unsigned)e->target->lanes;
+    if (loop == e->lane_loop && range->last_on < lanes)
+        level->masks[range->count - 1] = make_mask(e, lanes, range->last_on);
+    place(e, e->depth);
+}
+
+static void close_level(Emit *e, size_t loop)
+{
+    e->levels[loop + 1].region = 0;
+    e->depth = loop;
+    e->placed = loop;
+}
+
+static void emit_once(Emit *e, size_t loop, const Range *range, Sums *sums)
+{
+    open_level(e, loop, range, range->start);
+    emit_from(e, loop + 1, sums);
+    close_level(e, loop);
+}
+
+static void emit_range(Emit *e, size_t loop, const Range *range, Sums *sums)
+{
+    if (range->trips == 1) {
+        emit_once(e, loop, range, sums);
+        return;
+    }
+    LLVMBasicBlockRef before = e->block, body = new_block(e, "loop");
+    if (!e->levels[e->depth].setup)
+        e->levels[e->depth].setup = before;
+    LLVMValueRef end = range->end;
+    if (range->trips)
+        end = LLVMBuildAdd(e->ir, range->start, make_int(e->i64, range->step * range->trips), "");
+    LLVMBuildBr(e->ir, body);
+    enter_block(e, body);
+    LLVMValueRef variable = LLVMBuildPhi(e->ir, e->i64, "i");
+    LLVMValueRef first = range->start;
+    LLVMAddIncoming(variable, &first, &before, 1);
+    size_t n = sums ? sums->n : 0;
+    LLVMValueRef *phis = NEW_ARRAY(e->arena, LLVMValueRef, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        phis[i] = LLVMBuildPhi(e->ir, LLVMTypeOf(sums->at[i]), "");
+        LLVMAddIncoming(phis[i], &sums->at[i], &before, 1);
+        sums->at[i] = phis[i];
+    }
+    open_level(e, loop, range, variable);
+    emit_from(e, loop + 1, sums);
+    close_level(e, loop);
+    LLVMPositionBuilderAtEnd(e->ir, e->block);
+    LLVMBasicBlockRef latch = e->block, after = new_block(e, "next");
+    LLVMValueRef next = LLVMBuildAdd(e->ir, variable, make_int(e->i64, range->step), "");
+    LLVMBuildCondBr(e->ir, LLVMBuildICmp(e->ir, LLVMIntSLT, next, end, ""), body, after);
+    LLVMAddIncoming(variable, &next, &latch, 1);
+    for (size_t i = 0; i < n; i++)
+        LLVMAddIncoming(phis[i], &sums->at[i], &latch, 1);
+    enter_block(e, after);
+}
+
+static LLVMValueRef offset(Emit *e, LLVMValueRef start, int64_t by)
+{
+    return by == 0 ? start : LLVMBuildAdd(e->ir, start, make_int(e->i64, by), "");
+}
+
+/* Main region of whole steps, then the rest. */
+static void emit_steps(Emit *e, size_t loop, LLVMValueRef start, int64_t length, Sums *sums)
+{
+    const KLoop *k = &e->nest->loops[loop];
+    int64_t unit = k->kind == KLOOP_LANES ? e->target->lanes : 1;
+    int64_t step = k->tile * unit, full = length / step, rest = length % step;
+    if (full) {
+        Range range = {.start = start, .step = step, .trips = full, .count = k->tile,
+                       .last_on = unit};
+        emit_range(e, loop, &range, sums);
+    }
+    if (rest) {
+        int64_t count = (rest + unit - 1) / unit;
+        Range range = {.start = offset(e, start, full * step), .step = step, .trips = 1,
+                       .count = count, .last_on = rest - (count - 1) * unit};
+        emit_range(e, loop, &range, sums);
+    }
+}
+
+static const ChunkRun *run_of(const Emit *e, const Var *var)
+{
+    for (size_t i = 0; i < e->kernel->n_chunk_loops; i++)
+        if (e->kernel->chunk_loops[i].var == var)
+            return &e->runs[i];
+    return NULL;
+}
+
+static void emit_loop(Emit *e, size_t loop, Sums *sums)
+{
+    const KLoop *k = &e->nest->loops[loop];
+    const ChunkRun *run = run_of(e, k->var);
+    LLVMValueRef start = run ? run->start : LLVMConstInt(e->i64, 0, false);
+    int64_t length = run ? run->length : k->var->extent;
+    if (k->kind != KLOOP_SERIAL) {
+        assert(length);
+        emit_steps(e, loop, start, length, sums);
+        return;
+    }
+    Range range = {.start = start, .step = 1, .trips = length, .count = 1,
+                   .end = run ? run->end : NULL, .last_on = e->target->lanes};
+    emit_range(e, loop, &range, sums);
+}
+
+/* Accumulators live from the outermost reduced loop to the end of the innermost. */
+static void emit_from(Emit *e, size_t loop, Sums *sums)
+{
+    if (loop == e->nest->n_loops) {
+        if (sums)
+            sums_add(e, sums);
+        else
+            emit_points(e);
+        return;
+    }
+    if (!e->nest->loops[loop].reduced || sums) {
+        emit_loop(e, loop, sums);
+        return;
+    }
+    Sums own = sums_begin(e);
+    emit_loop(e, loop, &own);
+    LLVMPositionBuilderAtEnd(e->ir, e->block);
+    sums_finish(e, &own);
+}
+
+static void emit_copy(Emit *e)
+{
+    memset(e->levels, 0, sizeof e->levels);
+    e->levels[0].region = ++e->regions;
+    e->levels[0].count = 1;
+    e->depth = e->placed = 0;
+    e->memo = (Memo){0};
+    e->n_steps = 0;
+    place(e, 0);
+    emit_from(e, 0, NULL);
+}
+
+/* Runs of a chunk variable that is unrolled or lanes here and does not divide: the last run is
+ * shorter and has its own copy. */
+static void emit_copies(Emit *e, size_t chunk)
+{
+    if (chunk == e->kernel->n_chunk_loops) {
+        emit_copy(e);
+        return;
+    }
+    const KChunk *k = &e->kernel->chunk_loops[chunk];
+    int64_t rest = k->var->extent % k->tile;
+    size_t loop = loop_of(e, k->var);
+    ChunkRun *run = &e->runs[chunk];
+    if (rest == 0 || k->tile > k->var->extent || loop == SIZE_MAX ||
+        e->nest->loops[loop].kind == KLOOP_SERIAL) {
+        emit_copies(e, chunk + 1);
+        return;
+    }
+    LLVMBasicBlockRef whole = new_block(e, "whole"), last = new_block(e, "last");
+    LLVMBasicBlockRef join = new_block(e, "join");
+    LLVMValueRef is_last = LLVMBuildICmp(e->ir, LLVMIntEQ, run->index,
+                                         make_int(e->i64, k->var->extent / k->tile), "");
+    LLVMBuildCondBr(e->ir, is_last, last, whole);
+    for (int i = 0; i < 2; i++) {
+        enter_block(e, i ? last : whole);
+        run->length = i ? rest : k->tile;
+        emit_copies(e, chunk + 1);
+        LLVMPositionBuilderAtEnd(e->ir, e->block);
+        LLVMBuildBr(e->ir, join);
+    }
+    run->length = 0;
+    enter_block(e, join);
+}
+
+void emit_nest(Emit *e, const Nest *nest)
+{
+    assert(nest->n_loops <= MAX_LOOPS);
+    e->nest = nest;
+    e->lane_loop = SIZE_MAX;
+    for (size_t i = 0; i < nest->n_loops; i++)
+        if (nest->loops[i].kind == KLOOP_LANES)
+            e->lane_loop = i;
+    e->memo = (Memo){0};
+    emit_copies(e, 0);
+    LLVMPositionBuilderAtEnd(e->ir, e->block);
+}
