@@ -15,16 +15,16 @@
 
 typedef struct Open {
     const Token *token;
-    bool reduction;         /* the [ of a reduction's indices */
+    bool reduction; /* the [ of a reduction's indices */
 } Open;
 
 typedef struct Layout {
     Parse *p;
-    VEC(Open) open;         /* brackets */
-    size_t i;               /* of the raw token at hand */
-    const Token *suspect;   /* innermost { whose } is not at its own indentation */
+    VEC(Open) open;       /* brackets */
+    size_t i;             /* of the raw token at hand */
+    const Token *suspect; /* innermost { whose } is not at its own indentation */
     size_t suspect_depth;
-    bool reduction_closed;  /* the token before was the ] of a reduction's indices */
+    bool reduction_closed; /* the token before was the ] of a reduction's indices */
 } Layout;
 
 static const Open *top(const Layout *l)
@@ -52,9 +52,25 @@ static int closer_of(int kind)
 static bool is_binary(int kind)
 {
     switch (kind) {
-    case '+': case '-': case '*': case '/': case '%': case '@': case '^': case '<': case '>':
-    case T_EQ: case T_NE: case T_LE: case T_GE: case T_IDIV: case T_AND: case T_OR:
-    case T_FILL: case T_ARROW: case '=':
+    case '+':
+    case '-':
+    case '*':
+    case '/':
+    case '%':
+    case '@':
+    case '^':
+    case '<':
+    case '>':
+    case T_EQ:
+    case T_NE:
+    case T_LE:
+    case T_GE:
+    case T_IDIV:
+    case T_AND:
+    case T_OR:
+    case T_FILL:
+    case T_ARROW:
+    case '=':
         return true;
     default:
         return false;
@@ -64,8 +80,20 @@ static bool is_binary(int kind)
 static bool starts_statement(int kind)
 {
     switch (kind) {
-    case T_USE: case T_OPTION: case T_LET: case T_FN: case T_MODULE: case T_OPTIMIZER: case T_DATA:
-    case T_FINETUNE: case T_PARAM: case T_STATE: case T_TIE: case T_IF: case T_FOR: case T_RETURN:
+    case T_USE:
+    case T_OPTION:
+    case T_LET:
+    case T_FN:
+    case T_MODULE:
+    case T_OPTIMIZER:
+    case T_DATA:
+    case T_FINETUNE:
+    case T_PARAM:
+    case T_STATE:
+    case T_TIE:
+    case T_IF:
+    case T_FOR:
+    case T_RETURN:
         return true;
     default:
         return false;
@@ -78,7 +106,7 @@ static bool is_top_level(int kind)
            kind != T_IF && kind != T_FOR && kind != T_RETURN;
 }
 
-/* --- putting tokens out ------------------------------------------------------------------------- */
+/* --- putting tokens out ----------------------------------------------------------------------- */
 static const Token *last(const Layout *l)
 {
     const Tokens *out = &l->p->tokens;
@@ -95,8 +123,8 @@ static void put_new(Layout *l, int kind, bool synthetic)
 {
     Token *token = NEW(l->p->arena, Token);
     uint32_t at = last(l) == NULL ? 0 : last(l)->span.end;
-    *token = (Token){.kind = kind, .span = {l->p->file, at, at}, .text = STR(""),
-                     .synthetic = synthetic};
+    *token = (Token){
+        .kind = kind, .span = {l->p->file, at, at}, .text = STR(""), .synthetic = synthetic};
     if (last(l) != NULL) {
         token->line = last(l)->line;
     }
@@ -110,7 +138,7 @@ static void put_line_end(Layout *l)
     }
 }
 
-/* --- rules 1 and 2 ------------------------------------------------------------------------------ */
+/* --- rules 1 and 2 ---------------------------------------------------------------------------- */
 static void close_bracket(Layout *l)
 {
     const Token *token = top(l)->token;
@@ -150,7 +178,8 @@ static Token *wrong_closer(Layout *l, Token *token)
     Diag *d = parse_error(l->p, E001, opened->span, "this `%c` is closed by `%c`", opened->kind,
                           token->kind);
     diag_note_at(d, token->span, NULL, "the closer is here");
-    bool outer = l->open.len > 1 && closer_of(l->open.at[l->open.len - 2].token->kind) == token->kind;
+    bool outer =
+        l->open.len > 1 && closer_of(l->open.at[l->open.len - 2].token->kind) == token->kind;
     if (outer && !closed_later(l, token->kind)) {
         l->open.len--;
         put_new(l, closer_of(opened->kind), true);
@@ -199,7 +228,7 @@ static void apply_rules(Layout *l, const Token *token)
     }
 }
 
-/* --- the filter --------------------------------------------------------------------------------- */
+/* --- the filter ------------------------------------------------------------------------------- */
 /* The line end between two tokens does not count. */
 static bool continues(const Layout *l, const Token *before, const Token *token)
 {
@@ -231,7 +260,7 @@ static Token *close(Layout *l, Token *token)
     }
     if (closer_of(opened->token->kind) != token->kind) {
         if (!rules(l) || token->kind == '}' || opened->token->kind == '{') {
-            return token;   /* the parser says so */
+            return token; /* the parser says so */
         }
         token = wrong_closer(l, token);
         opened = top(l);
@@ -253,8 +282,8 @@ static Token *close(Layout *l, Token *token)
 static bool open(Layout *l, const Token *token)
 {
     const Token *before = l->i == 0 ? NULL : l->p->raw.at[l->i - 1];
-    Open opened = {.token = token, .reduction = token->kind == '[' && before != NULL &&
-                                                before->kind == T_REDUCE};
+    Open opened = {.token = token,
+                   .reduction = token->kind == '[' && before != NULL && before->kind == T_REDUCE};
     VEC_PUSH(l->p->arena, l->open, opened);
     if (l->open.len > PARSE_NESTING) {
         message_nesting(l->p, token->span);
@@ -275,17 +304,21 @@ static bool step(Layout *l, Token *token)
     switch (token->kind) {
     case ';':
         if (inside(l)) {
-            parse_error(l->p, E003, token->span, "`;` inside brackets");   /* and read as a blank */
+            parse_error(l->p, E003, token->span, "`;` inside brackets"); /* and read as a blank */
         } else {
             put_line_end(l);
         }
         l->reduction_closed = false;
         return true;
-    case '(': case '[': case '{':
+    case '(':
+    case '[':
+    case '{':
         put(l, token);
         l->reduction_closed = false;
         return open(l, token);
-    case ')': case ']': case '}':
+    case ')':
+    case ']':
+    case '}':
         put(l, close(l, token));
         return true;
     default:
@@ -318,7 +351,7 @@ void layout_skip(Parse *p)
         } else if (kind == '}' && depth > 0) {
             depth--;
         } else if ((kind == T_NL && depth == 0) || kind == 0) {
-            if (i > p->taken) {   /* a line end at hand stays at hand */
+            if (i > p->taken) { /* a line end at hand stays at hand */
                 p->at = i;
             }
             return;

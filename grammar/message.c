@@ -17,15 +17,18 @@ void message_nesting(Parse *p, Span span)
     diag_note(d, "brackets, blocks and chains of operators may be nested %d deep", PARSE_NESTING);
 }
 
-/* --- words at the start of an item or clause ----------------------------------------------------- */
-typedef enum Where {
-    TOP, MODULE, OPTIMIZER, DATA, RECIPE, MAPS, GROUP, STATEMENTS
-} Where;
+/* --- words at the start of an item or clause -------------------------------------------------- */
+typedef enum Where { TOP, MODULE, OPTIMIZER, DATA, RECIPE, MAPS, GROUP, STATEMENTS } Where;
 
 static const char *const where_names[] = {
-    [TOP] = "the top level of a file", [MODULE] = "a `module`", [OPTIMIZER] = "an `optimizer`",
-    [DATA] = "`data`", [RECIPE] = "a `finetune` or `stage`", [MAPS] = "a `load`",
-    [GROUP] = "a `group`", [STATEMENTS] = "a `fn` or `step`",
+    [TOP] = "the top level of a file",
+    [MODULE] = "a `module`",
+    [OPTIMIZER] = "an `optimizer`",
+    [DATA] = "`data`",
+    [RECIPE] = "a `finetune` or `stage`",
+    [MAPS] = "a `load`",
+    [GROUP] = "a `group`",
+    [STATEMENTS] = "a `fn` or `step`",
 };
 
 typedef struct Word {
@@ -34,29 +37,28 @@ typedef struct Word {
 } Word;
 
 static const Word words[] = {
-    {TOP, "use"}, {TOP, "option"}, {TOP, "let"}, {TOP, "fn"}, {TOP, "module"}, {TOP, "optimizer"},
-    {TOP, "data"}, {TOP, "finetune"},
-    {MODULE, "param"}, {MODULE, "state"}, {MODULE, "tie"}, {MODULE, "if"}, {MODULE, "fn"},
-    {OPTIMIZER, "state"}, {OPTIMIZER, "fn"},
-    {RECIPE, "load"}, {RECIPE, "save"}, {RECIPE, "freeze"}, {RECIPE, "group"}, {RECIPE, "layers"},
-    {RECIPE, "adapt"}, {RECIPE, "penalty"}, {RECIPE, "recompute"}, {RECIPE, "remember"},
-    {RECIPE, "step"}, {RECIPE, "stage"}, {RECIPE, "for"}, {RECIPE, "let"}, {RECIPE, "optimizer"},
-    {MAPS, "rename"}, {MAPS, "ignore"}, {MAPS, "fresh"},
-    {GROUP, "optimizer"},
-    {STATEMENTS, "return"}, {STATEMENTS, "if"}, {STATEMENTS, "for"}, {STATEMENTS, "metric"},
-    {STATEMENTS, "predict"},
+    {TOP, "use"},           {TOP, "option"},         {TOP, "let"},          {TOP, "fn"},
+    {TOP, "module"},        {TOP, "optimizer"},      {TOP, "data"},         {TOP, "finetune"},
+    {MODULE, "param"},      {MODULE, "state"},       {MODULE, "tie"},       {MODULE, "if"},
+    {MODULE, "fn"},         {OPTIMIZER, "state"},    {OPTIMIZER, "fn"},     {RECIPE, "load"},
+    {RECIPE, "save"},       {RECIPE, "freeze"},      {RECIPE, "group"},     {RECIPE, "layers"},
+    {RECIPE, "adapt"},      {RECIPE, "penalty"},     {RECIPE, "recompute"}, {RECIPE, "remember"},
+    {RECIPE, "step"},       {RECIPE, "stage"},       {RECIPE, "for"},       {RECIPE, "let"},
+    {RECIPE, "optimizer"},  {MAPS, "rename"},        {MAPS, "ignore"},      {MAPS, "fresh"},
+    {GROUP, "optimizer"},   {STATEMENTS, "return"},  {STATEMENTS, "if"},    {STATEMENTS, "for"},
+    {STATEMENTS, "metric"}, {STATEMENTS, "predict"},
 };
 enum { WORDS = sizeof words / sizeof *words };
 
 static const struct {
     const char *theirs, *ours;
 } foreign[] = {
-    {"def", "fn"},        {"func", "fn"},       {"function", "fn"},   {"fun", "fn"},
-    {"class", "module"},  {"struct", "module"}, {"import", "use"},    {"include", "use"},
-    {"require", "use"},   {"parm", "param"},    {"parameter", "param"}, {"var", "let"},
-    {"const", "let"},     {"while", "for"},     {"elif", "else if"},  {"elseif", "else if"},
-    {"model", "module"},  {"network", "module"}, {"buffer", "state"}, {"train", "finetune"},
-    {"lock", "freeze"},   {"arg", "option"},    {"dataset", "data"},
+    {"def", "fn"},       {"func", "fn"},        {"function", "fn"},     {"fun", "fn"},
+    {"class", "module"}, {"struct", "module"},  {"import", "use"},      {"include", "use"},
+    {"require", "use"},  {"parm", "param"},     {"parameter", "param"}, {"var", "let"},
+    {"const", "let"},    {"while", "for"},      {"elif", "else if"},    {"elseif", "else if"},
+    {"model", "module"}, {"network", "module"}, {"buffer", "state"},    {"train", "finetune"},
+    {"lock", "freeze"},  {"arg", "option"},     {"dataset", "data"},
 };
 
 /* The first token of the statement in which a token stands. */
@@ -86,17 +88,27 @@ static Where where_is(const Parse *p, size_t at)
     }
     i = statement_start(p, i - 1);
     switch (p->tokens.at[i]->kind) {
-    case T_MODULE: return MODULE;
-    case T_OPTIMIZER: return OPTIMIZER;
-    case T_DATA: return DATA;
-    case T_FINETUNE: case T_STAGE: return RECIPE;
-    case T_LOAD: case T_SAVE: return MAPS;
-    case T_GROUP: return GROUP;
-    case T_IF: case T_FOR: {   /* as the block around, which holds statements, items or clauses */
+    case T_MODULE:
+        return MODULE;
+    case T_OPTIMIZER:
+        return OPTIMIZER;
+    case T_DATA:
+        return DATA;
+    case T_FINETUNE:
+    case T_STAGE:
+        return RECIPE;
+    case T_LOAD:
+    case T_SAVE:
+        return MAPS;
+    case T_GROUP:
+        return GROUP;
+    case T_IF:
+    case T_FOR: { /* as the block around, which holds statements, items or clauses */
         Where outer = where_is(p, i);
         return outer == TOP ? STATEMENTS : outer;
     }
-    default: break;
+    default:
+        break;
     }
     return STATEMENTS;
 }
@@ -106,7 +118,8 @@ static Str nearest_word(Str name, Where where)
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
         if (str_is(name, foreign[i].theirs)) {
             for (size_t j = 0; j < WORDS; j++) {
-                if (words[j].where == where && str_ends(str_of(foreign[i].ours), str_of(words[j].text))) {
+                if (words[j].where == where &&
+                    str_ends(str_of(foreign[i].ours), str_of(words[j].text))) {
                     return str_of(foreign[i].ours);
                 }
             }
@@ -144,9 +157,9 @@ static bool misspelt(Parse *p, size_t start, size_t at)
 {
     const Token *word = p->tokens.at[start];
     const Token *token = p->tokens.at[at];
-    bool continued = at == start + 1 && (is_name(token->kind) || token->kind == T_STRING ||
-                                         token->kind == '{' || token->kind == T_MODULE ||
-                                         token->kind == T_NL || token->kind == '(');
+    bool continued =
+        at == start + 1 && (is_name(token->kind) || token->kind == T_STRING || token->kind == '{' ||
+                            token->kind == T_MODULE || token->kind == T_NL || token->kind == '(');
     if (word->kind != T_IDENT || (at != start && !continued)) {
         return false;
     }
@@ -156,20 +169,23 @@ static bool misspelt(Parse *p, size_t start, size_t at)
         return false;
     }
     Diag *d = parse_error(p, E004, word->span, "unknown %s `" STR_FMT "`",
-                          where == TOP ? "item" : where == STATEMENTS ? "statement" : "clause",
+                          where == TOP          ? "item"
+                          : where == STATEMENTS ? "statement"
+                                                : "clause",
                           STR_ARG(word->text));
     if (near.len > 0) {
         diag_help(d, "did you mean `" STR_FMT "`?", STR_ARG(near));
         diag_edit(d, word->span, near);
     } else {
-        diag_help(d, "a file consists of `use`, `option`, `let`, `fn`, `module`, `optimizer`, `data` "
-                     "and `finetune`");
+        diag_help(d,
+                  "a file consists of `use`, `option`, `let`, `fn`, `module`, `optimizer`, `data` "
+                  "and `finetune`");
     }
     return true;
 }
 
-/* --- what could stand there ---------------------------------------------------------------------- */
-enum { CHOICES_MOST = 6 };   /* a longer list says nothing */
+/* --- what could stand there ------------------------------------------------------------------- */
+enum { CHOICES_MOST = 6 }; /* a longer list says nothing */
 
 static bool wants(const char *const *wanted, size_t n, const char *name)
 {
@@ -197,18 +213,19 @@ static const char *shown(Parse *p, const char *name)
 /* What may follow an operand, said as "an operator". */
 static bool is_operator(const char *name)
 {
-    static const char *const operators[] = {"'+'", "'-'", "'*'", "'/'", "'%'", "'@'", "'^'", "'<'",
-                                            "'>'", "==",  "!=",  "<=",  ">=",  "//",  "and", "or",
-                                            "'('", "'['", "'.'"};
+    static const char *const operators[] = {"'+'", "'-'", "'*'", "'/'", "'%'", "'@'", "'^'",
+                                            "'<'", "'>'", "==",  "!=",  "<=",  ">=",  "//",
+                                            "and", "or",  "'('", "'['", "'.'"};
     return wants(operators, sizeof operators / sizeof *operators, name);
 }
 
 /* Names, numbers, strings …: what is said as "an expression", or as "a name". */
 static bool starts_operand(const char *name)
 {
-    static const char *const starts[] = {"a name", "a primed name", "a whole number", "a number",
-                                         "a string", "a reduction", "'('", "'['", "'-'", "not",
-                                         "true", "false"};
+    static const char *const starts[] = {"a name",   "a primed name", "a whole number",
+                                         "a number", "a string",      "a reduction",
+                                         "'('",      "'['",           "'-'",
+                                         "not",      "true",          "false"};
     return wants(starts, sizeof starts / sizeof *starts, name);
 }
 
@@ -222,8 +239,9 @@ static Str choices(Parse *p, const char *const *wanted, size_t n)
         VEC_PUSH(p->arena, said, operand ? "an expression" : "a name");
     }
     for (size_t i = 0; i < n; i++) {
-        bool covered = (operand && starts_operand(wanted[i])) || (after && is_operator(wanted[i])) ||
-                       strcmp(wanted[i], "a name") == 0 || strcmp(wanted[i], "a path index") == 0;
+        bool covered = (operand && starts_operand(wanted[i])) ||
+                       (after && is_operator(wanted[i])) || strcmp(wanted[i], "a name") == 0 ||
+                       strcmp(wanted[i], "a path index") == 0;
         if (!covered) {
             VEC_PUSH(p->arena, said, shown(p, wanted[i]));
         }
@@ -239,19 +257,19 @@ static Str choices(Parse *p, const char *const *wanted, size_t n)
     return buf_str(&buf);
 }
 
-/* --- the message --------------------------------------------------------------------------------- */
+/* --- the message ------------------------------------------------------------------------------ */
 static bool echo(const Parse *p, size_t at)
 {
     const Token *token = p->tokens.at[at];
     if (token->synthetic || (at > 0 && p->tokens.at[at - 1]->synthetic)) {
-        return true;   /* the bracket was reported */
+        return true; /* the bracket was reported */
     }
     return parse_bad_line(p, token->line);
 }
 
 typedef struct Advice {
-    const char *help;   /* NULL: none */
-    const char *edit;   /* what the token should have been; NULL: not that simple */
+    const char *help; /* NULL: none */
+    const char *edit; /* what the token should have been; NULL: not that simple */
 } Advice;
 
 /* For mistakes that are made often. */
@@ -280,9 +298,9 @@ static Advice advice(Parse *p, size_t start, size_t at, const char *const *wante
         return (Advice){"a number has digits on both sides of its dot: `0.5`", NULL};
     case T_IDENT:
         if (wants(wanted, n, "a string") && !wants(wanted, n, "a name")) {
-            return (Advice){"patterns, files and keys are strings: write them in double quotes",
-                            str_c(p->arena, str_format(p->arena, "\"" STR_FMT "\"",
-                                                       STR_ARG(token->text)))};
+            return (Advice){
+                "patterns, files and keys are strings: write them in double quotes",
+                str_c(p->arena, str_format(p->arena, "\"" STR_FMT "\"", STR_ARG(token->text)))};
         }
         if (wants(wanted, n, "':'") && !wants(wanted, n, "'+'")) {
             return (Advice){"a `:` is missing before this", NULL};
@@ -303,16 +321,21 @@ static Advice advice(Parse *p, size_t start, size_t at, const char *const *wante
 static Str subject(Parse *p, const Token *token)
 {
     switch (token->kind) {
-    case T_NL: return STR("line ends too early");
-    case 0: return STR("file ends too early");
-    case T_STRING: return STR("unexpected string");
-    case T_INT: case T_FLOAT:
+    case T_NL:
+        return STR("line ends too early");
+    case 0:
+        return STR("file ends too early");
+    case T_STRING:
+        return STR("unexpected string");
+    case T_INT:
+    case T_FLOAT:
         return str_format(p->arena, "unexpected number `" STR_FMT "`", STR_ARG(token->text));
     case T_PRIMED:
         return str_format(p->arena, "unexpected `" STR_FMT "'`", STR_ARG(token->text));
     case T_PATHINDEX:
         return str_format(p->arena, "unexpected `." STR_FMT "`", STR_ARG(token->text));
-    default: return str_format(p->arena, "unexpected `" STR_FMT "`", STR_ARG(token->text));
+    default:
+        return str_format(p->arena, "unexpected `" STR_FMT "`", STR_ARG(token->text));
     }
 }
 

@@ -59,7 +59,8 @@ static void check_utf8(Parse *p)
 Ast *parse_file(Arena *arena, const Sources *sources, uint32_t file, Diags *diags)
 {
     const Source *source = sources_file(sources, file);
-    Parse p = {.arena = arena, .diags = diags, .sources = sources, .file = file, .text = source->text};
+    Parse p = {
+        .arena = arena, .diags = diags, .sources = sources, .file = file, .text = source->text};
     p.items = ast_list(arena);
     Span whole = {file, 0, (uint32_t)source->text.len};
     if (source->text.len > PARSE_BYTES_MOST) {

@@ -37,7 +37,7 @@ static bool io_fails(HoneSys *sys)
     return true;
 }
 
-/* --- memory ------------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------------- */
 void *hone_alloc(HoneSys *sys, size_t bytes)
 {
     assert(bytes > 0);
@@ -97,7 +97,7 @@ void *hone_map(HoneSys *sys, size_t bytes)
     if (HUGE_PAGE - before > 0) {
         munmap(start + whole, HUGE_PAGE - before);
     }
-    madvise(start, whole, MADV_HUGEPAGE);   /* a wish: refusal changes nothing but speed */
+    madvise(start, whole, MADV_HUGEPAGE); /* a wish: refusal changes nothing but speed */
     return start;
 }
 
@@ -109,7 +109,7 @@ void hone_unmap(HoneSys *sys, void *memory, size_t bytes)
     }
 }
 
-/* --- files -------------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------ */
 static int open_retry(const char *path, int flags)
 {
     int fd;
@@ -127,7 +127,8 @@ int hone_open_read(HoneSys *sys, const char *path)
 
 int hone_open_write(HoneSys *sys, const char *path, bool append)
 {
-    return io_fails(sys) ? -1 : open_retry(path, O_WRONLY | O_CREAT | (append ? O_APPEND : O_TRUNC));
+    return io_fails(sys) ? -1
+                         : open_retry(path, O_WRONLY | O_CREAT | (append ? O_APPEND : O_TRUNC));
 }
 
 int64_t hone_file_size(HoneSys *sys, int fd)
@@ -294,15 +295,15 @@ char *hone_read_file(HoneSys *sys, const char *path, size_t *bytes)
         }
     }
     int error = errno;
-    hone_close(sys, fd);   /* nothing was written: a failing close loses nothing */
+    hone_close(sys, fd); /* nothing was written: a failing close loses nothing */
     errno = error;
     *bytes = text == NULL ? 0 : (size_t)size;
     return text;
 }
 
-/* --- folders ------------------------------------------------------------------------------------ */
+/* --- folders ---------------------------------------------------------------------------------- */
 typedef struct Names {
-    char *text;          /* names with their NULs, one after another */
+    char *text; /* names with their NULs, one after another */
     size_t len, cap, n;
 } Names;
 

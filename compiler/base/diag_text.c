@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-enum { LINE_MOST = 160, BEFORE_MOST = 100 };   /* characters of a line shown, before the caret */
+enum { LINE_MOST = 160, BEFORE_MOST = 100 }; /* characters of a line shown, before the caret */
 
 static const char RED[] = "\x1b[1;31m";
 static const char YELLOW[] = "\x1b[1;33m";
@@ -25,7 +25,7 @@ typedef struct Out {
     Buf *buf;
     const Sources *sources;
     bool colour;
-    int gutter;     /* digits of the largest line number, at least 2 */
+    int gutter; /* digits of the largest line number, at least 2 */
 } Out;
 
 static void paint(const Out *out, const char *escape)
@@ -65,17 +65,18 @@ static void bar(const Out *out, const char *after)
     paint(out, PLAIN);
 }
 
-/* The line and below it the carets, which start at byte `start` of the line and cover `len` bytes. */
+/* The line and below it the carets, which start at byte `start` of the line and cover `len` bytes.
+ */
 static void excerpt_line(const Out *out, uint32_t number, Str line, size_t start, size_t len,
                          const char *escape, Str label)
 {
-    size_t column = 0;      /* characters before the caret */
+    size_t column = 0; /* characters before the caret */
     size_t used = 0;
     for (size_t at = 0; at < start; at += used) {
         shown((Str){line.ptr + at, line.len - at}, &used);
         column++;
     }
-    size_t skip = column > BEFORE_MOST ? column - BEFORE_MOST / 2 : 0;   /* cut on the left */
+    size_t skip = column > BEFORE_MOST ? column - BEFORE_MOST / 2 : 0; /* cut on the left */
     paint(out, BLUE);
     buf_printf(out->buf, "%*u |", out->gutter, number);
     paint(out, PLAIN);
@@ -136,7 +137,7 @@ static void place_and_excerpt(const Out *out, Span span, const char *escape, Str
     size_t start = span.start > line_start ? span.start - line_start : 0;
     start = start < line.len ? start : line.len;
     size_t len = span.end > span.start ? span.end - span.start : 0;
-    len = len < line.len - start ? len : line.len - start;   /* a long span: its first line */
+    len = len < line.len - start ? len : line.len - start; /* a long span: its first line */
     excerpt_line(out, place.line, line, start, len, escape, label);
 }
 
@@ -186,7 +187,7 @@ static void remark(const Out *out, const char *kind, const char *escape, Str tex
 
 static void one(Out *out, const Diag *d)
 {
-    const char *escape = diag_code_name(d->code)[0] == 'E' ? RED
+    const char *escape = diag_code_name(d->code)[0] == 'E'   ? RED
                          : diag_code_name(d->code)[0] == 'W' ? YELLOW
                                                              : GREEN;
     out->gutter = gutter(out->sources, d);

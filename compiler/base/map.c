@@ -61,7 +61,8 @@ void map_set(Map *map, Str key, void *value)
         map_grow(map);
     }
     if (map->len == map->cap) {
-        map->entries = vec_grow(map->arena, map->entries, map->len, &map->cap, sizeof *map->entries);
+        map->entries =
+            vec_grow(map->arena, map->entries, map->len, &map->cap, sizeof *map->entries);
     }
     map->entries[map->len++] = (MapEntry){.key = key, .value = value};
     map->slots[map_slot(map, key)] = (uint32_t)map->len;

@@ -38,7 +38,8 @@ bool str_starts(Str s, Str prefix)
 
 bool str_ends(Str s, Str suffix)
 {
-    return s.len >= suffix.len && (suffix.len == 0 || memcmp(s.ptr + (s.len - suffix.len), suffix.ptr, suffix.len) == 0);
+    return s.len >= suffix.len &&
+           (suffix.len == 0 || memcmp(s.ptr + (s.len - suffix.len), suffix.ptr, suffix.len) == 0);
 }
 
 uint64_t str_hash(Str s)
@@ -102,8 +103,8 @@ Str str_join(Arena *arena, Str a, const char *between, Str b)
     return buf_str(&buf);
 }
 
-/* --- nearest names ------------------------------------------------------------------------------ */
-enum { DISTANCE_MOST = 64 };   /* longer names are compared for equality only */
+/* --- nearest names ---------------------------------------------------------------------------- */
+enum { DISTANCE_MOST = 64 }; /* longer names are compared for equality only */
 
 static size_t least(size_t a, size_t b)
 {
@@ -152,7 +153,7 @@ Str str_nearest(Str name, const Str *names, size_t n)
     return nearest;
 }
 
-/* --- UTF-8 ------------------------------------------------------------------------------------- */
+/* --- UTF-8 ------------------------------------------------------------------------------------ */
 size_t utf8_length(Str s)
 {
     if (s.len == 0) {
@@ -179,7 +180,7 @@ size_t utf8_length(Str s)
     return overlong || surrogate || beyond ? 0 : n;
 }
 
-/* --- growing text ------------------------------------------------------------------------------- */
+/* --- growing text ----------------------------------------------------------------------------- */
 Buf buf_new(Arena *arena)
 {
     return (Buf){.arena = arena};

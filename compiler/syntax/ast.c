@@ -30,8 +30,13 @@ Ast *ast_new(Arena *arena, AstKind kind, Span span, const AstList *tail, Ast *co
 {
     size_t more = tail == NULL ? 0 : tail->len;
     Ast *ast = NEW(arena, Ast);
-    *ast = (Ast){.kind = kind, .span = span, .name = span, .text = STR(""), .doc = STR(""),
-                 .n = n + more, .kids = NEW_ARRAY(arena, Ast *, n + more)};
+    *ast = (Ast){.kind = kind,
+                 .span = span,
+                 .name = span,
+                 .text = STR(""),
+                 .doc = STR(""),
+                 .n = n + more,
+                 .kids = NEW_ARRAY(arena, Ast *, n + more)};
     for (size_t i = 0; i < n + more; i++) {
         Ast *kid = i < n ? kids[i] : tail->at[i - n];
         ast->kids[i] = kid;
@@ -52,7 +57,7 @@ Str ast_dotted(Arena *arena, const Ast *chain)
     for (; chain->kind == AST_MEMBER; chain = chain->kids[0]) {
         VEC_PUSH(arena, parts, chain->text);
     }
-    if (chain->kind == AST_ERROR) {   /* nested too deep; reported */
+    if (chain->kind == AST_ERROR) { /* nested too deep; reported */
         return STR("");
     }
     assert(chain->kind == AST_NAME);
@@ -92,7 +97,7 @@ Str ast_doc(Arena *arena, Str text, uint32_t start)
     size_t end = start;
     for (; end > 0 && text.ptr[end - 1] != '\n'; end--) {
         if (text.ptr[end - 1] != ' ' && text.ptr[end - 1] != '\t') {
-            return STR("");   /* does not start its line */
+            return STR(""); /* does not start its line */
         }
     }
     VEC(Str) lines = {0};

@@ -63,7 +63,7 @@ static void test_table(void **state)
         assert_int_equal(strlen(name), 4);
         assert_non_null(strchr("EWN", name[0]));
         int number = (name[1] - '0') * 100 + (name[2] - '0') * 10 + (name[3] - '0');
-        assert_true(number > before);   /* numeric order, each once */
+        assert_true(number > before); /* numeric order, each once */
         before = number;
         assert_true(strlen(diag_code_title(code)) >= 5);
         assert_true(strlen(diag_code_text(code)) > 40);
@@ -103,19 +103,20 @@ static void test_text(void **state)
     diag_note_at(d, declared, "I = 512", "`fc` is declared here");
     diag_note(d, "`body` ends with 4*P = 2048 channels (Bottleneck, P = 512)");
     diag_help(d, "write `fc: Linear(2048, classes)`");
-    shows("error[E201]: dimension mismatch in call to `fc`\n"
-          "  --> resnet.hone:47:49\n"
-          "   |\n"
-          "47 |   fn forward(x: [N, 3, H, W]) -> [N, classes] = fc(mean_pool(body(x)))\n"
-          "   |                                                 ^^ wants [.., 512], gets [N, 2048]\n"
-          "   |\n"
-          "note: `fc` is declared here\n"
-          "  --> resnet.hone:46:3\n"
-          "   |\n"
-          "46 |   fc: Linear(512, classes)\n"
-          "   |   ^^ I = 512\n"
-          "   = note: `body` ends with 4*P = 2048 channels (Bottleneck, P = 512)\n"
-          "   = help: write `fc: Linear(2048, classes)`\n");
+    shows(
+        "error[E201]: dimension mismatch in call to `fc`\n"
+        "  --> resnet.hone:47:49\n"
+        "   |\n"
+        "47 |   fn forward(x: [N, 3, H, W]) -> [N, classes] = fc(mean_pool(body(x)))\n"
+        "   |                                                 ^^ wants [.., 512], gets [N, 2048]\n"
+        "   |\n"
+        "note: `fc` is declared here\n"
+        "  --> resnet.hone:46:3\n"
+        "   |\n"
+        "46 |   fc: Linear(512, classes)\n"
+        "   |   ^^ I = 512\n"
+        "   = note: `body` ends with 4*P = 2048 channels (Bottleneck, P = 512)\n"
+        "   = help: write `fc: Linear(2048, classes)`\n");
 }
 
 static void test_no_place(void **state)
@@ -141,16 +142,18 @@ static void test_order_and_repetition(void **state)
     diag(&world.diags, E102, at(file, "one"), "first, too");
     assert_int_equal(world.diags.errors, 3);
     assert_int_equal(world.diags.warnings, 1);
-    shows("error[E101]: first\n  --> a:1:1\n   |\n 1 | one two\n   | ^^^\n\n"
-          "error[E102]: first, too\n  --> a:1:1\n   |\n 1 | one two\n   | ^^^\n\n"
-          "warning[W210]: second\n  --> a:1:5\n   |\n 1 | one two\n   |     ^^^\n   = note: kept\n\n"
-          "error[E101]: third\n  --> a:2:1\n   |\n 2 | three\n   | ^^^^^\n");
+    shows(
+        "error[E101]: first\n  --> a:1:1\n   |\n 1 | one two\n   | ^^^\n\n"
+        "error[E102]: first, too\n  --> a:1:1\n   |\n 1 | one two\n   | ^^^\n\n"
+        "warning[W210]: second\n  --> a:1:5\n   |\n 1 | one two\n   |     ^^^\n   = note: kept\n\n"
+        "error[E101]: third\n  --> a:2:1\n   |\n 2 | three\n   | ^^^^^\n");
 }
 
 static void test_odd_lines(void **state)
 {
     (void)state;
-    uint32_t file = sources_add(&world.sources, STR("a\x1b[2J"), STR("\t\xC3\xA9\x1b\xFF = b(\nrest)\r\n"));
+    uint32_t file =
+        sources_add(&world.sources, STR("a\x1b[2J"), STR("\t\xC3\xA9\x1b\xFF = b(\nrest)\r\n"));
     Span call = at(file, "b(");
     call.end += 6;
     diag(&world.diags, E101, call, "over two lines: its first is shown");
@@ -209,7 +212,8 @@ static void test_json(void **state)
 {
     (void)state;
     uint32_t file = sources_add(&world.sources, STR("a\"b"), STR("x = \xC3\xA9y\n\xFF"));
-    Diag *d = diag(&world.diags, E101, at(file, "y"), "quote \" back \\ line \n bell \x07 bad \xFF");
+    Diag *d =
+        diag(&world.diags, E101, at(file, "y"), "quote \" back \\ line \n bell \x07 bad \xFF");
     diag_label(d, "here");
     diag_note(d, "without place");
     diag_note_at(d, at(file, "x"), "label", "with place");
@@ -218,7 +222,7 @@ static void test_json(void **state)
     diag(&world.diags, W210, (Span){0}, "second");
     Buf out = buf_new(world.arena);
     diags_json(&world.diags, &out);
-    char *second = strchr(out.ptr, '\n') + 1;   /* sorted: without a place comes first */
+    char *second = strchr(out.ptr, '\n') + 1; /* sorted: without a place comes first */
     json_error_t error;
     json_t *json = json_loads(second, 0, &error);
     assert_non_null(json);

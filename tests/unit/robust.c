@@ -1,5 +1,5 @@
-/* robust: texts that nobody meant. Edited programs, and memory refused at every point: no crash, and
- * every rejected text has an error with a place in it. */
+/* robust: texts that nobody meant. Edited programs, and memory refused at every point: no crash,
+ * and every rejected text has an error with a place in it. */
 #include "support/program.h"
 
 #include <setjmp.h>
@@ -47,7 +47,7 @@ static void texts_free(Texts *texts)
     }
 }
 
-static uint64_t next(uint64_t *seed)   /* xorshift64* */
+static uint64_t next(uint64_t *seed) /* xorshift64* */
 {
     *seed ^= *seed >> 12;
     *seed ^= *seed << 25;
@@ -72,7 +72,8 @@ static void digits_swapped(char *text, size_t len, uint64_t *seed)
     }
 }
 
-/* One edit: a byte flipped, a stretch deleted, doubled or overwritten by another, a digit changed. */
+/* One edit: a byte flipped, a stretch deleted, doubled or overwritten by another, a digit changed.
+ */
 static Str edited(Arena *arena, Str text, uint64_t *seed)
 {
     size_t at = below(seed, text.len);
@@ -184,7 +185,7 @@ static void test_refused_memory(void **state)
     static int64_t refuse;
     texts_read(&texts);
     static int64_t refused;
-    for (refuse = 3;; refuse++) {   /* the first two are the test's own arena */
+    for (refuse = 3;; refuse++) { /* the first two are the test's own arena */
         program_open(&program);
         program.sys.fail_alloc = refuse;
         if (setjmp(program.mem.on_failure) != 0) {

@@ -67,7 +67,8 @@ static void errors(const char *text, const char *expected)
         const Diag *next = NULL;
         for (size_t i = 0; i < world.diags.list.len; i++) {
             const Diag *d = world.diags.list.at[i];
-            if (diag_span(d).start + 1 > before && (next == NULL || diag_span(d).start < diag_span(next).start)) {
+            if (diag_span(d).start + 1 > before &&
+                (next == NULL || diag_span(d).start < diag_span(next).start)) {
                 next = d;
             }
         }
@@ -87,7 +88,8 @@ static void errors(const char *text, const char *expected)
     world.diags = diags_new(world.arena, &world.sources);
 }
 
-/* --- lexing --------------------------------------------------------------------------------------- */
+/* --- lexing
+ * --------------------------------------------------------------------------------------- */
 static void test_bytes(void **state)
 {
     (void)state;
@@ -99,7 +101,8 @@ static void test_bytes(void **state)
     errors("let a = 1 \xC3\xA9 2", "E003 1:11 stray character `\xC3\xA9`");
     errors("# \xFF\nuse a", "E003 1:3 not UTF-8");
     errors("use a\rb", "E003 1:6 stray control character");
-    errors("let a = 1 $ 2\nlet b = ~3", "E003 1:11 stray character `$`; E003 2:9 stray character `~`");
+    errors("let a = 1 $ 2\nlet b = ~3",
+           "E003 1:11 stray character `$`; E003 2:9 stray character `~`");
     errors("let a = 2 ** 3", "E003 1:11 `**` is not an operator");
     errors("let a = b && !c || d",
            "E003 1:11 `&&` is not an operator; E003 1:14 `!` is not an operator; "
@@ -110,7 +113,8 @@ static void test_numbers(void **state)
 {
     (void)state;
     differs("let a = 1", "let a = 1.0");
-    const Ast *ast = program_parse(&world, STR("n"), STR("let a = 1_000\nlet b = 3e-4\nlet c = 1_0.2_5e+1"));
+    const Ast *ast =
+        program_parse(&world, STR("n"), STR("let a = 1_000\nlet b = 3e-4\nlet c = 1_0.2_5e+1"));
     assert_int_equal(ast->kids[0]->kids[0]->ival, 1000);
     assert_true(ast->kids[1]->kids[0]->fval == 3e-4);
     assert_true(ast->kids[2]->kids[0]->fval == 102.5);
@@ -147,7 +151,8 @@ static void test_words(void **state)
 {
     (void)state;
     /* words of recipes are names; after a dot every word is one */
-    tree("fn f(load, step, group) { metric = load + where\n predict = 1\n metric, only = g(from) }");
+    tree(
+        "fn f(load, step, group) { metric = load + where\n predict = 1\n metric, only = g(from) }");
     tree("fn f(x) = x.module.data.weight.sum.if.for");
     tree("finetune f { step = 1\n group = 2\n load: Net()\n model: a.b.Net(penalty = 1) }");
     tree("module M() { param module1.let.use: f32 = zeros() }");
@@ -163,24 +168,27 @@ static void test_docs(void **state)
 {
     (void)state;
     assert_true(str_is(tree("# far away\n\n# one\n#two\nuse a\n\nuse b   # not this\nuse c\n"),
-                       "program\n  use\n    | one\n    | two\n    name a\n  use\n    name b\n  use\n    name c\n"));
+                       "program\n  use\n    | one\n    | two\n    name a\n  use\n    name b\n  "
+                       "use\n    name c\n"));
     assert_true(str_is(tree("module M() {\n  # why\r\n  tie a = b\n}"),
                        "program\n  module M\n    params\n    body\n      tie\n        | why\n"
                        "        path a\n        path b\n"));
 }
 
-/* --- layout --------------------------------------------------------------------------------------- */
+/* --- layout
+ * --------------------------------------------------------------------------------------- */
 static void test_continues(void **state)
 {
     (void)state;
-    static const char *const operators[] = {"+", "-", "*", "/", "//", "%", "@", "^", "<", ">", "<=",
-                                            ">=", "==", "!=", "and", "or"};
+    static const char *const operators[] = {"+", "-", "*",  "/",  "//", "%",  "@",   "^",
+                                            "<", ">", "<=", ">=", "==", "!=", "and", "or"};
     for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) {
         const char *op = operators[i];
         const char *plain = str_c(world.arena, str_format(world.arena, "let a = b %s c\n", op));
         same(str_c(world.arena, str_format(world.arena, "let a = b %s\n c\n", op)), plain);
         same(str_c(world.arena, str_format(world.arena, "let a = b\n %s c\n", op)), plain);
-        same(str_c(world.arena, str_format(world.arena, "let a = b\n\n# between\n%s c\n", op)), plain);
+        same(str_c(world.arena, str_format(world.arena, "let a = b\n\n# between\n%s c\n", op)),
+             plain);
     }
     same("let a = b[i]\n ?? c", "let a = b[i] ?? c");
     same("let a = b[i] ??\n c", "let a = b[i] ?? c");
@@ -193,7 +201,8 @@ static void test_continues(void **state)
     same("let a = not\n b", "let a = not b");
     same("fn f(x) = sum[i,\n j]\n  x[i, j]", "fn f(x) = sum[i, j] x[i, j]");
     same("fn f(x)\n{\n return x\n}", "fn f(x) { return x }");
-    same("fn f(x) { if x { a = 1 }\n else { a = 2 } }", "fn f(x) { if x { a = 1 } else { a = 2 } }");
+    same("fn f(x) { if x { a = 1 }\n else { a = 2 } }",
+         "fn f(x) { if x { a = 1 } else { a = 2 } }");
     same("fn f(x) { if x { a = 1 }\n\n # so\n else if y\n {\n a = 2 } }",
          "fn f(x) { if x { a = 1 } else if y { a = 2 } }");
 }
@@ -204,7 +213,7 @@ static void test_ends(void **state)
     same("use a; use b;; use c;", "use a\nuse b\nuse c");
     same("fn f() { a = 1; b = 2; }", "fn f() {\n\n a = 1\n\n\n b = 2\n\n}");
     same("fn f(x) = g(\n x,\n 1\n,\n)", "fn f(x) = g(x, 1)");
-    same("fn f(x) = g(x,\n1\n)", "fn f(x) = g(x, 1)");   /* odd, but valid: no rule may object */
+    same("fn f(x) = g(x,\n1\n)", "fn f(x) = g(x, 1)"); /* odd, but valid: no rule may object */
     same("fn f(x) {\nif x {\nreturn [\n1,\n2\n]\n}\n}", "fn f(x) { if x { return [1, 2] } }");
     differs("fn f(x) { a = x[0]\n b = 1 }", "fn f(x) { a = x[0] }");
     errors("let a = x[i]\n(b)", "E003 2:1 unexpected `(`");
@@ -223,7 +232,8 @@ static void test_trailing_commas(void **state)
     errors("let a = []", "E003 1:10 unexpected `]`");
 }
 
-/* --- grammar -------------------------------------------------------------------------------------- */
+/* --- grammar
+ * -------------------------------------------------------------------------------------- */
 static void test_precedence(void **state)
 {
     (void)state;
@@ -245,7 +255,7 @@ static void test_precedence(void **state)
         Str trees[2];
         for (size_t j = 0; j < 2; j++) {
             Str dump = tree(str_c(world.arena, str_format(world.arena, "let a = %s", pairs[i][j])));
-            Buf plain = buf_new(world.arena);   /* without the flags */
+            Buf plain = buf_new(world.arena); /* without the flags */
             for (size_t k = 0; k < dump.len; k++) {
                 Str rest = {dump.ptr + k, dump.len - k};
                 if (str_starts(rest, STR(" [parens]"))) {
@@ -267,13 +277,15 @@ static void test_precedence(void **state)
 static void test_reads(void **state)
 {
     (void)state;
-    assert_true(str_is(tree("let a = x[i] ?? y[j] ?? -0 * 2"),
-                       "program\n  let a\n    binary *\n      subscript\n        name x\n        fill\n"
-                       "          subscript\n            name y\n            fill\n"
-                       "              unary -\n                int 0\n            name j\n"
-                       "        name i\n      int 2\n"));
+    assert_true(
+        str_is(tree("let a = x[i] ?? y[j] ?? -0 * 2"),
+               "program\n  let a\n    binary *\n      subscript\n        name x\n        fill\n"
+               "          subscript\n            name y\n            fill\n"
+               "              unary -\n                int 0\n            name j\n"
+               "        name i\n      int 2\n"));
     tree("fn f(x) = norm[i](x) + widths[i] + len(x) + x.T[0].0.a(1)[..]");
-    errors("let a = b ?? c", "E003 1:11 unexpected `?" "?`");
+    errors("let a = b ?? c", "E003 1:11 unexpected `?"
+                             "?`");
     tree("fn f(x) = (x[i] ?? 0).T");
 }
 
@@ -286,29 +298,38 @@ static void test_items(void **state)
          "if a { fn f() = 1 } else if b { tie x.y = z.0 } else { c: N() } }");
     tree("optimizer O(lr = 0.1) { state m: f32[..] = zeros()\n fn update(p: f32[..]) { p' = p } }");
     tree("data d { train = images(\"x\", size = 2)\n length = [64, 128]\n shuffle = false }");
-    tree("finetune f { save \"a\" state m merged only \"b\" except \"c\" where rank == 2 { rename \"a\" -> \"b\" }\n"
-         "save e\nload f(x) into past\nlet q = 3\nrecompute \"h.#\"\nremember b in old { metric m = 1 }\n"
+    tree("finetune f { save \"a\" state m merged only \"b\" except \"c\" where rank == 2 { rename "
+         "\"a\" -> \"b\" }\n"
+         "save e\nload f(x) into past\nlet q = 3\nrecompute \"h.#\"\nremember b in old { metric m "
+         "= 1 }\n"
          "penalty(p, p0, f,) in \"**\" from \"fisher\" = f * (p - p0)^2\nlayers \"a\", \"b\"\n"
-         "adapt \"a\", \"b\" with LoRA(r = 2)\nfor w in [1, 2], xs { stage s { freeze \"a\" where depth > w } }\n"
-         "group \"a\" { lr = 1\n optimizer Muon() }\nstep b in d { predict p = 1\n return 1, 2\n a, b' = f(x) } }");
+         "adapt \"a\", \"b\" with LoRA(r = 2)\nfor w in [1, 2], xs { stage s { freeze \"a\" where "
+         "depth > w } }\n"
+         "group \"a\" { lr = 1\n optimizer Muon() }\nstep b in d { predict p = 1\n return 1, 2\n "
+         "a, b' = f(x) } }");
     errors("module M() { d[i]: N() }", "E003 1:17 unexpected `]`");
     errors("fn f(x) { y[i < 3, 4] = 1 }", "E003 1:20 unexpected number `4`");
     errors("fn f(x) { x }", "E003 1:12 line ends too early");
     errors("fn f(x) { f(x) }", "E003 1:12 unexpected `(`");
 }
 
-/* --- mistakes ------------------------------------------------------------------------------------- */
+/* --- mistakes
+ * ------------------------------------------------------------------------------------- */
 static void test_misspelt(void **state)
 {
     (void)state;
     errors("def f(x) = x", "E004 1:1 unknown item `def`");
     errors("modul M() { a: N() }", "E004 1:1 unknown item `modul`");
-    errors("class M() { a: N() }\nimport x", "E004 1:1 unknown item `class`; E004 2:1 unknown item `import`");
+    errors("class M() { a: N() }\nimport x",
+           "E004 1:1 unknown item `class`; E004 2:1 unknown item `import`");
     errors("module M() { parm w: [N] = zeros() }", "E004 1:14 unknown clause `parm`");
     errors("fn f() { retrun x }", "E004 1:10 unknown statement `retrun`");
-    errors("finetune f { forr k in 0..2 { stage a { freze \"x\" } } }", "E004 1:14 unknown clause `forr`");
-    errors("finetune f { for k in 0..2 { stage a { freze \"x\" } } }", "E004 1:40 unknown clause `freze`");
-    errors("finetune f { load \"x\" { renam \"a\" -> \"b\" } }", "E004 1:25 unknown clause `renam`");
+    errors("finetune f { forr k in 0..2 { stage a { freze \"x\" } } }",
+           "E004 1:14 unknown clause `forr`");
+    errors("finetune f { for k in 0..2 { stage a { freze \"x\" } } }",
+           "E004 1:40 unknown clause `freze`");
+    errors("finetune f { load \"x\" { renam \"a\" -> \"b\" } }",
+           "E004 1:25 unknown clause `renam`");
     errors("x = 3", "E004 1:1 unknown item `x`");
     errors("finetune f { param x: [N] = 1 }", "E003 1:14 unexpected `param`");
 }
@@ -347,14 +368,15 @@ static Str repeated(const char *before, const char *part, size_t n, const char *
         buf_add(&buf, str_of(part));
     }
     buf_add(&buf, str_of(after));
-    return buf_str(&buf);   /* a NUL follows */
+    return buf_str(&buf); /* a NUL follows */
 }
 
 static void test_nesting(void **state)
 {
     (void)state;
     errors(repeated("let a = ", "(", 300, "1").ptr, "E003 1:265 nested too deep");
-    errors(repeated("let a = ", "(", 300, repeated("1", ")", 300, "").ptr).ptr, "E003 1:265 nested too deep");
+    errors(repeated("let a = ", "(", 300, repeated("1", ")", 300, "").ptr).ptr,
+           "E003 1:265 nested too deep");
     tree(repeated("let a = ", "(", 256, repeated("1", ")", 256, "").ptr).ptr);
     static const char *const chains[] = {"-", "not ", "1 + ", "1 ^ ", "sum[i] ", "x[i] ?? ", "x."};
     for (size_t i = 0; i < sizeof chains / sizeof *chains; i++) {
@@ -372,7 +394,8 @@ static void test_nesting(void **state)
     program_parse(&world, STR("t"), path);
     assert_true(world.diags.errors >= 1);
     world.diags = diags_new(world.arena, &world.sources);
-    program_parse(&world, STR("t"), repeated("fn f() { ", "if x { a = 1 } else ", 5000, "{ a = 2 } }"));
+    program_parse(&world, STR("t"),
+                  repeated("fn f() { ", "if x { a = 1 } else ", 5000, "{ a = 2 } }"));
     assert_true(world.diags.errors >= 1);
     world.diags = diags_new(world.arena, &world.sources);
 }
@@ -381,7 +404,8 @@ static void test_nesting(void **state)
 static void test_flood(void **state)
 {
     (void)state;
-    static const char *const lines[] = {"let a = = 1\n", "$\n", "let a = f(1]\n", "[)", "fn f( {\n", "\xFF x "};
+    static const char *const lines[] = {"let a = = 1\n", "$\n",    "let a = f(1]\n", "[)",
+                                        "fn f( {\n",     "\xFF x "};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         world.diags = diags_new(world.arena, &world.sources);
         program_parse(&world, STR("t"), repeated("", lines[i], 20000, ""));
@@ -393,14 +417,22 @@ static void test_flood(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_bytes, setup, teardown),      cmocka_unit_test_setup_teardown(test_numbers, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_strings, setup, teardown),    cmocka_unit_test_setup_teardown(test_words, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_docs, setup, teardown),       cmocka_unit_test_setup_teardown(test_continues, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_ends, setup, teardown),       cmocka_unit_test_setup_teardown(test_trailing_commas, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_precedence, setup, teardown), cmocka_unit_test_setup_teardown(test_reads, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_items, setup, teardown),      cmocka_unit_test_setup_teardown(test_misspelt, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_brackets, setup, teardown),   cmocka_unit_test_setup_teardown(test_braces, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_nesting, setup, teardown),    cmocka_unit_test_setup_teardown(test_flood, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bytes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_numbers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_strings, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_words, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_docs, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_continues, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ends, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_trailing_commas, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_precedence, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reads, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_items, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_misspelt, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_brackets, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_braces, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nesting, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_flood, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
