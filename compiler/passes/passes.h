@@ -21,8 +21,13 @@
 Graph *pass_autodiff(Arena *arena, const Graph *graph, size_t n_wrt, const NodeId *wrt);
 /* Old ids stay valid in the result of autodiff (it only appends). */
 Graph *pass_densify(Arena *arena, const Graph *graph);
-/* d body / d read for one read of a piece's body (derive.c); NULL: zero. */
-const Scalar *derive(ExprPool *pool, const Scalar *body, const Scalar *read);
+/* d body / d read for one read of a piece's body (derive.c); NULL: zero. value may stand for body
+ * where the derivative uses its value (a read of the tensor that body defines); NULL: none does. */
+const Scalar *derive(const Graph *graph, const Scalar *body, const Scalar *read,
+                     const Scalar *value);
+/* The first node between the parameters and anything that has no derivative (an intrinsic), or
+ * NODE_NONE. pass_autodiff must not be called while there is one: the caller diagnoses it. */
+NodeId autodiff_refuses(Arena *arena, const Graph *graph, size_t n_wrt, const NodeId *wrt);
 
 /* --- cleaning ------------------------------------------------------------------------------------- */
 Graph *pass_simplify(Arena *arena, const Graph *graph);
