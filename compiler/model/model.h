@@ -286,6 +286,7 @@ typedef struct RecipeState {     /* an optimizer state, a p0 copy or a running t
     int64_t dims[MAX_RANK];
     Init init;
     uint32_t of;                 /* variable */
+    const Ast *rule;             /* OPTIMIZER_STATE: the optimizer that keeps it */
 } RecipeState;
 
 typedef struct RecipeData {      /* what is known of a HoneData at compile time */

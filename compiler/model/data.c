@@ -1,0 +1,391 @@
+/* `data` items: sources with their arguments, the fields of a batch, and what the files at hand say.
+ * The readers themselves are in the runtime; their argument names and fields come from there. */
+#include <string.h>
+
+#include "model/recipe.h"
+
+static const char *const splits[] = {"train", "valid", "test"};
+enum { SPLITS = 3 };
+
+static Str choice_list(Arena *arena, const char *const *names)
+{
+    Buf out = buf_new(arena);
+    for (size_t i = 0; names[i] != NULL; i++) {
+        buf_printf(&out, "%s`%s`", i > 0 ? ", " : "", names[i]);
+    }
+    return buf_str(&out);
+}
+
+/* --- a source and its arguments --------------------------------------------------------------------- */
+static const char *const sources[] = {"images", "arrays", NULL};
+static const char *const later_sources[] = {"segments", "boxes", "text", "tokens", "table", NULL};
+
+static bool source_known(RecipeBuild *b, const Ast *call)
+{
+    Str name = call->kids[0]->text;
+    for (size_t i = 0; later_sources[i] != NULL; i++) {
+        if (str_is(name, later_sources[i])) {
+            diag(&b->c->diags, E520, call->kids[0]->span, "the data source `" STR_FMT
+                 "` is not available yet", STR_ARG(name));
+            return false;
+        }
+    }
+    if (hone_reader_options(str_c(b->c->arena, name)) != NULL) {
+        return true;
+    }
+    Diag *d = diag(&b->c->diags, E101, call->kids[0]->span, "there is no data source `" STR_FMT "`",
+                   STR_ARG(name));
+    Str list = choice_list(b->c->arena, sources);
+    diag_help(d, "the sources are " STR_FMT, STR_ARG(list));
+    return false;
+}
+
+static bool option_value(RecipeBuild *b, const Ast *expr, HoneOption *option)
+{
+    b->build->state->deferred = false;
+    size_t errors = b->c->diags.errors;
+    Value v = elab_expr(b->build, b->scope, expr);
+    switch (v.kind) {
+    case VALUE_INT:
+        option->kind = HONE_OPT_INT;
+        option->i = v.i;
+        return true;
+    case VALUE_FLOAT:
+        option->kind = HONE_OPT_FLOAT;
+        option->f = v.f;
+        return true;
+    case VALUE_BOOL:
+        option->kind = HONE_OPT_BOOL;
+        option->i = v.i;
+        return true;
+    case VALUE_STRING:
+        option->kind = HONE_OPT_STRING;
+        option->s = str_c(b->c->arena, v.s);
+        return true;
+    case VALUE_POISON:                     /* a float option is of the step clock */
+        option->kind = HONE_OPT_FLOAT;
+        return b->c->diags.errors == errors && recipe_number(b, expr, &option->f);
+    case VALUE_LIST:
+    case VALUE_TENSOR:
+    case VALUE_INSTANCE:
+    case VALUE_INSTANCES:
+    case VALUE_BATCH:
+    case VALUE_TUPLE:
+    case VALUE_DEFERRED:
+        break;
+    }
+    Diag *d = diag(&b->c->diags, E106, expr->span,
+                   "an argument of a data source is a number, a bool or a string");
+    diag_label(d, "this is %s", value_kind_name(&v));
+    return false;
+}
+
+static int find_name(const char *const *names, Str name)
+{
+    for (int i = 0; names[i] != NULL; i++) {
+        if (str_is(name, names[i])) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static bool argument_slot(RecipeBuild *b, const Ast *call, size_t at, const char *const *names,
+                          const char **slot)
+{
+    const Ast *arg = call->kids[at];
+    size_t n = 0;
+    while (names[n] != NULL) {
+        n++;
+    }
+    if (arg->kind != AST_NAMED) {
+        if (at - 1 < n) {
+            *slot = names[at - 1];
+            return true;
+        }
+        diag(&b->c->diags, E107, arg->span, "`" STR_FMT "` has %zu arguments",
+             STR_ARG(call->kids[0]->text), n);
+        return false;
+    }
+    int i = find_name(names, arg->text);
+    if (i >= 0) {
+        *slot = names[i];
+        return true;
+    }
+    Diag *d = diag(&b->c->diags, E103, arg->name, "`" STR_FMT "` has no argument `" STR_FMT "`",
+                   STR_ARG(call->kids[0]->text), STR_ARG(arg->text));
+    Str list = choice_list(b->c->arena, names);
+    diag_note(d, "its arguments are " STR_FMT, STR_ARG(list));
+    Str *near = NEW_ARRAY(b->c->arena, Str, n + 1);
+    for (size_t k = 0; k < n; k++) {
+        near[k] = str_of(names[k]);
+    }
+    help_nearest(d, arg->text, n, near);
+    return false;
+}
+
+static HoneSource *source_build(RecipeBuild *b, const Ast *call)
+{
+    if (call->kind != AST_CALL || call->kids[0]->kind != AST_NAME) {
+        Diag *d = diag(&b->c->diags, E106, call->span, "a data source is needed here");
+        diag_help(d, "for instance `images(\"folder\", size = 224)`");
+        return NULL;
+    }
+    if (!source_known(b, call)) {
+        return NULL;
+    }
+    HoneSource *source = NEW(b->c->arena, HoneSource);
+    source->reader = str_c(b->c->arena, call->kids[0]->text);
+    const char *const *names = hone_reader_options(source->reader);
+    HoneOption *options = NEW_ARRAY(b->c->arena, HoneOption, call->n);
+    bool ok = true;
+    for (size_t i = 1; i < call->n; i++) {
+        const Ast *arg = call->kids[i];
+        HoneOption option = {0};
+        if (!argument_slot(b, call, i, names, &option.name) ||
+            !option_value(b, arg->kind == AST_NAMED ? arg->kids[0] : arg, &option)) {
+            ok = false;
+            continue;
+        }
+        for (uint32_t k = 0; k < source->n_options; k++) {
+            if (strcmp(options[k].name, option.name) == 0) {
+                diag(&b->c->diags, E510, arg->span, "argument `%s` is given twice", option.name);
+                ok = false;
+            }
+        }
+        options[source->n_options++] = option;
+    }
+    source->options = options;
+    return ok ? source : NULL;
+}
+
+/* --- fields ---------------------------------------------------------------------------------------------- */
+enum { MOST_FIELDS = 64 };
+
+typedef struct Split {
+    const Ast *knob;
+    HoneSource *source;
+    size_t n;
+    HoneField fields[MOST_FIELDS];
+    bool known;
+} Split;
+
+static void copy_fields(RecipeBuild *b, Split *split, HoneDataset *data, RecipeData *facts,
+                        size_t which)
+{
+    const HoneField *fields;
+    size_t n = hone_data_fields(data, &fields);
+    split->n = n < MOST_FIELDS ? n : MOST_FIELDS;
+    for (size_t i = 0; i < split->n; i++) {
+        split->fields[i] = fields[i];
+        split->fields[i].name = str_c(b->c->arena, str_of(fields[i].name));
+    }
+    split->known = true;
+    facts->count[which] = hone_data_count(data);
+    const char *const *classes;
+    size_t n_classes = hone_data_classes(data, &classes);
+    if (n_classes > 0 && facts->n_classes == 0) {
+        const char **copy = NEW_ARRAY(b->c->arena, const char *, n_classes);
+        for (size_t i = 0; i < n_classes; i++) {
+            copy[i] = str_c(b->c->arena, str_of(classes[i]));
+        }
+        facts->classes = copy;
+        facts->n_classes = n_classes;
+    }
+}
+
+static bool split_fields(RecipeBuild *b, Split *split, RecipeData *facts, size_t which)
+{
+    HoneError error = {0};
+    HoneDataset *data = hone_data_open(b->c->sys, split->source, str_c(b->c->arena, b->c->root_dir),
+                                       &error);
+    if (data != NULL) {
+        copy_fields(b, split, data, facts, which);
+        hone_data_close(data);
+        return true;
+    }
+    Span span = split->knob->kids[0]->span;
+    if (!b->without_files || !recipe_missing(&error)) {
+        recipe_file_error(b, &error, span);
+        return false;
+    }
+    split->known = hone_reader_fields(split->source, &split->n, split->fields, MOST_FIELDS);
+    Diag *d = diag(&b->c->diags, N521, span, "the data is not there: its samples were not checked");
+    diag_label(d, "%s", error.message);
+    if (!split->known) {
+        diag_note(d, "the fields depend on the file: the step was not checked");
+    }
+    return true;
+}
+
+static Str field_text(Arena *arena, const HoneField *field)
+{
+    Str dims = dims_text(arena, field->rank, field->dims);
+    return str_format(arena, "%s %s" STR_FMT, field->name, dtype_name((DType)field->dtype),
+                      STR_ARG(dims));
+}
+
+static bool fields_agree(RecipeBuild *b, const Split *a, const Split *other)
+{
+    if (!a->known || !other->known) {
+        return true;
+    }
+    Buf left = buf_new(b->c->arena), right = buf_new(b->c->arena);
+    for (size_t i = 0; i < a->n; i++) {
+        buf_printf(&left, "%s" STR_FMT, i > 0 ? ", " : "",
+                   STR_ARG(field_text(b->c->arena, &a->fields[i])));
+    }
+    for (size_t i = 0; i < other->n; i++) {
+        buf_printf(&right, "%s" STR_FMT, i > 0 ? ", " : "",
+                   STR_ARG(field_text(b->c->arena, &other->fields[i])));
+    }
+    if (str_eq(buf_str(&left), buf_str(&right))) {
+        return true;
+    }
+    Diag *d = diag(&b->c->diags, E506, other->knob->name, "`" STR_FMT "` and `" STR_FMT
+                   "` have different fields", STR_ARG(other->knob->text), STR_ARG(a->knob->text));
+    diag_note(d, "`" STR_FMT "` (one sample): " STR_FMT, STR_ARG(a->knob->text),
+              STR_ARG(buf_str(&left)));
+    diag_note(d, "`" STR_FMT "` (one sample): " STR_FMT, STR_ARG(other->knob->text),
+              STR_ARG(buf_str(&right)));
+    return false;
+}
+
+/* --- the item ---------------------------------------------------------------------------------------------- */
+static bool batch_knob(RecipeBuild *b, const Ast *knob, HoneData *data)
+{
+    if (!recipe_int(b, knob->kids[0], &data->batch)) {
+        return false;
+    }
+    if (data->batch >= 1 && data->batch <= INT32_MAX) {
+        return true;
+    }
+    Diag *d = diag(&b->c->diags, E516, knob->kids[0]->span, "`batch` must be 1 or more");
+    diag_label(d, "this is %lld", (long long)data->batch);
+    return false;
+}
+
+static bool shuffle_knob(RecipeBuild *b, const Ast *knob, HoneData *data)
+{
+    Value v = elab_expr(b->build, b->scope, knob->kids[0]);
+    data->shuffle = v.i != 0;
+    if (v.kind != VALUE_BOOL && v.kind != VALUE_POISON) {
+        Diag *d = diag(&b->c->diags, E106, knob->kids[0]->span, "`shuffle` is true or false");
+        diag_label(d, "this is %s", value_kind_name(&v));
+    }
+    return v.kind == VALUE_BOOL;
+}
+
+static bool data_knob(RecipeBuild *b, const Ast *knob, HoneData *data, Split *split)
+{
+    for (size_t i = 0; i < SPLITS; i++) {
+        if (str_is(knob->text, splits[i])) {
+            split[i].knob = knob;
+            split[i].source = source_build(b, knob->kids[0]);
+            return split[i].source != NULL;
+        }
+    }
+    if (str_is(knob->text, "batch")) {
+        return batch_knob(b, knob, data);
+    }
+    if (str_is(knob->text, "shuffle")) {
+        return shuffle_knob(b, knob, data);
+    }
+    if (str_is(knob->text, "length")) {
+        diag(&b->c->diags, E520, knob->name, "`length` is not available yet");
+        return false;
+    }
+    static const Str names[] = {{"train", 5}, {"valid", 5}, {"test", 4}, {"batch", 5},
+                                {"length", 6}, {"shuffle", 7}};
+    Diag *d = diag(&b->c->diags, E501, knob->name, "`data` has no knob `" STR_FMT "`",
+                   STR_ARG(knob->text));
+    diag_note(d, "its knobs are train valid test batch length shuffle");
+    help_nearest(d, knob->text, sizeof names / sizeof *names, names);
+    return false;
+}
+
+static bool data_knobs(RecipeBuild *b, const Ast *item, HoneData *data, Split *split)
+{
+    bool ok = true;
+    const Ast *body = item->kids[0];
+    for (size_t i = 0; i < body->n; i++) {
+        const Ast *knob = body->kids[i], *first = NULL;
+        for (size_t k = 0; k < i && first == NULL; k++) {
+            first = str_eq(body->kids[k]->text, knob->text) ? body->kids[k] : NULL;
+        }
+        if (knob->kind != AST_KNOB) {
+            ok = false;
+        } else if (first != NULL) {
+            Diag *d = diag(&b->c->diags, E510, knob->name, "knob `" STR_FMT "` stands twice",
+                           STR_ARG(knob->text));
+            diag_note_at(d, first->name, "", "the first one");
+            ok = false;
+        } else {
+            ok = data_knob(b, knob, data, split) && ok;
+        }
+    }
+    const char *missing = split[0].knob == NULL ? "train" : data->batch == 0 ? "batch" : NULL;
+    if (ok && missing != NULL) {
+        Diag *d = diag(&b->c->diags, E511, item->name, "data `" STR_FMT "` has no `%s`",
+                       STR_ARG(item->text), missing);
+        diag_help(d, str_is(str_of(missing), "batch") ? "add `batch = 32`"
+                                                      : "add `train = images(\"folder\", …)`");
+        ok = false;
+    }
+    return ok;
+}
+
+bool data_build(RecipeBuild *b, const Ast *item)
+{
+    HoneData data = {.name = str_c(b->c->arena, item->text), .shuffle = true};
+    Split *split = NEW_ARRAY(b->c->arena, Split, SPLITS);
+    if (!data_knobs(b, item, &data, split)) {
+        return false;
+    }
+    RecipeData facts = {.span = item->name, .count = {-1, -1, -1}};
+    bool ok = true;
+    for (size_t i = 0; i < SPLITS; i++) {
+        if (split[i].source != NULL) {
+            ok = split_fields(b, &split[i], &facts, i) && ok;
+            ok = ok && (i == 0 || fields_agree(b, &split[0], &split[i]));
+            split[i].source->skip_bad = b->r->skip_bad;      /* not above: it decodes everything */
+        }
+    }
+    if (ok && facts.count[0] >= 0 && facts.count[0] < data.batch) {
+        Diag *d = diag(&b->c->diags, E516, split[0].knob->name, "`train` has fewer samples than a "
+                       "batch");
+        diag_label(d, "%lld samples, batch %lld", (long long)facts.count[0],
+                   (long long)data.batch);
+        diag_help(d, "lower `batch`");
+        ok = false;
+    }
+    data.train = split[0].source;
+    data.valid = split[1].source;
+    data.test = split[2].source;
+    facts.n_fields = split[0].n;
+    facts.fields = split[0].fields;
+    b->step_known = split[0].known;
+    VEC_PUSH(b->c->arena, b->r->data, data);
+    VEC_PUSH(b->c->arena, b->r->facts, facts);
+    return ok;
+}
+
+Batch *data_batch(RecipeBuild *b, Arena *arena, int64_t samples)
+{
+    const RecipeData *facts = &b->r->facts.at[0];
+    Batch *batch = NEW(arena, Batch);
+    batch->data = str_of(b->r->data.at[0].name);
+    batch->n = facts->n_fields;
+    batch->fields = NEW_ARRAY(arena, BatchField, facts->n_fields + 1);
+    for (size_t i = 0; i < facts->n_fields; i++) {
+        const HoneField *field = &facts->fields[i];
+        BatchField *to = &batch->fields[i];
+        *to = (BatchField){.name = str_of(field->name), .dtype = (DType)field->dtype,
+                           .rank = field->rank + 1, .node = NODE_NONE};
+        to->dims[0] = samples;
+        for (size_t k = 0; k < field->rank && k + 1 < MAX_RANK; k++) {
+            to->dims[k + 1] = field->dims[k];
+        }
+    }
+    return batch;
+}

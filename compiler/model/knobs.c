@@ -1,0 +1,244 @@
+/* Knobs of a recipe and of its stages: one table of what there is, and their values. Knobs of `data`
+ * are in data.c, hyperparameters in group.c. */
+#include <math.h>
+
+#include "model/recipe.h"
+
+typedef enum KnobKind {
+    KNOB_AMOUNT,       /* a float above 0 */
+    KNOB_COUNT,        /* an int, 0 or more */
+    KNOB_STEPS,        /* an int above 0 */
+    KNOB_BOOL,
+    KNOB_MONITOR,      /* max(metric), min(metric) */
+    KNOB_RATE,         /* a float of the step clock */
+    KNOB_PRECISION,
+    KNOB_ONE,          /* only 1 so far */
+    KNOB_LATER
+} KnobKind;
+
+static const struct {
+    const char *name;
+    KnobKind kind;
+    bool in_stage;
+} knobs[] = {
+    {"epochs", KNOB_AMOUNT, true},      {"steps", KNOB_STEPS, true},
+    {"every", KNOB_STEPS, true},        {"checkpoint", KNOB_STEPS, true},
+    {"patience", KNOB_COUNT, true},     {"monitor", KNOB_MONITOR, true},
+    {"clip", KNOB_RATE, true},          {"accumulate", KNOB_ONE, true},
+    {"seed", KNOB_COUNT, false},        {"workers", KNOB_COUNT, false},
+    {"skip_bad", KNOB_BOOL, false},     {"precision", KNOB_PRECISION, true},
+    {"ema", KNOB_LATER, true},          {"memory", KNOB_LATER, false},
+};
+enum { KNOBS = sizeof knobs / sizeof *knobs };
+
+static bool later(RecipeBuild *b, const Ast *knob, const char *what)
+{
+    diag(&b->c->diags, E520, knob->name, "%s is not available yet", what);
+    return false;
+}
+
+static bool precision(RecipeBuild *b, const Ast *knob)
+{
+    const Ast *value = knob->kids[0];
+    if (value->kind == AST_NAME && str_is(value->text, "bf16")) {
+        return later(b, knob, "`precision = bf16`");
+    }
+    if (value->kind != AST_NAME || !str_is(value->text, "f32")) {
+        Diag *d = diag(&b->c->diags, E103, value->span, "unknown precision");
+        diag_help(d, "`precision` is `f32` or `bf16`");
+        return false;
+    }
+    return true;
+}
+
+bool knob_check(RecipeBuild *b, const Ast *knob, bool in_stage)
+{
+    Str names[KNOBS];
+    for (size_t i = 0; i < KNOBS; i++) {
+        names[i] = str_of(knobs[i].name);
+        if (!str_eq(knob->text, names[i])) {
+            continue;
+        }
+        if (in_stage && !knobs[i].in_stage) {
+            Diag *d = diag(&b->c->diags, E501, knob->name, "`%s` is a knob of the whole run",
+                           knobs[i].name);
+            diag_help(d, "write it in the recipe, above the stages");
+            return false;
+        }
+        if (knobs[i].kind == KNOB_LATER) {
+            return later(b, knob, str_c(b->c->arena, str_format(b->c->arena, "`%s`",
+                                                                knobs[i].name)));
+        }
+        return knobs[i].kind != KNOB_PRECISION || precision(b, knob);
+    }
+    Diag *d = diag(&b->c->diags, E501, knob->name, "unknown knob `" STR_FMT "`",
+                   STR_ARG(knob->text));
+    Str near = str_nearest(knob->text, names, KNOBS);
+    if (str_is(knob->text, "batch") || str_is(knob->text, "shuffle")) {
+        diag_help(d, "`" STR_FMT "` is a knob of `data`", STR_ARG(knob->text));
+    } else if (str_is(knob->text, "lr")) {
+        diag_help(d, "the rate is an argument of the optimizer: `optimizer AdamW(lr = …)`");
+    } else if (near.len > 0) {
+        diag_help(d, "did you mean `" STR_FMT "`?", STR_ARG(near));
+        diag_edit(d, knob->name, near);
+    } else {
+        diag_help(d, "the knobs are epochs steps every checkpoint patience monitor clip "
+                     "accumulate ema seed workers skip_bad precision memory");
+    }
+    return false;
+}
+
+const Ast *knob_find(RecipeBuild *b, const Ast *stage, const char *name)
+{
+    for (size_t i = 0; stage != NULL && i < stage->kids[0]->n; i++) {
+        const Ast *clause = stage->kids[0]->kids[i];
+        if (clause->kind == AST_KNOB && str_is(clause->text, name)) {
+            return clause;
+        }
+    }
+    for (size_t i = 0; i < b->knobs.len; i++) {
+        if (str_is(b->knobs.at[i]->text, name)) {
+            return b->knobs.at[i];
+        }
+    }
+    return NULL;
+}
+
+static bool refuse(RecipeBuild *b, const Ast *knob, const char *wants, double value)
+{
+    Diag *d = diag(&b->c->diags, E516, knob->kids[0]->span, "`" STR_FMT "` must be %s",
+                   STR_ARG(knob->text), wants);
+    diag_label(d, "this is %g", value);
+    return false;
+}
+
+static bool count(RecipeBuild *b, const Ast *knob, int64_t least, int64_t *value)
+{
+    if (knob == NULL) {
+        return true;
+    }
+    int64_t n;
+    if (!recipe_int(b, knob->kids[0], &n)) {
+        return false;
+    }
+    if (n < least) {
+        return refuse(b, knob, least == 0 ? "0 or more" : "1 or more", (double)n);
+    }
+    *value = n;
+    return true;
+}
+
+bool knobs_of_run(RecipeBuild *b)
+{
+    int64_t seed = 0;
+    bool ok = count(b, knob_find(b, NULL, "seed"), 0, &seed);
+    ok = count(b, knob_find(b, NULL, "workers"), 0, &b->r->workers) && ok;
+    b->r->seed = (uint64_t)seed;
+    const Ast *skip = knob_find(b, NULL, "skip_bad");
+    if (skip != NULL) {
+        Value v = elab_expr(b->build, b->scope, skip->kids[0]);
+        if (v.kind == VALUE_BOOL) {
+            b->r->skip_bad = v.i != 0;
+        } else if (v.kind != VALUE_POISON) {
+            Diag *d = diag(&b->c->diags, E106, skip->kids[0]->span, "`skip_bad` is true or false");
+            diag_label(d, "this is %s", value_kind_name(&v));
+            ok = false;
+        }
+    }
+    return ok;
+}
+
+/* epochs or steps: what the stage says hides what the recipe says. */
+static bool length(RecipeBuild *b, const Ast *stage, RecipeStage *to)
+{
+    const Ast *epochs = knob_find(b, stage, "epochs"), *steps = knob_find(b, stage, "steps");
+    if (epochs != NULL && steps != NULL && stage != NULL) {
+        bool own_epochs = epochs != knob_find(b, NULL, "epochs");
+        bool own_steps = steps != knob_find(b, NULL, "steps");
+        epochs = own_steps && !own_epochs ? NULL : epochs;
+        steps = own_epochs && !own_steps ? NULL : steps;
+    }
+    if (epochs != NULL && steps != NULL) {
+        Diag *d = diag(&b->c->diags, E510, steps->name, "`epochs` and `steps` both say how long");
+        diag_note_at(d, epochs->name, "", "the other one");
+        diag_help(d, "keep one of them");
+        return false;
+    }
+    if (epochs == NULL && steps == NULL) {
+        Diag *d = diag(&b->c->diags, E511, stage != NULL ? stage->name : b->item->name,
+                       "%s `" STR_FMT "` has neither `epochs` nor `steps`",
+                       stage != NULL ? "stage" : "recipe",
+                       STR_ARG(stage != NULL ? stage->text : b->item->text));
+        diag_help(d, "add `epochs = 3`");
+        return false;
+    }
+    if (steps != NULL) {
+        return count(b, steps, 1, &to->steps);
+    }
+    if (!recipe_number(b, epochs->kids[0], &to->epochs)) {
+        return false;
+    }
+    bool good = to->epochs > 0 && isfinite(to->epochs);
+    return good || refuse(b, epochs, "above 0", to->epochs);
+}
+
+static bool monitor(RecipeBuild *b, const Ast *knob, RecipeStage *to)
+{
+    const Ast *call = knob->kids[0];
+    bool form = call->kind == AST_REDUCE_CALL && call->n == 1 &&
+                (str_is(call->text, "max") || str_is(call->text, "min")) &&
+                call->kids[0]->kind == AST_NAME;
+    if (!form) {
+        Diag *d = diag(&b->c->diags, E507, call->span, "`monitor` is `max(metric)` or `min(metric)`");
+        diag_help(d, "for instance `monitor = max(accuracy)`");
+        return false;
+    }
+    const Ast *block = b->step->kids[1], *name = call->kids[0];
+    VEC(Str) names = {0};
+    for (size_t i = 0; i < block->n; i++) {
+        if (block->kids[i]->kind != AST_METRIC) {
+            continue;
+        }
+        VEC_PUSH(b->c->arena, names, block->kids[i]->text);
+        if (str_eq(block->kids[i]->text, name->text)) {
+            to->monitor = name->text;
+            to->monitor_max = str_is(call->text, "max");
+        }
+    }
+    if (to->monitor.len == 0) {
+        Diag *d = diag(&b->c->diags, E507, name->span, "no metric is called `" STR_FMT "`",
+                       STR_ARG(name->text));
+        diag_note_at(d, b->step->name, "", names.len > 0 ? "the step's metrics are declared here"
+                                                         : "the step declares no metric");
+        help_nearest(d, name->text, names.len, names.at);
+        return false;
+    }
+    if (b->r->data.len > 0 && b->r->data.at[0].valid == NULL) {
+        Diag *d = diag(&b->c->diags, E507, knob->name, "`monitor` needs `valid` data");
+        diag_help(d, "give data `%s` a `valid = …`", b->r->data.at[0].name);
+        return false;
+    }
+    return true;
+}
+
+bool knobs_of_stage(RecipeBuild *b, const Ast *stage, RecipeStage *to)
+{
+    bool ok = length(b, stage, to);
+    ok = count(b, knob_find(b, stage, "every"), 1, &to->every) && ok;
+    ok = count(b, knob_find(b, stage, "checkpoint"), 1, &to->checkpoint) && ok;
+    const Ast *patience = knob_find(b, stage, "patience");
+    ok = count(b, patience, 0, &to->patience) && ok;
+    const Ast *accumulate = knob_find(b, stage, "accumulate");
+    int64_t parts = 1;
+    ok = count(b, accumulate, 1, &parts) && ok;
+    if (parts > 1) {
+        ok = later(b, accumulate, "`accumulate` above 1");
+    }
+    const Ast *watch = knob_find(b, stage, "monitor");
+    ok = (watch == NULL || monitor(b, watch, to)) && ok;
+    if (patience != NULL && watch == NULL) {
+        Diag *d = diag(&b->c->diags, W505, patience->name, "`patience` has no effect");
+        diag_label(d, "there is no `monitor`");
+    }
+    return ok;
+}

@@ -1,0 +1,407 @@
+/* A finetune item -> Recipe: its clauses are sorted and counted here, and the parts built in the
+ * order in which they need each other: models, data, loads, evaluation, stages, saves. What a single
+ * clause means is in load.c, save.c, data.c, knobs.c, group.c, stage.c and train.c. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/recipe.h"
+
+/* --- helpers of all clauses ---------------------------------------------------------------------- */
+static const Ast *find_option(const File *file, Str name)
+{
+    return file_item(file, AST_OPTION, name);
+}
+
+bool recipe_option(Compiler *c, Str name, double *value)
+{
+    const Ast *option = c->root != NULL ? find_option(c->root, name) : NULL;
+    if (option == NULL) {
+        return false;
+    }
+    const OptionSetting *setting = option_setting(c, name);
+    if (setting != NULL) {                      /* elab_option has refused what is not a number */
+        char *end;
+        *value = strtod(str_c(c->arena, setting->text), &end);
+        return true;
+    }
+    Elab *e = elab_new(c, NULL, NULL, false, NULL);
+    Value v = elab_expr(e, scope_new(c->arena, NULL, c->root, NULL), option->kids[1]);
+    *value = v.kind == VALUE_INT ? (double)v.i : v.f;
+    return value_is_number(&v);
+}
+
+static bool fixed_number(RecipeBuild *b, Elab *e, const Ast *expr, NodeId node, double *value)
+{
+    Graph *g = e->graph;
+    Interp interp = {.graph = g, .arena = g->arena};
+    interp.values = NEW_ARRAY(g->arena, double *, g->nodes.len + 1);
+    for (size_t i = 0; i < g->nodes.len; i++) {
+        if (g->nodes.at[i].kind != NODE_STEP) {
+            continue;
+        }
+        interp.values[i] = NEW(g->arena, double);
+        bool changes = i == e->progress || i == e->epoch || i == e->t;
+        if (changes || !recipe_option(b->c, g->nodes.at[i].name, interp.values[i])) {
+            Diag *d = diag(&b->c->diags, E208, expr->span, "this must be known before the run starts");
+            diag_label(d, "`" STR_FMT "` changes every step", STR_ARG(g->nodes.at[i].name));
+            return false;
+        }
+    }
+    if (!interp_run(&interp)) {
+        return false;
+    }
+    *value = interp.values[node][0];
+    return true;
+}
+
+bool recipe_number(RecipeBuild *b, const Ast *expr, double *value)
+{
+    Elab *e = elab_new(b->c, b->r->model, graph_new(b->c->arena), false, NULL);
+    Value v = elab_expr(e, b->scope, expr);
+    if (value_is_number(&v)) {
+        *value = v.kind == VALUE_INT ? (double)v.i : v.f;
+        return true;
+    }
+    if (v.kind == VALUE_TENSOR && v.clock == CLOCK_STEP) {
+        return fixed_number(b, e, expr, elab_float_node(e, v), value);
+    }
+    if (v.kind != VALUE_POISON) {
+        Diag *d = diag(&b->c->diags, E106, expr->span, "a number is needed here");
+        diag_label(d, "this is %s", value_kind_name(&v));
+    }
+    return false;
+}
+
+/* Evaluation without a graph is silent about what only a step knows. */
+static bool known(RecipeBuild *b, const Ast *expr, bool ok, size_t errors)
+{
+    if (!ok && b->c->diags.errors == errors) {
+        diag(&b->c->diags, E208, expr->span, "this must be known when the graph is built");
+    }
+    return ok;
+}
+
+bool recipe_int(RecipeBuild *b, const Ast *expr, int64_t *value)
+{
+    size_t errors = b->c->diags.errors;
+    return known(b, expr, elab_int(b->build, b->scope, expr, value), errors);
+}
+
+bool recipe_str(RecipeBuild *b, const Ast *expr, Str *value)
+{
+    size_t errors = b->c->diags.errors;
+    return known(b, expr, elab_str(b->build, b->scope, expr, value), errors);
+}
+
+Str recipe_path(RecipeBuild *b, Str path)
+{
+    if (b->c->root_dir.len == 0 || (path.len > 0 && path.ptr[0] == '/')) {
+        return path;
+    }
+    const char *between = str_ends(b->c->root_dir, STR("/")) ? "" : "/";
+    return str_join(b->c->arena, b->c->root_dir, between, path);
+}
+
+bool recipe_missing(const HoneError *error)
+{
+    return strcmp(error->code, "E702") == 0;
+}
+
+Diag *recipe_file_error(RecipeBuild *b, const HoneError *error, Span span)
+{
+    DiagCode code;
+    if (!diag_code_find(str_of(error->code), &code)) {
+        code = E702;
+    }
+    Diag *d = diag(&b->c->diags, code, span, "%s", error->message);
+    if (error->note[0] != '\0') {
+        diag_note(d, "%s", error->note);
+    }
+    if (error->help[0] != '\0') {
+        diag_help(d, "%s", error->help);
+    }
+    return d;
+}
+
+/* --- sorting the clauses ---------------------------------------------------------------------------- */
+static void twice(RecipeBuild *b, const Ast *clause, const Ast *first, const char *what)
+{
+    Diag *d = diag(&b->c->diags, E510, clause->name, "%s stands twice", what);
+    diag_note_at(d, first->name, "", "the first one");
+}
+
+static void once(RecipeBuild *b, const Ast **slot, const Ast *clause, const char *what)
+{
+    if (*slot != NULL) {
+        twice(b, clause, *slot, what);
+    } else {
+        *slot = clause;
+    }
+}
+
+static void not_yet(RecipeBuild *b, const Ast *clause, const char *what, const char *instead)
+{
+    Diag *d = diag(&b->c->diags, E520, clause->name, "%s is not available yet", what);
+    if (instead != NULL) {
+        diag_help(d, "%s", instead);
+    }
+}
+
+static const Ast *same_text(const Ast *const *list, size_t n, Str text)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (str_eq(list[i]->text, text)) {
+            return list[i];
+        }
+    }
+    return NULL;
+}
+
+static void add_knob(RecipeBuild *b, const Ast *knob)
+{
+    const Ast *first = same_text(b->knobs.at, b->knobs.len, knob->text);
+    if (first != NULL) {
+        twice(b, knob, first, str_c(b->c->arena, str_format(b->c->arena, "knob `" STR_FMT "`",
+                                                            STR_ARG(knob->text))));
+    } else if (knob_check(b, knob, false)) {
+        VEC_PUSH(b->c->arena, b->knobs, knob);
+    }
+}
+
+static void add_model(RecipeBuild *b, const Ast *model)
+{
+    const Ast *first = same_text(b->models.at, b->models.len, model->text);
+    if (first != NULL) {
+        Diag *d = diag(&b->c->diags, E102, model->name, "model `" STR_FMT "` is already declared",
+                       STR_ARG(model->text));
+        diag_note_at(d, first->name, "", "the first one");
+    } else {
+        VEC_PUSH(b->c->arena, b->models, model);
+    }
+}
+
+static void stage_clauses(RecipeBuild *b, const Ast *stage)
+{
+    VEC(const Ast *) knobs = {0};
+    const Ast *optimizer = NULL;
+    for (size_t i = 0; i < stage->kids[0]->n; i++) {
+        const Ast *clause = stage->kids[0]->kids[i];
+        if (clause->kind == AST_KNOB) {
+            const Ast *first = same_text(knobs.at, knobs.len, clause->text);
+            if (first != NULL) {
+                twice(b, clause, first, "this knob");
+            } else if (knob_check(b, clause, true)) {
+                VEC_PUSH(b->c->arena, knobs, clause);
+            }
+        } else if (clause->kind == AST_OPTIMIZER_CALL) {
+            once(b, &optimizer, clause, "`optimizer`");
+        } else if (clause->kind == AST_PENALTY) {
+            not_yet(b, clause, "`penalty`", NULL);
+        } else if (clause->kind != AST_FREEZE && clause->kind != AST_GROUP &&
+                   clause->kind != AST_ERROR) {
+            Diag *d = diag(&b->c->diags, E004, clause->name, "`%s` may not stand in a stage",
+                           ast_kind_name(clause->kind));
+            diag_help(d, "a stage allows knobs, `freeze`, `group`, `optimizer` and `penalty`; "
+                         "write it in the recipe, above the stages");
+        }
+    }
+}
+
+static void add_stage(RecipeBuild *b, const Ast *stage)
+{
+    const Ast *first = same_text(b->stages.at, b->stages.len, stage->text);
+    if (first != NULL) {
+        Diag *d = diag(&b->c->diags, E102, stage->name, "stage `" STR_FMT "` is already declared",
+                       STR_ARG(stage->text));
+        diag_note_at(d, first->name, "", "the first one");
+        return;
+    }
+    stage_clauses(b, stage);
+    VEC_PUSH(b->c->arena, b->stages, stage);
+}
+
+static const struct {
+    AstKind kind;
+    const char *what, *instead;
+} later[] = {
+    {AST_LAYERS, "`layers`", "write a `group` with its own `lr` for each depth"},
+    {AST_ADAPT, "`adapt`", "write the adapter as a module of the model"},
+    {AST_PENALTY, "`penalty`", "add the term to the loss, or use the optimizer's `decay`"},
+    {AST_RECOMPUTE, "`recompute`", NULL},
+    {AST_REMEMBER, "`remember`", NULL},
+    {AST_FOR, "`for` over stages", "write the stages one after another"},
+};
+
+static void add_save(RecipeBuild *b, const Ast *save)
+{
+    if (save->flags & AST_FLAG_MERGED) {
+        not_yet(b, save, "`save … merged`", NULL);
+    } else if (save->text.len > 0) {
+        not_yet(b, save, "`save … state`", NULL);
+    } else {
+        VEC_PUSH(b->c->arena, b->saves, save);
+    }
+}
+
+static void sort_clause(RecipeBuild *b, const Ast *clause)
+{
+    Arena *arena = b->c->arena;
+    if (clause->kind == AST_KNOB) {
+        add_knob(b, clause);
+    } else if (clause->kind == AST_MODEL) {
+        add_model(b, clause);
+    } else if (clause->kind == AST_LOAD) {
+        VEC_PUSH(arena, b->loads, clause);
+    } else if (clause->kind == AST_SAVE) {
+        add_save(b, clause);
+    } else if (clause->kind == AST_FREEZE) {
+        VEC_PUSH(arena, b->freezes, clause);
+    } else if (clause->kind == AST_GROUP) {
+        VEC_PUSH(arena, b->groups, clause);
+    } else if (clause->kind == AST_OPTIMIZER_CALL) {
+        once(b, &b->optimizer, clause, "`optimizer`");
+    } else if (clause->kind == AST_STEP) {
+        once(b, &b->step, clause, "`step`");
+    } else if (clause->kind == AST_STAGE) {
+        add_stage(b, clause);
+    }
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
+        if (clause->kind == later[i].kind) {
+            not_yet(b, clause, later[i].what, later[i].instead);
+        }
+    }
+}
+
+static void missing(RecipeBuild *b, const char *what, const char *help)
+{
+    Diag *d = diag(&b->c->diags, E511, b->item->name, "recipe `" STR_FMT "` has no %s",
+                   STR_ARG(b->item->text), what);
+    diag_help(d, "%s", help);
+}
+
+static void require_clauses(RecipeBuild *b)
+{
+    if (b->models.len == 0) {
+        missing(b, "model", "add `model: Name(…)`");
+    }
+    if (b->step == NULL) {
+        missing(b, "`step`", "add `step b in DATA { … loss = … }`");
+    }
+    size_t own = 0;
+    for (size_t i = 0; i < b->stages.len; i++) {
+        for (size_t k = 0; k < b->stages.at[i]->kids[0]->n; k++) {
+            own += b->stages.at[i]->kids[0]->kids[k]->kind == AST_OPTIMIZER_CALL;
+        }
+    }
+    if (b->optimizer == NULL && (b->stages.len == 0 || own < b->stages.len)) {
+        missing(b, "optimizer", "add `optimizer AdamW(lr = 1e-4)`");
+    }
+}
+
+/* --- scope and models ----------------------------------------------------------------------------------- */
+/* A let of the step clock is evaluated anew in every graph. */
+static void bind_lets(RecipeBuild *b)
+{
+    const Ast *body = b->item->kids[0];
+    for (size_t i = 0; i < body->n; i++) {
+        const Ast *let = body->kids[i];
+        if (let->kind != AST_LET) {
+            continue;
+        }
+        if (map_has(&b->scope->names, let->text)) {
+            diag(&b->c->diags, E102, let->name, "`" STR_FMT "` is already declared here",
+                 STR_ARG(let->text));
+            continue;
+        }
+        b->build->state->deferred = false;
+        Value value = elab_expr(b->build, b->scope, let->kids[0]);
+        if (value.kind == VALUE_POISON && b->build->state->deferred) {
+            Scope *here = scope_new(b->c->arena, b->scope, b->file, NULL);
+            value = (Value){.kind = VALUE_DEFERRED, .clock = CLOCK_STEP, .span = let->span,
+                            .node = NODE_NONE, .ast = let->kids[0], .scope = here};
+        }
+        scope_set(b->scope, let->text, value, let->name);
+    }
+    b->build->state->deferred = false;
+}
+
+static bool build_models(RecipeBuild *b)
+{
+    bool ok = true;
+    for (size_t i = 0; i < b->models.len; i++) {
+        const Ast *clause = b->models.at[i];
+        Str prefix = b->models.len > 1 ? clause->text : (Str){0};
+        Instance *in = model_instance(b->c, b->r->model, clause->kids[0], b->scope, prefix);
+        ok = ok && in != NULL;
+        Value value = in != NULL ? value_instance(in) : value_poison();
+        value.span = clause->span;
+        scope_set(b->scope, clause->text, value, clause->name);
+    }
+    Model *model = b->r->model;
+    b->build = elab_new(b->c, model, NULL, false, NULL);
+    b->r->loaded = NEW_ARRAY(b->c->arena, LoadedTensor, model->variables.len + 1);
+    for (size_t i = 0; i < model->variables.len; i++) {
+        b->r->loaded[i].load = HONE_NONE;
+    }
+    return ok;
+}
+
+static bool build_data(RecipeBuild *b)
+{
+    Str name = b->step->kids[0]->text;
+    const Ast *item = file_item(b->file, AST_DATA, name);
+    if (item != NULL) {
+        return data_build(b, item);
+    }
+    VEC(Str) names = {0};
+    const Ast *tree = file_tree(b->file);
+    for (size_t i = 0; i < tree->n; i++) {
+        if (tree->kids[i]->kind == AST_DATA) {
+            VEC_PUSH(b->c->arena, names, tree->kids[i]->text);
+        }
+    }
+    Diag *d = diag(&b->c->diags, E101, b->step->kids[0]->span, "no data is called `" STR_FMT "`",
+                   STR_ARG(name));
+    help_nearest(d, name, names.len, names.at);
+    return false;
+}
+
+Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeOptions *options)
+{
+    size_t errors = c->diags.errors;
+    Recipe *r = NEW(c->arena, Recipe);
+    *r = (Recipe){.name = finetune->text, .span = finetune->span, .model = model_new(c),
+                  .workers = -1};
+    RecipeBuild build = {.c = c, .file = file, .item = finetune, .r = r,
+                         .without_files = options->without_files};
+    RecipeBuild *b = &build;
+    b->scope = scope_new(c->arena, NULL, file, NULL);
+    b->build = elab_new(c, r->model, NULL, false, NULL);
+    for (size_t i = 0; i < finetune->kids[0]->n; i++) {
+        sort_clause(b, finetune->kids[0]->kids[i]);
+    }
+    require_clauses(b);
+    if (c->diags.errors != errors) {
+        return NULL;          /* what is not available would only make echoes below */
+    }
+    bind_lets(b);
+    bool model_ok = build_models(b);
+    knobs_of_run(b);
+    bool data_ok = build_data(b);
+    for (size_t i = 0; model_ok && i < b->loads.len; i++) {
+        load_build(b, b->loads.at[i]);
+    }
+    for (size_t i = 0; model_ok && i < b->saves.len; i++) {
+        save_build(b, b->saves.at[i]);
+    }
+    b->step_known = b->step_known && model_ok && data_ok;
+    bool eval_ok = !b->step_known || eval_build(b);
+    b->step_known = b->step_known && eval_ok;
+    for (size_t i = 0; model_ok && i < (b->stages.len > 0 ? b->stages.len : 1); i++) {
+        stage_build(b, b->stages.len > 0 ? b->stages.at[i] : NULL, i);
+    }
+    if (c->diags.errors == errors) {
+        group_unused(b);
+    }
+    return c->diags.errors == errors ? r : NULL;
+}

@@ -1,0 +1,85 @@
+/* recipe.h: what the files that build a Recipe share, and nobody else needs. */
+#ifndef HONE_MODEL_RECIPE_H
+#define HONE_MODEL_RECIPE_H
+
+#include "model/internal.h"
+
+typedef struct GroupKnob {           /* a knob or optimizer of a group, over all stages */
+    const Ast *group, *knob;
+    bool met, effective;             /* some trainable parameter had it; and kept it */
+} GroupKnob;
+
+typedef struct RecipeBuild {
+    Compiler *c;
+    File *file;
+    const Ast *item;                 /* AST_FINETUNE */
+    bool without_files;
+    Recipe *r;
+    Scope *scope;                    /* of the recipe: models and lets; for every graph */
+    Elab *build;                     /* evaluates build-clock values */
+    const Ast *step, *optimizer;     /* clauses that stand once; NULL: absent */
+    VEC(const Ast *) models, loads, saves, freezes, groups, stages, knobs;
+    bool step_known;                 /* the data's fields are known: graphs can be built */
+    RecipeStage evaluation;          /* eval, eval_one, metrics, totals: the same for all stages */
+    VEC(GroupKnob) group_knobs;      /* of all groups, for W505 */
+} RecipeBuild;
+
+/* --- recipe.c ------------------------------------------------------------------------------------- */
+/* A number of the build or step clock that does not change during a run; false after a diagnostic. */
+bool recipe_number(RecipeBuild *b, const Ast *expr, double *value);
+bool recipe_int(RecipeBuild *b, const Ast *expr, int64_t *value);
+bool recipe_str(RecipeBuild *b, const Ast *expr, Str *value);
+Str recipe_path(RecipeBuild *b, Str path);       /* a path of the recipe as the system opens it */
+Diag *recipe_file_error(RecipeBuild *b, const HoneError *error, Span span);
+bool recipe_missing(const HoneError *error);     /* was the file just not there? */
+
+/* --- select.c --------------------------------------------------------------------------------------- */
+typedef struct Candidate {           /* something with a key that a selector may select */
+    Str key;
+    const Str *aliases;
+    size_t n_aliases, rank;
+    int64_t elements;
+} Candidate;
+typedef enum SelectOf { SELECT_PARAMETERS, SELECT_VARIABLES, SELECT_FILE } SelectOf;
+/* patterns [except patterns] [where condition] over candidates. A pattern that selects nothing is
+ * E401 (W407 for SELECT_FILE), an empty result W505. False after an error. */
+bool select_among(RecipeBuild *b, const Ast *select, SelectOf of, size_t n,
+                  const Candidate *candidates, bool *selected);
+/* Over the model's variables; SELECT_PARAMETERS passes states over. prefix: only below it, and
+ * keys without it ("" for all). */
+bool select_variables(RecipeBuild *b, const Ast *select, SelectOf of, Str prefix, bool *selected);
+/* A single pattern as E401 reports it: it selects none of the keys. */
+void select_nothing(RecipeBuild *b, const Ast *pattern, const char *what, size_t n,
+                    const Str *keys);
+bool select_pattern_ok(RecipeBuild *b, const Ast *pattern);
+
+/* --- load.c save.c data.c ------------------------------------------------------------------------------ */
+bool load_build(RecipeBuild *b, const Ast *clause);
+bool save_build(RecipeBuild *b, const Ast *clause);
+bool data_build(RecipeBuild *b, const Ast *item);            /* the data of the step clause */
+Batch *data_batch(RecipeBuild *b, Arena *arena, int64_t samples);    /* a new one per graph */
+
+/* --- knobs.c -------------------------------------------------------------------------------------------- */
+/* The closed list; NULL after E501 / E520 / E516. */
+bool knob_check(RecipeBuild *b, const Ast *knob, bool in_stage);
+bool knobs_of_run(RecipeBuild *b);
+bool knobs_of_stage(RecipeBuild *b, const Ast *stage, RecipeStage *to);
+const Ast *knob_find(RecipeBuild *b, const Ast *stage, const char *name);   /* stage, then recipe */
+
+/* --- group.c ---------------------------------------------------------------------------------------------- */
+/* What each trainable variable is updated by in a stage; hypers are nodes of e's graph. base: the
+ * stage's default optimizer. */
+bool group_uses(RecipeBuild *b, Elab *e, const Ast *stage, const bool *trainable,
+                OptimizerUse *base, VariableUse *uses);
+void group_unused(RecipeBuild *b);           /* W505 for group knobs that moved nothing */
+
+/* --- stage.c train.c labels.c ------------------------------------------------------------------------------- */
+bool stage_build(RecipeBuild *b, const Ast *clause, size_t index);  /* clause NULL: the only one */
+bool eval_build(RecipeBuild *b);             /* evaluation, metrics and predict graphs */
+/* The training graph of a stage: forward, backward, update. */
+bool train_build(RecipeBuild *b, RecipeStage *stage, const Ast *clause, size_t index);
+bool labels_check(RecipeBuild *b, const Graph *graph);      /* E705: as many outputs as classes */
+/* A new equation equal to a node, in another type. */
+NodeId node_as(Graph *g, NodeId id, DType dtype, Str name);
+
+#endif

@@ -1,0 +1,270 @@
+/* Stages: what is trainable in each, its knobs, and the graphs that all stages share: evaluation
+ * (adding to running totals), the metrics made of the totals, and prediction. The training graph of
+ * a stage is in train.c. */
+#include "model/recipe.h"
+#include "passes/passes.h"
+
+/* --- evaluation -------------------------------------------------------------------------------------- */
+NodeId node_as(Graph *g, NodeId id, DType dtype, Str name)
+{
+    Node node = *graph_node(g, id);
+    const Var *vars[MAX_RANK];
+    const Position *at[MAX_RANK];
+    for (size_t i = 0; i < node.rank; i++) {
+        vars[i] = var_new(g->pool, node.dims[i], (Str){0});
+        at[i] = pos_var(g->pool, vars[i]);
+    }
+    const Scalar *read = sc_read(g->pool, node.dtype, id, node.rank, at, NULL);
+    return graph_define(g, dtype, REDUCE_NONE, node.rank, vars, 0, NULL,
+                        sc_cast(g->pool, dtype, read), name, node.span);
+}
+
+/* total + value, in f64 */
+static NodeId add_to_total(Graph *g, const Total *total)
+{
+    Span span = graph_node(g, total->value)->span;
+    NodeId value = node_as(g, total->value, DT_F64, (Str){0});
+    const Var *vars[MAX_RANK];
+    const Position *at[MAX_RANK];
+    for (size_t i = 0; i < total->rank; i++) {
+        vars[i] = var_new(g->pool, total->dims[i], (Str){0});
+        at[i] = pos_var(g->pool, vars[i]);
+    }
+    const Scalar *sum = sc_fn2(g->pool, OP_ADD,
+                               sc_read(g->pool, DT_F64, total->state, total->rank, at, NULL),
+                               sc_read(g->pool, DT_F64, value, total->rank, at, NULL));
+    return graph_define(g, DT_F64, REDUCE_NONE, total->rank, vars, 0, NULL, sum, (Str){0}, span);
+}
+
+static bool eval_graph(RecipeBuild *b, int64_t samples, Elab **elab, StepResult *step)
+{
+    Graph *g = graph_new(b->c->arena);
+    Elab *e = elab_new(b->c, b->r->model, g, false, NULL);
+    e->total_mode = TOTAL_IS_STATE;
+    e->first_total = (uint32_t)b->r->model->variables.len;
+    *step = elab_step(e, b->scope, b->step->kids[1], b->step->text,
+                      data_batch(b, b->c->arena, samples));
+    *elab = e;
+    return step->ok;
+}
+
+static void output_totals(Elab *e)
+{
+    for (size_t i = 0; i < e->totals.len; i++) {
+        const Total *total = &e->totals.at[i];
+        Str name = graph_node(e->graph, total->state)->name;
+        graph_output(e->graph, OUT_NEXT, name, add_to_total(e->graph, total), total->state);
+    }
+}
+
+static void keep_totals(RecipeBuild *b, const Elab *e)
+{
+    for (size_t i = 0; i < e->totals.len; i++) {
+        const Total *total = &e->totals.at[i];
+        RecipeState state = {.kind = HONE_TOTAL, .dtype = DT_F64, .rank = total->rank,
+                             .of = HONE_NONE, .init = {.kind = HONE_INIT_CONSTANT}};
+        state.key = str_format(b->c->arena, "total:%zu", i);
+        for (size_t k = 0; k < total->rank; k++) {
+            state.dims[k] = total->dims[k];
+        }
+        VEC_PUSH(b->c->arena, b->evaluation.totals, total->variable);
+        VEC_PUSH(b->c->arena, b->r->states, state);
+    }
+}
+
+/* Everything a metric reads beside totals would be of one batch only (E512). */
+static bool made_of_totals(RecipeBuild *b, const Graph *metrics, const StepValue *metric)
+{
+    size_t totals = 0;
+    for (size_t i = 0; i < metrics->nodes.len; i++) {
+        const Node *node = &metrics->nodes.at[i];
+        bool total = node->kind == NODE_STATE && node->variable >= b->r->model->variables.len;
+        totals += total;
+        if (total || node->kind == NODE_EQUATION || node->kind == NODE_CONSTANT ||
+            node->kind == NODE_STEP) {
+            continue;
+        }
+        Diag *d = diag(&b->c->diags, E512, metric->span, "metric `" STR_FMT
+                       "` is not made of totals", STR_ARG(metric->name));
+        diag_label(d, "`" STR_FMT "` stands outside `total( )`", STR_ARG(node->name));
+        diag_help(d, "for instance `total(hits(z, b.label)) / total(count(b.label))`");
+        return false;
+    }
+    if (totals > 0) {
+        return true;
+    }
+    Diag *d = diag(&b->c->diags, E512, metric->span, "metric `" STR_FMT "` contains no `total( )`",
+                   STR_ARG(metric->name));
+    diag_help(d, "`total(e)` is the sum of `e` over the whole evaluation set");
+    return false;
+}
+
+/* Each metric is imported by itself first, so that its own leaves can be told. */
+static const Graph *metrics_graph(RecipeBuild *b, const Graph *eval, const StepResult *step)
+{
+    bool ok = true;
+    Graph *all = graph_new(b->c->arena);
+    NodeId *map = NEW_ARRAY(b->c->arena, NodeId, eval->nodes.len + 1);
+    NodeId *own = NEW_ARRAY(b->c->arena, NodeId, eval->nodes.len + 1);
+    for (size_t i = 0; i < eval->nodes.len; i++) {
+        map[i] = NODE_NONE;
+    }
+    for (size_t k = 0; k < step->metrics.len; k++) {
+        const StepValue *metric = &step->metrics.at[k];
+        Graph *alone = graph_new(b->c->arena);
+        for (size_t i = 0; i < eval->nodes.len; i++) {
+            own[i] = NODE_NONE;
+        }
+        graph_import(alone, eval, metric->node, own);
+        ok = made_of_totals(b, alone, metric) && ok;
+        if (ok) {
+            graph_output(all, OUT_VALUE, metric->name, graph_import(all, eval, metric->node, map),
+                         NODE_NONE);
+        }
+    }
+    return ok ? all : NULL;
+}
+
+static const Graph *predict_graph(RecipeBuild *b, const Graph *eval, const StepResult *step)
+{
+    Graph *g = graph_new(b->c->arena);
+    NodeId *map = NEW_ARRAY(b->c->arena, NodeId, eval->nodes.len + 1);
+    for (size_t i = 0; i < eval->nodes.len; i++) {
+        map[i] = NODE_NONE;
+    }
+    for (size_t k = 0; k < step->predicts.len; k++) {
+        const StepValue *predict = &step->predicts.at[k];
+        graph_output(g, OUT_VALUE, predict->name, graph_import(g, eval, predict->node, map),
+                     NODE_NONE);
+    }
+    return g;
+}
+
+static bool duplicate_names(RecipeBuild *b, size_t n, const StepValue *values)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (str_eq(values[i].name, values[k].name)) {
+                Diag *d = diag(&b->c->diags, E102, values[i].span, "`" STR_FMT
+                               "` is already declared here", STR_ARG(values[i].name));
+                diag_note_at(d, values[k].span, "", "the first one");
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+bool eval_build(RecipeBuild *b)
+{
+    const HoneData *data = &b->r->data.at[0];
+    Elab *e, *one;
+    StepResult step, step_one;
+    if (!eval_graph(b, data->batch, &e, &step) || !labels_check(b, e->graph) ||
+        duplicate_names(b, step.metrics.len, step.metrics.at) ||
+        duplicate_names(b, step.predicts.len, step.predicts.at)) {
+        return false;
+    }
+    bool evaluates = step.metrics.len > 0 && (data->valid != NULL || data->test != NULL);
+    for (size_t i = 0; i < step.metrics.len && data->valid == NULL; i++) {
+        Diag *d = diag(&b->c->diags, W513, step.metrics.at[i].span, "metric `" STR_FMT
+                       "` is never evaluated", STR_ARG(step.metrics.at[i].name));
+        diag_note_at(d, b->r->facts.at[0].span, "", "this data has no `valid`");
+    }
+    if (!evaluates && step.predicts.len == 0) {
+        return true;
+    }
+    if (!eval_graph(b, 1, &one, &step_one)) {
+        return false;
+    }
+    if (step.predicts.len > 0) {
+        b->r->predict = predict_graph(b, one->graph, &step_one);
+    }
+    if (!evaluates) {
+        return true;
+    }
+    b->evaluation.metrics = metrics_graph(b, e->graph, &step);
+    keep_totals(b, e);
+    output_totals(e);
+    output_totals(one);
+    b->evaluation.eval = e->graph;
+    b->evaluation.eval_one = data->batch == 1 ? e->graph : one->graph;
+    return b->evaluation.metrics != NULL;
+}
+
+/* --- a stage -------------------------------------------------------------------------------------------- */
+static bool freeze(RecipeBuild *b, const Ast *clause, bool *trainable)
+{
+    size_t n = b->r->model->variables.len;
+    bool *selected = NEW_ARRAY(b->c->arena, bool, n + 1);
+    if (!select_variables(b, clause->kids[0], SELECT_VARIABLES, (Str){0}, selected)) {
+        return false;
+    }
+    bool any = false, fresh = false;
+    for (size_t i = 0; i < n; i++) {
+        any = any || selected[i];
+        fresh = fresh || (selected[i] && trainable[i]);
+        trainable[i] = trainable[i] && !selected[i];
+    }
+    if (any && !fresh) {
+        Diag *d = diag(&b->c->diags, W505, clause->span, "`freeze` has no effect");
+        diag_label(d, "all of this is frozen already");
+    }
+    return true;
+}
+
+static bool find_trainable(RecipeBuild *b, const Ast *clause, RecipeStage *stage)
+{
+    const Model *model = b->r->model;
+    bool ok = true;
+    for (size_t i = 0; i < model->variables.len; i++) {
+        stage->trainable[i] = true;
+    }
+    for (size_t i = 0; i < b->freezes.len; i++) {
+        ok = freeze(b, b->freezes.at[i], stage->trainable) && ok;
+    }
+    for (size_t i = 0; clause != NULL && i < clause->kids[0]->n; i++) {
+        if (clause->kids[0]->kids[i]->kind == AST_FREEZE) {
+            ok = freeze(b, clause->kids[0]->kids[i], stage->trainable) && ok;
+        }
+    }
+    for (size_t i = 0; i < model->variables.len; i++) {
+        if (stage->trainable[i] && !model->variables.at[i]->is_state) {
+            stage->trainable_tensors++;
+            stage->trainable_elements += model->variables.at[i]->elements;
+        }
+    }
+    if (ok && stage->trainable_tensors == 0) {
+        Diag *d = diag(&b->c->diags, E502, clause != NULL ? clause->name : b->item->name,
+                       "nothing is trainable in %s `" STR_FMT "`",
+                       clause != NULL ? "stage" : "recipe",
+                       STR_ARG(clause != NULL ? clause->text : b->item->text));
+        diag_help(d, "leave something out of `freeze`: `freeze \"**\" except \"fc\"`");
+        return false;
+    }
+    return ok;
+}
+
+bool stage_build(RecipeBuild *b, const Ast *clause, size_t index)
+{
+    size_t errors = b->c->diags.errors, n = b->r->model->variables.len;
+    RecipeStage stage = {
+        .name = clause != NULL ? clause->text : STR("train"),
+        .span = clause != NULL ? clause->span : b->item->span,
+        .trainable = NEW_ARRAY(b->c->arena, bool, n + 1),
+        .uses = NEW_ARRAY(b->c->arena, VariableUse, n + 1),
+        .eval = b->evaluation.eval,
+        .eval_one = b->evaluation.eval_one,
+        .metrics = b->evaluation.metrics,
+        .lr = NODE_NONE,
+    };
+    for (size_t i = 0; i < b->evaluation.totals.len; i++) {
+        VEC_PUSH(b->c->arena, stage.totals, b->evaluation.totals.at[i]);
+    }
+    knobs_of_stage(b, clause, &stage);
+    if (find_trainable(b, clause, &stage)) {
+        train_build(b, &stage, clause, index);
+    }
+    VEC_PUSH(b->c->arena, b->r->stages, stage);
+    return b->c->diags.errors == errors;
+}
