@@ -152,6 +152,19 @@ static void store_real(void *at, HoneDType dtype, double value)
     }
 }
 
+void hone_store(void *at, HoneDType dtype, double value)
+{
+    if (hone_dtype_is_float(dtype))
+        store_real(at, dtype, value);
+    else
+        store_int(at, dtype, (int64_t)value);
+}
+
+double hone_fetch(const void *at, HoneDType dtype)
+{
+    return load_real(at, dtype);
+}
+
 static void copy_elements(char *to, int64_t to_step, const char *from, int64_t from_step,
                           size_t size, int64_t n)
 {

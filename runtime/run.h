@@ -5,7 +5,7 @@
  *   train.c       stages, epochs, evaluation, best weights, the end
  *   rundir.c      where a run writes;  evaluate.c  metrics over a data set;  predict.c  one picture
  *   checkpoint.c  the state of a run on disk, whole or not at all
- *   metrics.c     metrics.jsonl;  progress.c  what a person sees;  signals.c  asking to stop
+ *   memory.c      what the system says of memory;  metrics.c  metrics.jsonl;  progress.c  what a person sees;  signals.c  asking to stop
  */
 #ifndef HONE_RUN_H
 #define HONE_RUN_H
@@ -34,6 +34,8 @@ typedef struct StepValues {
     const int64_t *steps_of_stage; /* done in each stage */
     uint32_t n_stages;
 } StepValues;
+/* Has the data every field of the entry, in its shape and a dtype that becomes the port's? */
+bool engine_check_fields(const HoneEntry *entry, const HoneDataset *data, HoneError *error);
 /* Fields of the batch from sample `at` on go into the entry's ports; data names them. */
 void engine_put_batch(Engine *engine, const HoneEntry *entry, const HoneDataset *data,
                       const HoneBatch *batch, int64_t at);
@@ -42,12 +44,19 @@ bool engine_run(Engine *engine, uint32_t entry, const StepValues *values, HoneEr
 /* An output as a double; NaN when there is none of the name. Rank 0. */
 double engine_output(const Engine *engine, const HoneEntry *entry, const char *name);
 
+/* --- memory.c: bytes; 0: the system does not tell ---------------------------------------------------- */
+uint64_t memory_available(HoneSys *sys);
+uint64_t memory_present(HoneSys *sys);
+uint64_t memory_peak(void);
+void memory_reset_peak(HoneSys *sys);          /* the peak counts from here */
+
 /* --- tensors.c ------------------------------------------------------------------------------------ */
-void tensors_initialise(Engine *engine);                         /* all, from the seed */
+void tensors_initialise(Engine *engine);      /* from the seed, what no `load` fills */
 bool tensors_load(Engine *engine, const char *root, HoneError *error);      /* program's loads */
 /* Every PARAM and MODEL_STATE (what: the kinds below) from a file of its own keys. */
 typedef enum TensorSet { TENSORS_MODEL, TENSORS_STATE } TensorSet;
 bool tensors_read(Engine *engine, TensorSet set, const char *path, HoneError *error);
+uint64_t tensors_bytes(const HoneProgram *program, TensorSet set);
 bool tensors_write(Engine *engine, TensorSet set, const char *path, HoneError *error);
 void tensors_copy_initial(Engine *engine);                       /* p0 := p */
 bool tensors_save(Engine *engine, const HoneSave *save, const char *root, HoneError *error);

@@ -1,10 +1,35 @@
 /* step: the memory and threads of a run, and one pass over an entry of the program. All memory is
  * mapped here, once; a pass allocates nothing. */
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #include "run.h"
 
+/* --- memory ----------------------------------------------------------------------------------------- */
+static const size_t touched = (size_t)1 << 21;   /* bytes that one chunk makes present */
+
+static void touch_chunk(void *const *buffers, void *scratch, int64_t chunk)
+{
+    (void)scratch;
+    const uint64_t *bytes = buffers[1];
+    size_t start = (size_t)chunk * touched, left = *bytes - start;
+    memset((char *)buffers[0] + start, 0, left < touched ? left : touched);
+}
+
+static bool check_memory(Engine *engine, HoneError *error)
+{
+    uint64_t available = memory_available(engine->sys);
+    if (available == 0 || engine->planned <= available)
+        return true;
+    hone_fail(error, HONE_NO_MEMORY, "E706", "the run needs %.0f MiB of memory, %.0f MiB are "
+                                             "available", (double)engine->planned / 1048576,
+              (double)available / 1048576);
+    hone_error_help(error, "a smaller `batch` needs less");
+    return false;
+}
+
+/* Every page is made present here: memory that is missing must be missed before the first step. */
 static bool map_arenas(Engine *engine, HoneError *error)
 {
     const HoneProgram *program = engine->program;
@@ -14,7 +39,8 @@ static bool map_arenas(Engine *engine, HoneError *error)
         if (engine->arenas[i] == NULL) {
             return hone_fail_memory(error, "the planned arenas", bytes);
         }
-        engine->planned += bytes;
+        void *const buffers[] = {engine->arenas[i], &bytes};
+        hone_pool_run(engine->pool, touch_chunk, buffers, (int64_t)((bytes + touched - 1) / touched));
     }
     if (program->arena_bytes[HONE_ARENA_CONSTANTS] > 0) {
         memcpy(engine->arenas[HONE_ARENA_CONSTANTS], program->constants,
@@ -50,22 +76,42 @@ static bool resolve_calls(Engine *engine, HoneError *error)
     return true;
 }
 
+static bool plan_memory(Engine *engine, int threads)
+{
+    const HoneProgram *program = engine->program;
+    bool fits = !__builtin_mul_overflow(program->scratch_bytes, (uint64_t)threads, &engine->planned);
+    for (int i = 0; i < HONE_ARENAS; i++) {
+        fits &= !__builtin_add_overflow(engine->planned, program->arena_bytes[i], &engine->planned);
+    }
+    return fits;
+}
+
 bool engine_open(Engine *engine, HoneSys *sys, const HoneProgram *program, int threads,
                  HoneError *error)
 {
     *engine = (Engine){.sys = sys, .program = program};
+    if (program->version != HONE_ABI_VERSION) {
+        return hone_fail(error, HONE_INTERNAL, "E708", "the program is of version %u, the runtime of "
+                                                       "version %d", program->version,
+                         HONE_ABI_VERSION);
+    }
     int count = threads > 0 ? threads : hone_cpu_count();
-    if (!map_arenas(engine, error) || !resolve_calls(engine, error)) {
-        engine_close(engine);
+    if (!plan_memory(engine, count)) {
+        return hone_fail_memory(error, "the planned arenas", UINT64_MAX);
+    }
+    if (!check_memory(engine, error)) {
         return false;
     }
     engine->pool = hone_pool_new(sys, count, program->scratch_bytes);
     if (engine->pool == NULL) {
-        engine_close(engine);
-        return hone_fail_memory(error, "the threads' scratch", program->scratch_bytes);
+        return hone_fail_memory(error, "threads and their scratch",
+                                (uint64_t)count * program->scratch_bytes);
     }
-    engine->planned += (uint64_t)count * program->scratch_bytes;
-    return true;
+    if (map_arenas(engine, error) && resolve_calls(engine, error)) {
+        return true;
+    }
+    engine_close(engine);
+    return false;
 }
 
 void engine_close(Engine *engine)
@@ -89,28 +135,90 @@ void *engine_at(const Engine *engine, HoneRef ref)
     return engine->arenas[ref.arena] + ref.offset;
 }
 
-/* --- a pass --------------------------------------------------------------------------------------- */
-void engine_put_batch(Engine *engine, const HoneEntry *entry, const HoneDataset *data,
-                      const HoneBatch *batch, int64_t at)
+/* --- batch fields ----------------------------------------------------------------------------------- */
+static const HoneField *find_field(const HoneDataset *data, const char *name, size_t *index)
 {
     const HoneField *fields;
     size_t n = hone_data_fields(data, &fields);
+    for (*index = 0; *index < n; ++*index) {
+        if (strcmp(fields[*index].name, name) == 0) {
+            return &fields[*index];
+        }
+    }
+    return NULL;
+}
+
+bool engine_check_fields(const HoneEntry *entry, const HoneDataset *data, HoneError *error)
+{
     for (uint32_t p = 0; p < entry->n_fields; p++) {
         const HonePort *port = &entry->fields[p];
-        for (size_t f = 0; f < n; f++) {
-            if (strcmp(fields[f].name, port->name) != 0) {
-                continue;
-            }
-            uint64_t bytes = 0;
-            (void)hone_size_of(fields[f].rank, fields[f].dims, hone_dtype_bytes(fields[f].dtype),
-                               &bytes);
-            const char *from = (const char *)batch->fields[f] + (uint64_t)at * bytes;
-            hone_copy_strided(engine_at(engine, port->at), port->dtype, port->strides, from,
-                              fields[f].dtype, NULL, port->rank, port->dims);
+        size_t index;
+        const HoneField *field = find_field(data, port->name, &index);
+        if (field == NULL) {
+            return hone_fail(error, HONE_BAD_INPUT, "E705", "the data has no field `%s`", port->name);
+        }
+        bool same = port->rank == field->rank + 1 &&
+                    hone_dtype_converts(field->dtype, port->dtype);
+        for (uint32_t d = 0; same && d < field->rank; d++) {
+            same = port->dims[d + 1] == field->dims[d];
+        }
+        if (!same) {
+            hone_fail(error, HONE_BAD_INPUT, "E705", "field `%s` of the data is not what the model was "
+                                                     "built for", port->name);
+            hone_error_note(error, "a sample is %s of rank %u, the model takes %s of rank %u, or the "
+                                   "dimensions differ", hone_dtype_name(field->dtype), field->rank,
+                            hone_dtype_name(port->dtype), port->rank - 1);
+            return false;
+        }
+    }
+    return true;
+}
+
+typedef struct Feed {              /* one field of a batch on its way to its port */
+    const HonePort *port;
+    const HoneField *field;
+    const char *from;
+    char *to;
+    uint64_t sample_bytes;
+} Feed;
+
+static void feed_sample(void *const *buffers, void *scratch, int64_t sample)
+{
+    (void)scratch;
+    const Feed *feed = buffers[0];
+    int64_t size = (int64_t)hone_dtype_bytes(feed->port->dtype);
+    hone_copy_strided(feed->to + sample * feed->port->strides[0] * size, feed->port->dtype,
+                      feed->port->strides + 1, feed->from + (uint64_t)sample * feed->sample_bytes,
+                      feed->field->dtype, NULL, feed->field->rank, feed->field->dims);
+}
+
+void engine_put_batch(Engine *engine, const HoneEntry *entry, const HoneDataset *data,
+                      const HoneBatch *batch, int64_t at)
+{
+    enum { SMALL = 1 << 16 };
+    for (uint32_t p = 0; p < entry->n_fields; p++) {
+        const HonePort *port = &entry->fields[p];
+        size_t index;
+        Feed feed = {.port = port,
+                     .field = find_field(data, port->name, &index),
+                     .to = engine_at(engine, port->at)};
+        int64_t n = port->dims[0];
+        assert(feed.field != NULL && at + n <= batch->size);   /* engine_check_fields */
+        (void)hone_size_of(feed.field->rank, feed.field->dims, hone_dtype_bytes(feed.field->dtype),
+                           &feed.sample_bytes);
+        feed.from = (const char *)batch->fields[index] + (uint64_t)at * feed.sample_bytes;
+        void *const buffers[] = {&feed};
+        if (feed.sample_bytes * (uint64_t)n >= SMALL) {
+            hone_pool_run(engine->pool, feed_sample, buffers, n);
+            continue;
+        }
+        for (int64_t i = 0; i < n; i++) {
+            feed_sample(buffers, NULL, i);
         }
     }
 }
 
+/* --- a pass --------------------------------------------------------------------------------------- */
 static double updates_of(const HonePort *port, const StepValues *values)
 {
     int64_t t = values->stage_steps + 1;
@@ -146,7 +254,7 @@ static void put_step_values(Engine *engine, const HoneEntry *entry, const StepVa
             memset(to, 0, 32);
             continue;
         }
-        memcpy(to, &value, sizeof value);
+        hone_store(to, port->dtype, value);
     }
 }
 
@@ -161,7 +269,10 @@ static bool check_fault(const Engine *engine, const HoneEntry *entry, HoneError 
         if (fault[0] == 0) {
             continue;
         }
-        const HonePlace *place = &engine->program->places[fault[0] - 1];
+        static const HonePlace nowhere = {.file = "?", .what = "?"};
+        const HonePlace *place = fault[0] > 0 && fault[0] <= engine->program->n_places
+                                     ? &engine->program->places[fault[0] - 1]
+                                     : &nowhere;
         hone_fail(error, HONE_BAD_INPUT, "E709",
                   "%s:%u:%u: a subscript from data is %lld, outside 0 .. %lld", place->file,
                   place->line, place->column, (long long)fault[1], (long long)fault[2] - 1);
@@ -190,9 +301,7 @@ double engine_output(const Engine *engine, const HoneEntry *entry, const char *n
     for (uint32_t i = 0; i < entry->n_outputs; i++) {
         const HonePort *port = &entry->outputs[i];
         if (strcmp(port->name, name) == 0 && port->rank == 0) {
-            double value = 0;
-            hone_convert(&value, HONE_F64, 1, engine_at(engine, port->at), port->dtype, 1, 1);
-            return value;
+            return hone_fetch(engine_at(engine, port->at), port->dtype);
         }
     }
     return NAN;

@@ -1,259 +1,249 @@
-/* tensors: what lives between steps gets its first value, is read from files and written to them.
- * Files hold the logical row-major order; storage may have any strides. */
-#include <math.h>
+/* tensors: the values that live between steps, where they start from and how files hold them. Files
+ * are row-major in logical dimensions; storage follows the plan's strides. Initial values depend on
+ * the logical index, so the layout does not show. */
 #include <stdio.h>
 #include <string.h>
 
 #include "run.h"
 
-static int64_t elements(const HoneTensor *tensor)
-{
-    int64_t n = 1;
-    for (uint32_t d = 0; d < tensor->rank; d++) {
-        n *= tensor->dims[d];
-    }
-    return n;
-}
+enum { PART = 1 << 16 };
 
-/* --- first values --------------------------------------------------------------------------------- */
-static double first_value(const HoneTensor *tensor, uint64_t seed, int64_t element)
+/* --- initial values -------------------------------------------------------------------------------- */
+static double initial(const HoneTensor *tensor, uint64_t seed, int64_t i)
 {
     switch (tensor->init) {
-    case HONE_INIT_CONSTANT:
-        return tensor->a;
     case HONE_INIT_UNIFORM:
-        return tensor->a + (double)hone_random_uniform(seed, tensor->init_key, 0,
-                                                       (uint64_t)element) *
-                               (tensor->b - tensor->a);
+        return tensor->a + (tensor->b - tensor->a) *
+                               (double)hone_random_uniform(seed, tensor->init_key, 0, (uint64_t)i);
     case HONE_INIT_NORMAL:
-        return tensor->a +
-               tensor->b * hone_random_normal(seed, tensor->init_key, 0, (uint64_t)element);
-    case HONE_INIT_EYE:
-        return tensor->rank == 2 && element / tensor->dims[1] == element % tensor->dims[1]
-                   ? tensor->a
-                   : 0;
-    case HONE_INIT_COPY:
-        return 0;                     /* tensors_copy_initial */
+        return tensor->a + tensor->b * hone_random_normal(seed, tensor->init_key, 0, (uint64_t)i);
+    case HONE_INIT_EYE: {
+        int64_t columns = tensor->dims[tensor->rank - 1];
+        return i / columns == i % columns ? tensor->a : 0;
     }
-    return 0;
+    case HONE_INIT_CONSTANT:
+    case HONE_INIT_COPY:
+        break;
+    }
+    return tensor->a;
 }
 
 static void initialise(Engine *engine, const HoneTensor *tensor)
 {
     char *to = engine_at(engine, tensor->at);
-    size_t size = hone_dtype_bytes(tensor->dtype);
-    memset(to, 0, tensor->bytes);
-    int64_t index[HONE_MAX_RANK] = {0};
-    int64_t n = elements(tensor), at = 0;
-    for (int64_t i = 0; i < n; i++) {
-        double value = first_value(tensor, engine->program->seed, i);
-        hone_convert(to + (size_t)at * size, tensor->dtype, 1, &value, HONE_F64, 1, 1);
-        for (uint32_t d = tensor->rank; d-- > 0;) {
-            at += tensor->strides[d];
-            if (++index[d] < tensor->dims[d]) {
-                break;
-            }
-            at -= tensor->strides[d] * tensor->dims[d];
-            index[d] = 0;
-        }
-    }
+    int64_t size = (int64_t)hone_dtype_bytes(tensor->dtype);
+    for (HoneRows rows = hone_rows(tensor->rank, tensor->dims, tensor->strides, NULL); rows.valid;
+         hone_rows_next(&rows))
+        for (int64_t i = 0; i < rows.n; i++)
+            hone_store(to + (rows.a + i * rows.a_step) * size, tensor->dtype,
+                       initial(tensor, engine->program->seed, rows.b + i * rows.b_step));
 }
 
 void tensors_initialise(Engine *engine)
 {
-    for (uint32_t i = 0; i < engine->program->n_tensors; i++) {
-        initialise(engine, &engine->program->tensors[i]);
-    }
+    for (uint32_t t = 0; t < engine->program->n_tensors; t++)
+        if (engine->program->tensors[t].load == HONE_NONE)
+            initialise(engine, &engine->program->tensors[t]);
 }
 
 void tensors_copy_initial(Engine *engine)
 {
-    for (uint32_t i = 0; i < engine->program->n_tensors; i++) {
-        const HoneTensor *to = &engine->program->tensors[i];
-        if (to->init == HONE_INIT_COPY) {
-            const HoneTensor *from = &engine->program->tensors[to->of];
-            hone_copy_strided(engine_at(engine, to->at), to->dtype, to->strides,
-                              engine_at(engine, from->at), from->dtype, from->strides, to->rank,
-                              to->dims);
+    for (uint32_t t = 0; t < engine->program->n_tensors; t++) {
+        const HoneTensor *to = &engine->program->tensors[t];
+        if (to->init != HONE_INIT_COPY)
+            continue;
+        const HoneTensor *from = &engine->program->tensors[to->of];
+        hone_copy_strided(engine_at(engine, to->at), to->dtype, to->strides,
+                          engine_at(engine, from->at), from->dtype, from->strides, to->rank,
+                          to->dims);
+    }
+}
+
+/* --- loading --------------------------------------------------------------------------------------- */
+static void shape_text(char text[160], uint32_t rank, const int64_t *dims)
+{
+    size_t n = (size_t)snprintf(text, 160, "[");
+    for (uint32_t d = 0; d < rank && n < 140; d++)
+        n += (size_t)snprintf(text + n, 160 - n, "%s%lld", d > 0 ? ", " : "", (long long)dims[d]);
+    snprintf(text + n, 160 - n, "]");
+}
+
+static bool check_fit(const HoneTensor *tensor, const HoneFileTensor *from, const char *path,
+                      HoneError *error)
+{
+    bool same = tensor->rank == from->rank;
+    for (uint32_t d = 0; same && d < tensor->rank; d++)
+        same = tensor->dims[d] == from->dims[d];
+    if (!same) {
+        char file[160], model[160];
+        shape_text(file, from->rank, from->dims);
+        shape_text(model, tensor->rank, tensor->dims);
+        hone_fail(error, HONE_BAD_INPUT, "E402", "`%.100s` has another shape in `%.100s`", from->key,
+                  path);
+        hone_error_note(error, "file: %s, model: %s", file, model);
+        return false;
+    }
+    if (!from->known_dtype || !hone_dtype_converts(from->dtype, tensor->dtype) ||
+        hone_dtype_is_float(from->dtype) != hone_dtype_is_float(tensor->dtype))
+        return hone_fail(error, HONE_BAD_INPUT, "E703", "`%.100s`: `%.100s` is stored as %.20s, which "
+                                                        "does not become %s", path, from->key,
+                         from->dtype_name, hone_dtype_name(tensor->dtype));
+    return true;
+}
+
+/* Reads part by part, so that no second copy of a tensor is ever held. */
+static bool read_rows(Engine *engine, HoneFile *file, const HoneTensor *tensor,
+                      const HoneFileTensor *from, HoneError *error)
+{
+    _Alignas(64) char part[PART];
+    char *to = engine_at(engine, tensor->at);
+    int64_t to_size = (int64_t)hone_dtype_bytes(tensor->dtype);
+    int64_t from_size = (int64_t)hone_dtype_bytes(from->dtype), most = PART / from_size;
+    bool plain = tensor->dtype == from->dtype && tensor->dtype != HONE_BOOL;
+    for (HoneRows rows = hone_rows(tensor->rank, tensor->dims, tensor->strides, NULL); rows.valid;
+         hone_rows_next(&rows)) {
+        char *row = to + rows.a * to_size;
+        if (plain && rows.a_step == 1) {
+            if (!hone_file_next(file, row, (size_t)(rows.n * to_size), error))
+                return false;
+            continue;
+        }
+        for (int64_t i = 0; i < rows.n; i += most) {
+            int64_t n = rows.n - i < most ? rows.n - i : most;
+            if (!hone_file_next(file, part, (size_t)(n * from_size), error))
+                return false;
+            hone_convert(row + i * rows.a_step * to_size, tensor->dtype, rows.a_step, part,
+                         from->dtype, 1, n);
         }
     }
+    return true;
 }
 
-/* --- reading --------------------------------------------------------------------------------------- */
-static bool same_shape(const HoneTensor *tensor, const HoneFileTensor *stored)
+static bool load_one(Engine *engine, HoneFile *file, const char *path,
+                     const HoneTensor *tensor, const HoneFileTensor *from, HoneError *error)
 {
-    return tensor->rank == stored->rank &&
-           memcmp(tensor->dims, stored->dims, tensor->rank * sizeof *tensor->dims) == 0;
+    if (!check_fit(tensor, from, path, error) || !hone_file_begin(file, from, error))
+        return false;
+    bool good = read_rows(engine, file, tensor, from, error);
+    return hone_file_end(file, error) && good;
 }
 
-static bool read_tensor(Engine *engine, HoneFile *file, const char *path, const HoneTensor *tensor,
-                        const char *key, HoneError *error)
+static bool load_all(Engine *engine, uint32_t load, const char *root, HoneError *error)
 {
-    const HoneFileTensor *stored = hone_file_find(file, key);
-    if (stored == NULL) {
-        return hone_fail(error, HONE_BAD_INPUT, "E403", "%s has no tensor `%s`", path, key);
+    const HoneProgram *program = engine->program;
+    char path[HONE_PATH];
+    if (!hone_path_join(path, root, program->loads[load].path))
+        return hone_fail(error, HONE_BAD_INPUT, "E702", "the path of a weights file is too long");
+    HoneFile *file = hone_file_open(engine->sys, path, error);
+    bool good = file != NULL;
+    for (uint32_t t = 0; good && t < program->n_tensors; t++) {
+        const HoneTensor *tensor = &program->tensors[t];
+        if (tensor->load != load)
+            continue;
+        const HoneFileTensor *from = hone_file_find(file, tensor->load_key);
+        good = from ? load_one(engine, file, path, tensor, from, error)
+                    : hone_fail(error, HONE_BAD_INPUT, "E403", "`%.100s` has no tensor `%.100s`", path,
+                                tensor->load_key);
     }
-    if (!stored->known_dtype || !hone_dtype_converts(stored->dtype, tensor->dtype)) {
-        return hone_fail(error, HONE_BAD_INPUT, "E703", "%s: `%s` is %s, the model has %s", path,
-                         key, stored->dtype_name, hone_dtype_name(tensor->dtype));
-    }
-    if (!same_shape(tensor, stored)) {
-        return hone_fail(error, HONE_BAD_INPUT, "E402",
-                         "%s: `%s` has another shape in the file than in the model", path, key);
-    }
-    void *bytes = hone_alloc(engine->sys, stored->bytes > 0 ? stored->bytes : 1);
-    if (bytes == NULL) {
-        return hone_fail_memory(error, key, stored->bytes);
-    }
-    bool ok = hone_file_read(file, stored, bytes, error);
-    if (ok) {
-        hone_copy_strided(engine_at(engine, tensor->at), tensor->dtype, tensor->strides, bytes,
-                          stored->dtype, NULL, tensor->rank, tensor->dims);
-    }
-    hone_free(engine->sys, bytes);
-    return ok;
+    hone_file_close(file);
+    return good;
 }
 
 bool tensors_load(Engine *engine, const char *root, HoneError *error)
 {
-    const HoneProgram *program = engine->program;
-    bool ok = true;
-    for (uint32_t l = 0; ok && l < program->n_loads; l++) {
-        char path[HONE_PATH];
-        if (!hone_path_join(path, root, program->loads[l].path)) {
-            return hone_fail(error, HONE_USAGE, "E702", "the path of the weights is too long");
-        }
-        HoneFile *file = hone_file_open(engine->sys, path, error);
-        ok = file != NULL;
-        for (uint32_t i = 0; ok && i < program->n_tensors; i++) {
-            const HoneTensor *tensor = &program->tensors[i];
-            if (tensor->load == l) {
-                ok = read_tensor(engine, file, path, tensor, tensor->load_key, error);
-            }
-        }
-        if (file != NULL) {
-            hone_file_close(file);
-        }
-    }
-    return ok;
+    for (uint32_t load = 0; load < engine->program->n_loads; load++)
+        if (!load_all(engine, load, root, error))
+            return false;
+    return true;
 }
 
+/* --- files of ours ---------------------------------------------------------------------------------- */
 static bool in_set(const HoneTensor *tensor, TensorSet set)
 {
-    bool model = tensor->kind == HONE_PARAM || tensor->kind == HONE_MODEL_STATE;
-    return tensor->kind != HONE_TOTAL && model == (set == TENSORS_MODEL);
+    switch (tensor->kind) {
+    case HONE_PARAM:
+    case HONE_MODEL_STATE: return set == TENSORS_MODEL;
+    case HONE_OPTIMIZER_STATE:
+    case HONE_INITIAL: return set == TENSORS_STATE;
+    case HONE_TOTAL: return false;      /* zeroed before every evaluation */
+    }
+    return false;
+}
+
+/* A tensor's own key, or the key that a `save` of the recipe gives it. */
+static const HoneFileTensor *find_saved(const HoneProgram *program, const HoneFile *file, uint32_t t)
+{
+    const HoneFileTensor *from = hone_file_find(file, program->tensors[t].key);
+    for (uint32_t s = 0; !from && s < program->n_saves; s++)
+        for (uint32_t i = 0; !from && i < program->saves[s].n_items; i++)
+            if (program->saves[s].items[i].tensor == t)
+                from = hone_file_find(file, program->saves[s].items[i].key);
+    return from;
 }
 
 bool tensors_read(Engine *engine, TensorSet set, const char *path, HoneError *error)
 {
+    const HoneProgram *program = engine->program;
     HoneFile *file = hone_file_open(engine->sys, path, error);
-    bool ok = file != NULL;
-    for (uint32_t i = 0; ok && i < engine->program->n_tensors; i++) {
-        const HoneTensor *tensor = &engine->program->tensors[i];
-        if (in_set(tensor, set)) {
-            ok = read_tensor(engine, file, path, tensor, tensor->key, error);
-        }
+    bool good = file != NULL;
+    for (uint32_t t = 0; good && t < program->n_tensors; t++) {
+        if (!in_set(&program->tensors[t], set))
+            continue;
+        const HoneFileTensor *from = find_saved(program, file, t);
+        good = from ? load_one(engine, file, path, &program->tensors[t], from, error)
+                    : hone_fail(error, HONE_BAD_INPUT, "E403", "`%.100s` has no tensor `%.100s`", path,
+                                program->tensors[t].key);
     }
-    if (file != NULL) {
-        hone_file_close(file);
-    }
-    return ok;
+    hone_file_close(file);
+    return good;
 }
 
-/* --- writing --------------------------------------------------------------------------------------- */
-static bool row_major(const HoneTensor *tensor)
+static HoneWrite write_of(const Engine *engine, const HoneTensor *tensor, const char *key)
 {
-    int64_t stride = 1;
-    for (uint32_t d = tensor->rank; d-- > 0;) {
-        if (tensor->dims[d] != 1 && tensor->strides[d] != stride) {
-            return false;
-        }
-        stride *= tensor->dims[d];
-    }
-    return true;
-}
-
-typedef struct Writing {              /* tensors to write, gathered to row-major where needed */
-    size_t n;
-    HoneWrite *writes;
-    const HoneTensor **tensors;
-    char *copies;
-} Writing;
-
-static bool gather(Engine *engine, Writing *w, HoneError *error)
-{
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < w->n; i++) {
-        const HoneTensor *t = w->tensors[i];
-        bytes += row_major(t) ? 0 : (uint64_t)elements(t) * hone_dtype_bytes(t->dtype);
-    }
-    w->copies = bytes == 0 ? NULL : hone_alloc(engine->sys, bytes);
-    if (bytes > 0 && w->copies == NULL) {
-        return hone_fail_memory(error, "writing weights", bytes);
-    }
-    char *next = w->copies;
-    for (size_t i = 0; i < w->n; i++) {
-        const HoneTensor *t = w->tensors[i];
-        HoneWrite *write = &w->writes[i];
-        write->dtype = t->dtype;
-        write->rank = t->rank;
-        memcpy(write->dims, t->dims, sizeof write->dims);
-        write->data = engine_at(engine, t->at);
-        if (!row_major(t)) {
-            hone_copy_strided(next, t->dtype, NULL, write->data, t->dtype, t->strides, t->rank,
-                              t->dims);
-            write->data = next;
-            next += (uint64_t)elements(t) * hone_dtype_bytes(t->dtype);
-        }
-    }
-    return true;
-}
-
-static bool writing_new(Engine *engine, Writing *w, size_t capacity, HoneError *error)
-{
-    *w = (Writing){0};
-    w->writes = hone_alloc(engine->sys, (capacity + 1) * sizeof *w->writes);
-    w->tensors = hone_alloc(engine->sys, (capacity + 1) * sizeof *w->tensors);
-    return w->writes != NULL && w->tensors != NULL
-               ? true
-               : hone_fail_memory(error, "writing weights", capacity * sizeof *w->writes);
-}
-
-static bool writing_finish(Engine *engine, Writing *w, const char *path, bool ok, HoneError *error)
-{
-    ok = ok && gather(engine, w, error) &&
-         hone_safetensors_write(engine->sys, path, w->n, w->writes, error);
-    hone_free(engine->sys, w->copies);
-    hone_free(engine->sys, w->writes);
-    hone_free(engine->sys, w->tensors);
-    return ok;
+    HoneWrite write = {.key = key,
+                       .dtype = tensor->dtype,
+                       .rank = tensor->rank,
+                       .data = engine_at(engine, tensor->at),
+                       .strides = tensor->strides};
+    memcpy(write.dims, tensor->dims, sizeof write.dims);
+    return write;
 }
 
 bool tensors_write(Engine *engine, TensorSet set, const char *path, HoneError *error)
 {
     const HoneProgram *program = engine->program;
-    Writing w;
-    bool ok = writing_new(engine, &w, program->n_tensors, error);
-    for (uint32_t i = 0; ok && i < program->n_tensors; i++) {
-        if (in_set(&program->tensors[i], set)) {
-            w.writes[w.n].key = program->tensors[i].key;
-            w.tensors[w.n++] = &program->tensors[i];
-        }
-    }
-    return writing_finish(engine, &w, path, ok, error);
+    HoneWrite *writes = hone_alloc(engine->sys, (program->n_tensors + 1) * sizeof *writes);
+    if (!writes)
+        return hone_fail_memory(error, "writing weights", program->n_tensors * sizeof *writes);
+    size_t n = 0;
+    for (uint32_t t = 0; t < program->n_tensors; t++)
+        if (in_set(&program->tensors[t], set))
+            writes[n++] = write_of(engine, &program->tensors[t], program->tensors[t].key);
+    bool good = hone_safetensors_write(engine->sys, path, n, writes, error);
+    hone_free(engine->sys, writes);
+    return good;
+}
+
+uint64_t tensors_bytes(const HoneProgram *program, TensorSet set)
+{
+    uint64_t bytes = 0;
+    for (uint32_t t = 0; t < program->n_tensors; t++)
+        bytes += in_set(&program->tensors[t], set) ? program->tensors[t].bytes : 0;
+    return bytes;
 }
 
 bool tensors_save(Engine *engine, const HoneSave *save, const char *root, HoneError *error)
 {
     char path[HONE_PATH];
-    if (!hone_path_join(path, root, save->path)) {
+    if (!hone_path_join(path, root, save->path))
         return hone_fail(error, HONE_USAGE, "E701", "the path of the weights is too long");
-    }
-    Writing w;
-    bool ok = writing_new(engine, &w, save->n_items, error);
-    for (uint32_t i = 0; ok && i < save->n_items; i++) {
-        w.writes[w.n].key = save->items[i].key;
-        w.tensors[w.n++] = &engine->program->tensors[save->items[i].tensor];
-    }
-    return writing_finish(engine, &w, path, ok, error);
+    HoneWrite *writes = hone_alloc(engine->sys, (save->n_items + 1) * sizeof *writes);
+    if (!writes)
+        return hone_fail_memory(error, "saving weights", save->n_items * sizeof *writes);
+    for (uint32_t i = 0; i < save->n_items; i++)
+        writes[i] = write_of(engine, &engine->program->tensors[save->items[i].tensor],
+                             save->items[i].key);
+    bool good = hone_safetensors_write(engine->sys, path, save->n_items, writes, error);
+    hone_free(engine->sys, writes);
+    return good;
 }

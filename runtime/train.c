@@ -30,41 +30,6 @@ typedef struct Run {
     bool saved;
 } Run;
 
-/* --- memory as the system sees it ----------------------------------------------------------------- */
-static uint64_t peak_rss(void)
-{
-    struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
-}
-
-/* The second number of /proc/self/statm, in pages. The file has no size: it is read byte by byte. */
-static uint64_t present_rss(HoneSys *sys)
-{
-    int fd = hone_open_read(sys, "/proc/self/statm");
-    char text[64] = "";
-    for (size_t n = 0; fd >= 0 && n + 1 < sizeof text; n++) {
-        if (hone_read_at(sys, fd, text + n, 1, (int64_t)n) != 0) {
-            break;
-        }
-    }
-    if (fd >= 0) {
-        hone_close(sys, fd);
-    }
-    const char *second = strchr(text, ' ');
-    long page = sysconf(_SC_PAGESIZE);
-    return second == NULL || page < 0 ? 0 : strtoull(second, NULL, 10) * (uint64_t)page;
-}
-
-/* The peak is counted from here: what the compiler needed is not the run's. */
-static void reset_peak(HoneSys *sys)
-{
-    int fd = hone_open_write(sys, "/proc/self/clear_refs", false);
-    if (fd >= 0) {
-        (void)hone_write_all(sys, fd, "5", 1);
-        hone_close(sys, fd);
-    }
-}
-
 /* --- data -------------------------------------------------------------------------------------------- */
 static void close_data(Run *run)
 {
@@ -396,7 +361,7 @@ static void fill_result(const Run *run, HoneResult *result)
     result->best_stage = best->name;
     result->monitor = at->has_best ? best->monitor : NULL;
     result->planned_bytes = run->engine.planned + run->loader_bytes;
-    result->peak_rss = peak_rss();
+    result->peak_rss = memory_peak();
     result->checkpoint_saved = run->saved;
     snprintf(result->run_dir, sizeof result->run_dir, "%s", run->dir);
 }
@@ -415,8 +380,8 @@ bool hone_run(const HoneProgram *program, const HoneRunOptions *options, HoneRes
     }
     *run = (Run){.program = program, .options = options, .error = error, .metrics = {.fd = -1}};
     double start = clock_seconds();
-    reset_peak(options->sys);
-    result->base_rss = present_rss(options->sys);
+    memory_reset_peak(options->sys);
+    result->base_rss = memory_present(options->sys);
     bool ok = rundir_open(run->dir, options, program->name, error) &&
               (hone_path_join(run->best_path, run->dir, "best/weights.safetensors") ||
                hone_fail(error, HONE_USAGE, "E701", "the run directory's path is too long")) &&

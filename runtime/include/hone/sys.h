@@ -46,6 +46,12 @@ int hone_truncate(HoneSys *sys, const char *path, int64_t bytes);
 /* A whole file in memory, NUL-terminated beyond *bytes; NULL with errno. Free with hone_free. */
 char *hone_read_file(HoneSys *sys, const char *path, size_t *bytes);
 
+/* The first bytes of a file that states no size (/proc), NUL-terminated; false with errno. */
+bool hone_read_some(HoneSys *sys, const char *path, char *to, size_t capacity);
+
+/* Bytes that may still be written where path (an existing file or folder) lies; -1 with errno. */
+int64_t hone_disk_free(HoneSys *sys, const char *path);
+
 /* The names in a folder in byte order, without . and ..; NULL with errno. One block: free it. */
 char **hone_list_dir(HoneSys *sys, const char *path, size_t *n);
 
