@@ -338,3 +338,87 @@ int64_t hone_disk_free(HoneSys *sys, const char *path)
 }
 
 /* --- folders ---------------------------------------------------------------------------------- */
+typedef struct Names {
+    char *text; /* names with their NULs, one after another */
+    size_t len, cap, n;
+} Names;
+
+static bool names_add(HoneSys *sys, Names *names, const char *name)
+{
+    size_t more = strlen(name) + 1;
+    if (names->len + more > names->cap) {
+        size_t cap = (names->cap + more) * 2 + 4096;
+        char *text = hone_realloc(sys, names->text, names->len, cap);
+        if (text == NULL) {
+            return false;
+        }
+        names->text = text;
+        names->cap = cap;
+    }
+    memcpy(names->text + names->len, name, more);
+    names->len += more;
+    names->n++;
+    return true;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* 0, or the errno of what went wrong. */
+static int names_read(HoneSys *sys, Names *names, DIR *dir)
+{
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(dir);
+        if (entry == NULL) {
+            return errno;
+        }
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+            !names_add(sys, names, entry->d_name)) {
+            return ENOMEM;
+        }
+    }
+}
+
+static char **names_block(HoneSys *sys, const Names *names)
+{
+    size_t table = (names->n + 1) * sizeof(char *);
+    char **block = hone_alloc(sys, table + names->len);
+    if (block == NULL) {
+        return NULL;
+    }
+    char *text = (char *)block + table;
+    if (names->len > 0) {
+        memcpy(text, names->text, names->len);
+    }
+    for (size_t i = 0; i < names->n; i++) {
+        block[i] = text;
+        text += strlen(text) + 1;
+    }
+    qsort(block, names->n, sizeof *block, by_bytes);
+    return block;
+}
+
+char **hone_list_dir(HoneSys *sys, const char *path, size_t *n)
+{
+    *n = 0;
+    if (io_fails(sys)) {
+        return NULL;
+    }
+    DIR *dir = opendir(path);
+    if (dir == NULL) {
+        return NULL;
+    }
+    Names names = {0};
+    int error = names_read(sys, &names, dir);
+    closedir(dir);
+    char **block = error != 0 ? NULL : names_block(sys, &names);
+    if (block != NULL) {
+        *n = names.n;
+    }
+    hone_free(sys, names.text);
+    errno = error != 0 ? error : ENOMEM;
+    return block;
+}
