@@ -1,83 +1,40 @@
 /* checkpoint: the state of a run as a folder checkpoint-STEP that is whole or not there.
  *
  * Everything is written into a hidden sibling folder, each file synced, the manifest last; then the
- * folder is renamed and its parent synced; only then older ones are deleted. Reading
- * walks from the newest and trusts nothing that the manifest's digests do not confirm. */
+ * folder is renamed and its parent synced; only then `latest` is replaced and older ones are deleted.
+ * Reading walks from the newest and trusts nothing that the manifest's digests do not confirm. What
+ * a manifest says is in manifest.c. */
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "run.h"
 
-enum { KEEP = 2, VERSION = 1 };
+enum { KEEP = 2 };
 static const char prefix[] = "checkpoint-";
-static const char *const files[] = {"weights.safetensors", "state.safetensors"};
-enum { FILES = sizeof files / sizeof *files };
+const char best_weights[] = "best/weights.safetensors";
 
-/* --- writing --------------------------------------------------------------------------------------- */
-static bool put_manifest(Engine *engine, const char *folder, const Position *p, HoneError *error)
+static bool step_folder(char path[HONE_PATH], const char *run_dir, const char *before, int64_t step,
+                        const char *after)
 {
-    char path[HONE_PATH];
-    HoneOut *out = hone_alloc(engine->sys, sizeof *out);
-    if (out == NULL || !hone_path_join(path, folder, "manifest.json")) {
-        hone_free(engine->sys, out);
-        return hone_fail_memory(error, "the checkpoint's manifest", sizeof *out);
-    }
-    hone_out_open(out, engine->sys, path);
-    hone_out_printf(out, "{\"version\": %d, \"hash\": %llu, \"seed\": %llu,\n", VERSION,
-                    (unsigned long long)engine->program->hash,
-                    (unsigned long long)engine->program->seed);
-    hone_out_printf(out, " \"stage\": %u, \"step\": %lld, \"updates\": %lld, \"epoch\": %lld,\n",
-                    p->stage, (long long)p->step, (long long)p->updates, (long long)p->epoch);
-    hone_out_printf(out, " \"has_best\": %d, \"best\": \"%a\", \"best_epoch\": %lld,\n",
-                    p->has_best, p->best, (long long)p->best_epoch);
-    hone_out_printf(out, " \"best_stage\": %u, \"waited\": %lld, \"metrics_bytes\": %llu,\n",
-                    p->best_stage, (long long)p->waited, (unsigned long long)p->metrics_bytes);
-    for (uint32_t s = 0; s < engine->program->n_stages; s++) {
-        hone_out_printf(out, " \"stage_%u\": %lld,\n", s, (long long)p->steps_of_stage[s]);
-    }
-    for (int f = 0; f < FILES; f++) {
-        char file[HONE_PATH];
-        uint64_t bytes = 0;
-        HoneDigest digest = {0};
-        if (!hone_path_join(file, folder, files[f]) ||
-            !hone_digest_file(engine->sys, file, &bytes, &digest)) {
-            out->error = out->error != 0 ? out->error : errno;
-        }
-        hone_out_printf(out, " \"%s\": \"%llu %016llx%016llx\"%s\n", files[f],
-                        (unsigned long long)bytes, (unsigned long long)digest.high,
-                        (unsigned long long)digest.low, f + 1 < FILES ? "," : "}");
-    }
-    int why = hone_out_close(out, NULL);
-    hone_free(engine->sys, out);
-    return why == 0 ? true : hone_fail_write(error, path, why);
+    char name[64];
+    snprintf(name, sizeof name, "%s%s%lld%s", before, prefix, (long long)step, after);
+    return hone_path_join(path, run_dir, name);
 }
 
 static void remove_folder(HoneSys *sys, const char *folder)
 {
-    static const char *const all[] = {"weights.safetensors", "state.safetensors", "manifest.json"};
     char path[HONE_PATH];
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        if (hone_path_join(path, folder, all[i])) {
+    size_t n = 0;
+    char **names = hone_list_dir(sys, folder, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (hone_path_join(path, folder, names[i])) {
             (void)hone_unlink(sys, path);
         }
     }
+    hone_free(sys, names);
     (void)hone_rmdir(sys, folder);
-}
-
-static bool put_files(Engine *engine, const char *folder, const Position *position,
-                      HoneError *error)
-{
-    char path[HONE_PATH];
-    for (int f = 0; f < FILES; f++) {
-        if (!hone_path_join(path, folder, files[f]) ||
-            !tensors_write(engine, f == 0 ? TENSORS_MODEL : TENSORS_STATE, path, error)) {
-            return false;
-        }
-    }
-    return put_manifest(engine, folder, position, error);
 }
 
 static int64_t number_of(const char *name)
@@ -86,10 +43,12 @@ static int64_t number_of(const char *name)
     if (strncmp(name, prefix, n) != 0 || name[n] < '0' || name[n] > '9') {
         return -1;
     }
-    return strtoll(name + n, NULL, 10);
+    char *end;
+    int64_t step = strtoll(name + n, &end, 10);
+    return *end == '\0' ? step : -1;
 }
 
-/* Steps of all checkpoints in the run directory, descending; hone_free it. */
+/* Steps of all checkpoints in the run directory, descending; hone_free it. NULL: not readable. */
 static int64_t *list_steps(HoneSys *sys, const char *run_dir, size_t *n)
 {
     size_t count = 0;
@@ -112,178 +71,228 @@ static int64_t *list_steps(HoneSys *sys, const char *run_dir, size_t *n)
     return steps;
 }
 
-static bool step_folder(char path[HONE_PATH], const char *run_dir, const char *before, int64_t step)
+/* --- leftovers ------------------------------------------------------------------------------------- */
+/* ".checkpoint-8.old" is checkpoint-8 set aside while its successor takes the name; if that never
+ * happened it gets the name back. */
+static void restore_or_remove(HoneSys *sys, const char *run_dir, const char *name)
 {
-    char name[64];
-    snprintf(name, sizeof name, "%s%s%lld", before, prefix, (long long)step);
-    return hone_path_join(path, run_dir, name);
+    char path[HONE_PATH], final[HONE_PATH], plain[256];
+    size_t n = strlen(name);
+    if (n >= sizeof plain || !hone_path_join(path, run_dir, name)) {
+        return;
+    }
+    bool old = n > 5 && strcmp(name + n - 4, ".old") == 0;
+    snprintf(plain, sizeof plain, "%.*s", (int)(n - 5), name + 1);
+    if (old && hone_path_join(final, run_dir, plain) && hone_rename(sys, path, final) == 0) {
+        return;
+    }
+    remove_folder(sys, path);
 }
 
-static void remove_old(HoneSys *sys, const char *run_dir)
+/* Temporary siblings of files: ".NAME.tmp-PID". */
+static void remove_temporary(HoneSys *sys, const char *folder)
 {
     size_t n = 0;
+    char **names = hone_list_dir(sys, folder, &n);
+    for (size_t i = 0; i < n; i++) {
+        char path[HONE_PATH];
+        if (names[i][0] == '.' && strstr(names[i], ".tmp-") != NULL &&
+            hone_path_join(path, folder, names[i])) {
+            (void)hone_unlink(sys, path);
+        }
+    }
+    hone_free(sys, names);
+}
+
+void checkpoint_clean(HoneSys *sys, const char *run_dir)
+{
+    size_t n = 0;
+    char **names = hone_list_dir(sys, run_dir, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (names[i][0] == '.' && strncmp(names[i] + 1, prefix, sizeof prefix - 1) == 0) {
+            restore_or_remove(sys, run_dir, names[i]);
+        }
+    }
+    hone_free(sys, names);
+    char best[HONE_PATH];
+    remove_temporary(sys, run_dir);
+    if (hone_path_join(best, run_dir, "best")) {
+        remove_temporary(sys, best);
+    }
+}
+
+/* --- writing --------------------------------------------------------------------------------------- */
+bool checkpoint_room(Engine *engine, const char *run_dir, HoneError *error)
+{
+    int64_t left = hone_disk_free(engine->sys, run_dir);
+    uint64_t model = tensors_bytes(engine->program, TENSORS_MODEL);
+    uint64_t state = tensors_bytes(engine->program, TENSORS_STATE), needed;
+    if (left < 0 || __builtin_add_overflow(model, state, &needed) ||
+        __builtin_mul_overflow(needed, (uint64_t)KEEP + 1, &needed) ||
+        __builtin_add_overflow(needed, model, &needed) || needed <= (uint64_t)left) {
+        return true;                 /* where the system does not tell, writing will */
+    }
+    hone_fail(error, HONE_IO, "E701", "no room for checkpoints in `%.200s`", run_dir);
+    hone_error_note(error, "%d checkpoints and the best weights need %.1f MiB, %.1f MiB are free",
+                    KEEP + 1, (double)needed / 1048576, (double)left / 1048576);
+    hone_error_help(error, "free space there, or name another folder with --out");
+    return false;
+}
+
+/* The best weights are only ever replaced by renaming, so a second name keeps today's contents. */
+static bool put_best(HoneSys *sys, const char *run_dir, const char *folder, ManifestFile *file,
+                     HoneError *error)
+{
+    char from[HONE_PATH], to[HONE_PATH];
+    if (!hone_path_join(from, run_dir, best_weights) || !hone_path_join(to, folder, file->name)) {
+        return hone_fail_write(error, folder, ENAMETOOLONG);
+    }
+    if (hone_link(sys, from, to) != 0 && !hone_copy_file(sys, from, to)) {
+        return hone_fail_write(error, to, errno);
+    }
+    return hone_digest_file(sys, to, &file->bytes, &file->digest) ||
+           hone_fail_write(error, to, errno);
+}
+
+static bool put_files(Engine *engine, const char *run_dir, const char *folder, Manifest *m,
+                      HoneError *error)
+{
+    char path[HONE_PATH];
+    for (int f = 0; f < MANIFEST_FILES; f++) {
+        ManifestFile *file = &m->files[f];
+        if (f == MANIFEST_BEST) {
+            if (m->position.has_best && !put_best(engine->sys, run_dir, folder, file, error)) {
+                return false;
+            }
+        } else if (!hone_path_join(path, folder, file->name) ||
+                   !tensors_put(engine, f == MANIFEST_WEIGHTS ? TENSORS_MODEL : TENSORS_STATE,
+                                path, &file->bytes, &file->digest, error)) {
+            return false;
+        }
+    }
+    return manifest_write(engine->sys, folder, m, error);
+}
+
+/* temp takes the name final; a folder that has it is set aside until then. */
+static bool take_name(HoneSys *sys, const char *run_dir, const char *temp, const char *final,
+                      const char *aside)
+{
+    if (hone_fsync_dir(sys, temp) != 0) {
+        return false;
+    }
+    bool replaces = hone_rename(sys, final, aside) == 0;
+    if (hone_rename(sys, temp, final) != 0) {
+        int why = errno;
+        if (replaces) {
+            (void)hone_rename(sys, aside, final);
+        }
+        errno = why;
+        return false;
+    }
+    if (hone_fsync_dir(sys, run_dir) != 0) {
+        return false;
+    }
+    if (replaces) {
+        remove_folder(sys, aside);
+    }
+    return true;
+}
+
+static void remove_old(HoneSys *sys, const char *run_dir, int64_t newest)
+{
+    size_t n = 0, kept = 0;
     int64_t *steps = list_steps(sys, run_dir, &n);
     char path[HONE_PATH];
-    for (size_t i = KEEP; i < n; i++) {
-        if (step_folder(path, run_dir, "", steps[i])) {
+    for (size_t i = 0; i < n; i++) {
+        bool keep = steps[i] > newest || kept++ < KEEP;   /* later ones were damaged: not ours */
+        if (!keep && step_folder(path, run_dir, "", steps[i], "")) {
             remove_folder(sys, path);
         }
     }
     hone_free(sys, steps);
 }
 
+/* For people and scripts: resuming does not need it, so its failure is none. */
+static void put_latest(HoneSys *sys, const char *run_dir, int64_t step)
+{
+    char path[HONE_PATH], temp[HONE_PATH];
+    if (!hone_path_join(path, run_dir, "latest") || !hone_temp_path(temp, path)) {
+        return;
+    }
+    HoneOut out;
+    hone_out_open(&out, sys, temp);
+    hone_out_printf(&out, "%s%lld\n", prefix, (long long)step);
+    if (hone_out_close(&out, NULL) != 0 || !hone_replace(sys, temp, path)) {
+        (void)hone_unlink(sys, temp);
+    }
+}
+
 bool checkpoint_write(Engine *engine, const char *run_dir, const Position *position,
-                      HoneError *error)
+                      uint64_t *bytes, HoneError *error)
 {
     HoneSys *sys = engine->sys;
-    char temp[HONE_PATH], final[HONE_PATH];
-    if (!step_folder(temp, run_dir, ".", position->updates) ||
-        !step_folder(final, run_dir, "", position->updates)) {
-        return hone_fail(error, HONE_USAGE, "E701", "the run directory's path is too long");
+    char temp[HONE_PATH], final[HONE_PATH], aside[HONE_PATH];
+    if (!step_folder(temp, run_dir, ".", position->updates, ".tmp") ||
+        !step_folder(final, run_dir, "", position->updates, "") ||
+        !step_folder(aside, run_dir, ".", position->updates, ".old")) {
+        return hone_fail_write(error, run_dir, ENAMETOOLONG);
     }
-    remove_folder(sys, temp);                     /* of a process that died */
+    remove_folder(sys, temp);
     if (hone_mkdir(sys, temp) != 0) {
         return hone_fail_write(error, temp, errno);
     }
-    if (!put_files(engine, temp, position, error)) {
+    Manifest m = manifest_new(engine->program, position);
+    if (!put_files(engine, run_dir, temp, &m, error)) {
         remove_folder(sys, temp);
         return false;
     }
-    remove_folder(sys, final);                    /* a damaged one of the same step */
-    if (hone_fsync_dir(sys, temp) != 0 || hone_rename(sys, temp, final) != 0 ||
-        hone_fsync_dir(sys, run_dir) != 0) {
+    if (!take_name(sys, run_dir, temp, final, aside)) {
         int why = errno;
         remove_folder(sys, temp);
         return hone_fail_write(error, final, why);
     }
-    remove_old(sys, run_dir);
+    put_latest(sys, run_dir, position->updates);
+    remove_old(sys, run_dir, position->updates);
+    *bytes = 0;
+    for (int f = 0; f < MANIFEST_FILES; f++) {
+        *bytes += m.files[f].bytes;
+    }
     return true;
 }
 
 /* --- reading --------------------------------------------------------------------------------------- */
-typedef struct Manifest {
-    Position position;
-    uint64_t version, hash, seed;
-    char digests[FILES][64];
-} Manifest;
-
-static bool number_field(HoneJson *json, const char *key, Manifest *m)
+static bool file_whole(HoneSys *sys, const char *folder, const ManifestFile *file)
 {
-    Position *p = &m->position;
-    uint64_t value = 0, stage = 0;
-    if (!hone_json_u64(json, &value)) {
+    char path[HONE_PATH];
+    uint64_t bytes = 0;
+    HoneDigest digest = {0};
+    return hone_path_join(path, folder, file->name) &&
+           hone_digest_file(sys, path, &bytes, &digest) && bytes == file->bytes &&
+           digest.low == file->digest.low && digest.high == file->digest.high;
+}
+
+/* Is the folder a whole checkpoint? Says nothing of whether it fits the program. */
+static bool is_whole(HoneSys *sys, const char *folder, Manifest *m)
+{
+    if (!manifest_read(sys, folder, m)) {
         return false;
     }
-    int64_t number = (int64_t)value;
-    if (strcmp(key, "version") == 0) {
-        m->version = value;
-    } else if (strcmp(key, "hash") == 0) {
-        m->hash = value;
-    } else if (strcmp(key, "seed") == 0) {
-        m->seed = value;
-    } else if (strcmp(key, "stage") == 0) {
-        p->stage = (uint32_t)value;
-    } else if (strcmp(key, "step") == 0) {
-        p->step = number;
-    } else if (strcmp(key, "updates") == 0) {
-        p->updates = number;
-    } else if (strcmp(key, "epoch") == 0) {
-        p->epoch = number;
-    } else if (strcmp(key, "has_best") == 0) {
-        p->has_best = value != 0;
-    } else if (strcmp(key, "best_epoch") == 0) {
-        p->best_epoch = number;
-    } else if (strcmp(key, "best_stage") == 0) {
-        p->best_stage = (uint32_t)value;
-    } else if (strcmp(key, "waited") == 0) {
-        p->waited = number;
-    } else if (strcmp(key, "metrics_bytes") == 0) {
-        p->metrics_bytes = value;
-    } else if (strncmp(key, "stage_", 6) == 0 &&
-               (stage = strtoull(key + 6, NULL, 10)) < RUN_MAX_STAGES) {
-        p->steps_of_stage[stage] = number;
-    } else {
-        return hone_json_fail(json, "an unknown key");
+    for (int f = 0; f < MANIFEST_FILES; f++) {
+        if ((f != MANIFEST_BEST || m->position.has_best) && !file_whole(sys, folder, &m->files[f])) {
+            return false;
+        }
     }
     return true;
 }
 
-static bool text_field(HoneJson *json, const char *key, Manifest *m)
-{
-    char *text = hone_json_text(json);
-    if (text == NULL) {
-        return false;
-    }
-    if (strcmp(key, "best") == 0) {
-        m->position.best = strtod(text, NULL);
-        return true;
-    }
-    for (int f = 0; f < FILES; f++) {
-        if (strcmp(key, files[f]) == 0 && strlen(text) < sizeof m->digests[f]) {
-            strcpy(m->digests[f], text);
-            return true;
-        }
-    }
-    return hone_json_fail(json, "an unknown key");
-}
-
-static bool is_text(const char *key)
-{
-    return strcmp(key, "best") == 0 || strstr(key, ".safetensors") != NULL;
-}
-
-static bool parse_manifest(char *text, size_t bytes, Manifest *m)
-{
-    *m = (Manifest){0};
-    HoneJson json = hone_json(text, bytes);
-    if (hone_json_enter(&json, '{')) {
-        while (hone_json_more(&json, '}')) {
-            const char *key = hone_json_key(&json);
-            if (key == NULL ||
-                !(is_text(key) ? text_field(&json, key, m) : number_field(&json, key, m))) {
-                return false;
-            }
-        }
-    }
-    return hone_json_end(&json);
-}
-
-static bool file_whole(HoneSys *sys, const char *folder, int file, const char *expected)
-{
-    char path[HONE_PATH], text[64];
-    uint64_t bytes = 0;
-    HoneDigest digest = {0};
-    if (!hone_path_join(path, folder, files[file]) ||
-        !hone_digest_file(sys, path, &bytes, &digest)) {
-        return false;
-    }
-    snprintf(text, sizeof text, "%llu %016llx%016llx", (unsigned long long)bytes,
-             (unsigned long long)digest.high, (unsigned long long)digest.low);
-    return strcmp(text, expected) == 0;
-}
-
-/* Is the folder a whole checkpoint? Says nothing of whether it fits the program. */
-static bool read_manifest(HoneSys *sys, const char *folder, Manifest *m)
-{
-    char path[HONE_PATH];
-    size_t bytes = 0;
-    char *text = hone_path_join(path, folder, "manifest.json") ? hone_read_file(sys, path, &bytes)
-                                                               : NULL;
-    bool ok = text != NULL && parse_manifest(text, bytes, m) && m->version == VERSION &&
-              m->position.stage < RUN_MAX_STAGES;
-    hone_free(sys, text);
-    for (int f = 0; ok && f < FILES; f++) {
-        ok = file_whole(sys, folder, f, m->digests[f]);
-    }
-    return ok;
-}
-
 static bool fits(const Engine *engine, const char *folder, const Manifest *m, HoneError *error)
 {
-    if (m->hash == engine->program->hash && m->seed == engine->program->seed) {
+    if (m->hash == engine->program->hash && m->seed == engine->program->seed &&
+        m->position.stage <= engine->program->n_stages &&
+        m->position.best_stage < engine->program->n_stages) {
         return true;
     }
-    hone_fail(error, HONE_BAD_CHECKPOINT, "E708", "%s was made by another recipe", folder);
+    hone_fail(error, HONE_BAD_CHECKPOINT, "E708", "`%.300s` was made by another recipe", folder);
     hone_error_note(error, "the recipe, an option, the seed, the machine's target or hone itself "
                            "has changed since");
     hone_error_help(error, "resume with what the run directory's recipe.hone says, or start a new "
@@ -291,18 +300,43 @@ static bool fits(const Engine *engine, const char *folder, const Manifest *m, Ho
     return false;
 }
 
-static bool take(Engine *engine, const char *folder, const Manifest *m, Position *position,
-                 HoneError *error)
+/* The best weights of the checkpoint become those of the run again. */
+static bool take_best(HoneSys *sys, const char *run_dir, const char *folder, HoneError *error)
+{
+    char from[HONE_PATH], to[HONE_PATH], temp[HONE_PATH];
+    if (!hone_path_join(from, folder, "best.safetensors") ||
+        !hone_path_join(to, run_dir, best_weights) || !hone_temp_path(temp, to)) {
+        return hone_fail_write(error, run_dir, ENAMETOOLONG);
+    }
+    bool good = hone_copy_file(sys, from, temp) && hone_replace(sys, temp, to);
+    int why = errno;
+    if (!good) {
+        (void)hone_unlink(sys, temp);
+    }
+    return good || hone_fail_write(error, to, why);
+}
+
+static bool take(Engine *engine, const char *run_dir, const char *folder, const Manifest *m,
+                 Position *position, HoneError *error)
 {
     char path[HONE_PATH];
-    for (int f = 0; f < FILES; f++) {
-        if (!hone_path_join(path, folder, files[f]) ||
-            !tensors_read(engine, f == 0 ? TENSORS_MODEL : TENSORS_STATE, path, error)) {
+    for (int f = 0; f < MANIFEST_BEST; f++) {
+        if (!hone_path_join(path, folder, m->files[f].name) ||
+            !tensors_read(engine, f == MANIFEST_WEIGHTS ? TENSORS_MODEL : TENSORS_STATE, path,
+                          error)) {
             return false;
         }
     }
     *position = m->position;
-    return true;
+    return !m->position.has_best || take_best(engine->sys, run_dir, folder, error);
+}
+
+static bool fail_all_damaged(const char *run_dir, size_t n, HoneError *error)
+{
+    hone_fail(error, HONE_BAD_CHECKPOINT, "E708", "no checkpoint in `%.200s` is whole", run_dir);
+    hone_error_note(error, "%zu found; a file is missing, or differs from what was written", n);
+    hone_error_help(error, "move them away to start this run from the beginning");
+    return false;
 }
 
 bool checkpoint_read(Engine *engine, const char *run_dir, Position *position, bool *found,
@@ -310,20 +344,22 @@ bool checkpoint_read(Engine *engine, const char *run_dir, Position *position, bo
 {
     size_t n = 0;
     int64_t *steps = list_steps(engine->sys, run_dir, &n);
-    bool ok = true;
     *found = false;
     *skipped = 0;
+    if (steps == NULL) {
+        return hone_fail_read(error, run_dir, errno);
+    }
+    bool ok = true;
     for (size_t i = 0; ok && !*found && i < n; i++) {
         char folder[HONE_PATH];
         Manifest m;
-        if (!step_folder(folder, run_dir, "", steps[i]) ||
-            !read_manifest(engine->sys, folder, &m)) {
+        if (!step_folder(folder, run_dir, "", steps[i], "") || !is_whole(engine->sys, folder, &m)) {
             *skipped += 1;
             continue;
         }
-        ok = fits(engine, folder, &m, error) && take(engine, folder, &m, position, error);
+        ok = fits(engine, folder, &m, error) && take(engine, run_dir, folder, &m, position, error);
         *found = ok;
     }
     hone_free(engine->sys, steps);
-    return ok;
+    return ok && !*found && n > 0 ? fail_all_damaged(run_dir, n, error) : ok;
 }

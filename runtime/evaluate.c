@@ -31,8 +31,9 @@ static bool add_batch(Engine *engine, const HoneStage *stage, const HoneDataset 
 }
 
 bool evaluate_stage(Engine *engine, const HoneStage *stage, HoneDataset *data, HoneLoader *loader,
-                    const StepValues *values, HoneError *error)
+                    const StepValues *values, bool *done, HoneError *error)
 {
+    *done = false;
     zero_totals(engine, stage);
     if (!hone_loader_start(loader, 0, 0, error)) {
         return false;
@@ -44,7 +45,11 @@ bool evaluate_stage(Engine *engine, const HoneStage *stage, HoneDataset *data, H
             return false;
         }
         if (batch.size == 0) {
+            *done = true;
             return engine_run(engine, stage->metrics, values, error);
+        }
+        if (signals_pending() != 0) {
+            return true;
         }
         if (!add_batch(engine, stage, data, &batch, whole, values, error)) {
             return false;
@@ -67,7 +72,10 @@ static bool evaluate_with(Engine *engine, const HoneRunOptions *options, HoneDat
     StepValues values = {.progress = 1};
     int64_t none[1] = {0};
     values.steps_of_stage = none;
-    bool ok = loader != NULL && evaluate_stage(engine, stage, data, loader, &values, error);
+    bool done;
+    bool ok = loader != NULL && engine_check_fields(&program->entries[stage->eval], data, error) &&
+              engine_check_fields(&program->entries[stage->eval_one], data, error) &&
+              evaluate_stage(engine, stage, data, loader, &values, &done, error);
     hone_loader_free(loader);
     return ok;
 }

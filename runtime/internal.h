@@ -88,6 +88,9 @@ int hone_out_close(HoneOut *out, HoneDigest *digest);
 HoneDigest hone_digest(const void *bytes, size_t n);
 bool hone_digest_file(HoneSys *sys, const char *path, uint64_t *bytes, HoneDigest *digest);
 
+/* Copies a file and syncs the copy; false with errno. */
+bool hone_copy_file(HoneSys *sys, const char *from, const char *to);
+
 /* The three steps of replacing a file whole: write to the temporary sibling, then commit. */
 bool hone_temp_path(char temp[HONE_PATH], const char *path);   /* false: too long */
 bool hone_path_join(char to[HONE_PATH], const char *folder, const char *name);

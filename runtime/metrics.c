@@ -1,5 +1,6 @@
 /* metrics: metrics.jsonl, one record per line and per write, so that every line is whole whenever the
- * process dies. Resume truncates the file to what the checkpoint had seen. */
+ * process dies. Resume truncates the file to what the checkpoint had seen; a record that could not be
+ * written whole is taken back. */
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -8,6 +9,19 @@
 
 #include "run.h"
 
+/* A file that is shorter than the checkpoint knew goes on at its end. */
+static bool keep_start(Metrics *metrics)
+{
+    int64_t size = hone_file_size(metrics->sys, metrics->fd);
+    if (size < 0) {
+        return false;
+    }
+    if ((uint64_t)size < metrics->bytes) {
+        metrics->bytes = (uint64_t)size;
+    }
+    return hone_truncate(metrics->sys, metrics->path, (int64_t)metrics->bytes) == 0;
+}
+
 bool metrics_open(Metrics *metrics, HoneSys *sys, const char *run_dir, uint64_t keep,
                   HoneError *error)
 {
@@ -15,14 +29,13 @@ bool metrics_open(Metrics *metrics, HoneSys *sys, const char *run_dir, uint64_t 
     if (!hone_path_join(metrics->path, run_dir, "metrics.jsonl")) {
         return hone_fail(error, HONE_USAGE, "E701", "the run directory's path is too long");
     }
-    metrics->fd = hone_open_write(sys, metrics->path, keep > 0);
-    if (metrics->fd < 0 ||
-        (keep > 0 && hone_truncate(sys, metrics->path, (int64_t)keep) != 0)) {
-        int why = errno;
-        metrics_close(metrics);
-        return hone_fail_write(error, metrics->path, why);
+    metrics->fd = hone_open_write(sys, metrics->path, true);
+    if (metrics->fd >= 0 && keep_start(metrics)) {
+        return true;
     }
-    return true;
+    int why = errno;
+    metrics_close(metrics);
+    return hone_fail_write(error, metrics->path, why);
 }
 
 static void add(Metrics *metrics, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -57,7 +70,9 @@ bool metrics_end(Metrics *metrics, HoneError *error)
 {
     add(metrics, "}\n");
     if (hone_write_all(metrics->sys, metrics->fd, metrics->line, metrics->len) != 0) {
-        return hone_fail_write(error, metrics->path, errno);
+        int why = errno;
+        (void)hone_truncate(metrics->sys, metrics->path, (int64_t)metrics->bytes);
+        return hone_fail_write(error, metrics->path, why);
     }
     metrics->bytes += metrics->len;
     return true;

@@ -116,6 +116,29 @@ bool hone_digest_file(HoneSys *sys, const char *path, uint64_t *bytes, HoneDiges
     return good;
 }
 
+bool hone_copy_file(HoneSys *sys, const char *from, const char *to)
+{
+    int fd = hone_open_read(sys, from);
+    if (fd < 0)
+        return false;
+    unsigned char part[4096];
+    int64_t size = hone_file_size(sys, fd);
+    int why = size < 0 ? errno : 0;
+    HoneOut out;
+    hone_out_open(&out, sys, to);
+    for (int64_t at = 0; why == 0 && at < size; at += (int64_t)sizeof part) {
+        size_t n = size - at < (int64_t)sizeof part ? (size_t)(size - at) : sizeof part;
+        if (hone_read_at(sys, fd, part, n, at) != 0)
+            why = errno;
+        else
+            hone_out_add(&out, part, n);
+    }
+    int failed = hone_out_close(&out, NULL);
+    hone_close(sys, fd);
+    errno = why ? why : failed;
+    return errno == 0;
+}
+
 /* --- paths ---------------------------------------------------------------------------------------- */
 bool hone_path_join(char to[HONE_PATH], const char *folder, const char *name)
 {

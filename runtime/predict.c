@@ -21,6 +21,10 @@ static int64_t elements(const HonePort *port)
 HonePredictor *hone_predictor_new(const HoneProgram *program, const HoneRunOptions *options,
                                   const char *weights, HoneError *error)
 {
+    if (program->predict == HONE_NONE) {
+        hone_fail(error, HONE_USAGE, "E515", "recipe `%s` has no `predict` line", program->name);
+        return NULL;
+    }
     const HoneEntry *entry = &program->entries[program->predict];
     HonePredictor *predictor = hone_alloc(options->sys, sizeof *predictor);
     if (predictor == NULL) {
@@ -48,6 +52,9 @@ HonePredictor *hone_predictor_new(const HoneProgram *program, const HoneRunOptio
 
 void hone_predictor_free(HonePredictor *predictor)
 {
+    if (predictor == NULL) {
+        return;
+    }
     HoneSys *sys = predictor->engine.sys;
     engine_close(&predictor->engine);
     hone_free(sys, predictor->values);

@@ -105,6 +105,18 @@ void progress_note(Progress *progress, const char *fmt, ...)
     write_text(progress, progress->options->err_fd, line);
 }
 
+void progress_warn(Progress *progress, const HoneError *error, const char *note, ...)
+{
+    char text[1024], kept[256];
+    va_list args;
+    va_start(args, note);
+    vsnprintf(kept, sizeof kept, note, args);
+    va_end(args);
+    snprintf(text, sizeof text, "warning[%s]: %s\n  = note: %s\n", error->code, error->message, kept);
+    progress_clear(progress);
+    write_text(progress, progress->options->err_fd, text);   /* even when quiet: a file is missing */
+}
+
 static void eval_json(const Progress *progress, const Position *position, const HoneEntry *metrics,
                       const Engine *engine)
 {

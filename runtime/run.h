@@ -4,7 +4,7 @@
  *   tensors.c     first values, loading and saving of the tensors that live between steps
  *   train.c       stages, epochs, evaluation, best weights, the end
  *   rundir.c      where a run writes;  evaluate.c  metrics over a data set;  predict.c  one picture
- *   checkpoint.c  the state of a run on disk, whole or not at all
+ *   checkpoint.c  the state of a run on disk, whole or not at all;  manifest.c  what it says of itself
  *   memory.c      what the system says of memory;  metrics.c  metrics.jsonl;  progress.c  what a person sees;  signals.c  asking to stop
  */
 #ifndef HONE_RUN_H
@@ -57,7 +57,10 @@ bool tensors_load(Engine *engine, const char *root, HoneError *error);      /* p
 typedef enum TensorSet { TENSORS_MODEL, TENSORS_STATE } TensorSet;
 bool tensors_read(Engine *engine, TensorSet set, const char *path, HoneError *error);
 uint64_t tensors_bytes(const HoneProgram *program, TensorSet set);
-bool tensors_write(Engine *engine, TensorSet set, const char *path, HoneError *error);
+bool tensors_write(Engine *engine, TensorSet set, const char *path, HoneError *error); /* atomic */
+/* Into a folder that nobody looks into yet: synced, with the digest of what was written. */
+bool tensors_put(Engine *engine, TensorSet set, const char *path, uint64_t *bytes,
+                 HoneDigest *digest, HoneError *error);
 void tensors_copy_initial(Engine *engine);                       /* p0 := p */
 bool tensors_save(Engine *engine, const HoneSave *save, const char *root, HoneError *error);
 
@@ -74,6 +77,7 @@ typedef struct Position {
     int64_t best_epoch;
     uint32_t best_stage;
     int64_t waited;                /* evaluations since the best one */
+    bool eval_due;                 /* the evaluation after this step has not been done */
     uint64_t metrics_bytes;        /* of metrics.jsonl */
 } Position;
 
@@ -83,15 +87,38 @@ bool rundir_open(char to[HONE_PATH], const HoneRunOptions *options, const char *
 bool rundir_put_recipe(HoneSys *sys, const char *folder, const char *text, HoneError *error);
 
 /* --- evaluate.c ------------------------------------------------------------------------------------ */
-/* Adds every sample of the loader's data to the stage's totals, once, then computes the metrics. */
+/* Adds every sample of the loader's data to the stage's totals, once, then computes the metrics.
+ * *done false: a signal asked to stop before all were added. */
 bool evaluate_stage(Engine *engine, const HoneStage *stage, HoneDataset *data, HoneLoader *loader,
-                    const StepValues *values, HoneError *error);
+                    const StepValues *values, bool *done, HoneError *error);
 
-/* --- checkpoint.c ---------------------------------------------------------------------------------- */
+/* --- manifest.c ------------------------------------------------------------------------------------- */
+typedef struct ManifestFile {
+    const char *name;
+    uint64_t bytes;
+    HoneDigest digest;
+} ManifestFile;
+enum { MANIFEST_WEIGHTS, MANIFEST_STATE, MANIFEST_BEST, MANIFEST_FILES };
+typedef struct Manifest {
+    uint64_t hash, seed;
+    Position position;
+    ManifestFile files[MANIFEST_FILES];   /* the best weights only if position.has_best */
+} Manifest;
+Manifest manifest_new(const HoneProgram *program, const Position *position);
+bool manifest_write(HoneSys *sys, const char *folder, const Manifest *m, HoneError *error);
+/* False for anything but a manifest exactly as written. */
+bool manifest_read(HoneSys *sys, const char *folder, Manifest *m);
+
+/* --- checkpoint.c ----------------------------------------------------------------------------------- */
+extern const char best_weights[];      /* "best/weights.safetensors" of a run directory */
+/* Removes what a process that died left half done. */
+void checkpoint_clean(HoneSys *sys, const char *run_dir);
+/* Is there room for the checkpoints that are kept and one more? */
+bool checkpoint_room(Engine *engine, const char *run_dir, HoneError *error);
 bool checkpoint_write(Engine *engine, const char *run_dir, const Position *position,
-                      HoneError *error);
-/* The newest whole checkpoint; *found false when there is none. Damaged ones are passed over;
- * *skipped counts them. */
+                      uint64_t *bytes, HoneError *error);
+/* The newest whole checkpoint; *found false when there is none at all. Damaged ones are passed over
+ * and counted in *skipped; when all are damaged, that is an error. */
 bool checkpoint_read(Engine *engine, const char *run_dir, Position *position, bool *found,
                      int *skipped, HoneError *error);
 
@@ -135,6 +162,9 @@ void progress_eval(Progress *progress, const Position *position, const HoneEntry
                    const Engine *engine);
 void progress_note(Progress *progress, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* A failure that stops nothing; the note says what is kept. */
+void progress_warn(Progress *progress, const HoneError *error, const char *note, ...)
+    __attribute__((format(printf, 3, 4)));
 void progress_clear(Progress *progress);
 
 #endif

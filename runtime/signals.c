@@ -1,34 +1,38 @@
-/* signals: SIGINT, SIGTERM and SIGHUP ask a run to stop after its step; a second one ends it at once.
- * The flag is the one variable of the runtime with static storage: a handler can reach nothing else. */
+/* signals: SIGINT, SIGTERM and SIGHUP ask a run to stop after its step; a second one of any of them
+ * ends it at once. What is here has static storage because a handler can reach nothing else; the
+ * dispositions found are put back afterwards. */
 #include <signal.h>
 #include <stddef.h>
+#include <unistd.h>
 
 #include "run.h"
 
-static volatile sig_atomic_t pending;
 static const int asked[] = {SIGINT, SIGTERM, SIGHUP};
+enum { ASKED = sizeof asked / sizeof *asked };
+static volatile sig_atomic_t pending;
+static struct sigaction before[ASKED + 1];   /* the last is SIGPIPE's */
 
-static void note(int signal_number)
+static void note(int number)
 {
-    pending = signal_number;
-}
-
-static void install(void (*handler)(int), int flags)
-{
-    struct sigaction action = {.sa_handler = handler, .sa_flags = flags};
-    sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
-        sigaction(asked[i], &action, NULL);
+    if (pending != 0) {
+        _exit(number == SIGINT ? HONE_SIGINT : HONE_SIGTERM);
     }
+    pending = number;
 }
 
 void signals_arm(void)
 {
     pending = 0;
-    install(note, (int)SA_RESETHAND);
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    sigemptyset(&ignore.sa_mask);
-    sigaction(SIGPIPE, &ignore, NULL);       /* a reader that went away does not lose the run */
+    struct sigaction action = {.sa_handler = note};
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < ASKED; i++) {
+        sigaddset(&action.sa_mask, asked[i]);
+    }
+    for (size_t i = 0; i < ASKED; i++) {
+        sigaction(asked[i], &action, &before[i]);
+    }
+    action.sa_handler = SIG_IGN;             /* a reader that went away does not lose the run */
+    sigaction(SIGPIPE, &action, &before[ASKED]);
 }
 
 int signals_pending(void)
@@ -38,5 +42,9 @@ int signals_pending(void)
 
 void signals_disarm(void)
 {
-    install(SIG_DFL, 0);
+    for (size_t i = 0; i < ASKED; i++) {
+        sigaction(asked[i], &before[i], NULL);
+    }
+    sigaction(SIGPIPE, &before[ASKED], NULL);
+    pending = 0;
 }

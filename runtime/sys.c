@@ -230,6 +230,11 @@ int hone_unlink(HoneSys *sys, const char *path)
     return io_fails(sys) ? -1 : unlink(path);
 }
 
+int hone_link(HoneSys *sys, const char *from, const char *to)
+{
+    return io_fails(sys) ? -1 : link(from, to);
+}
+
 int hone_rmdir(HoneSys *sys, const char *path)
 {
     return io_fails(sys) ? -1 : rmdir(path);

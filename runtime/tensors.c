@@ -209,19 +209,43 @@ static HoneWrite write_of(const Engine *engine, const HoneTensor *tensor, const 
     return write;
 }
 
-bool tensors_write(Engine *engine, TensorSet set, const char *path, HoneError *error)
+/* The tensors of a set; NULL: no memory. */
+static HoneWrite *list_set(Engine *engine, TensorSet set, size_t *n)
 {
     const HoneProgram *program = engine->program;
     HoneWrite *writes = hone_alloc(engine->sys, (program->n_tensors + 1) * sizeof *writes);
-    if (!writes)
-        return hone_fail_memory(error, "writing weights", program->n_tensors * sizeof *writes);
-    size_t n = 0;
-    for (uint32_t t = 0; t < program->n_tensors; t++)
+    *n = 0;
+    for (uint32_t t = 0; writes && t < program->n_tensors; t++)
         if (in_set(&program->tensors[t], set))
-            writes[n++] = write_of(engine, &program->tensors[t], program->tensors[t].key);
+            writes[(*n)++] = write_of(engine, &program->tensors[t], program->tensors[t].key);
+    return writes;
+}
+
+bool tensors_write(Engine *engine, TensorSet set, const char *path, HoneError *error)
+{
+    size_t n;
+    HoneWrite *writes = list_set(engine, set, &n);
+    if (!writes)
+        return hone_fail_memory(error, "writing weights", 0);
     bool good = hone_safetensors_write(engine->sys, path, n, writes, error);
     hone_free(engine->sys, writes);
     return good;
+}
+
+bool tensors_put(Engine *engine, TensorSet set, const char *path, uint64_t *bytes,
+                 HoneDigest *digest, HoneError *error)
+{
+    size_t n;
+    HoneWrite *writes = list_set(engine, set, &n);
+    if (!writes)
+        return hone_fail_memory(error, "writing a checkpoint", 0);
+    HoneOut out;
+    hone_out_open(&out, engine->sys, path);
+    hone_safetensors_put(&out, n, writes);
+    int why = hone_out_close(&out, digest);
+    *bytes = out.bytes;
+    hone_free(engine->sys, writes);
+    return why == 0 || hone_fail_write(error, path, why);
 }
 
 uint64_t tensors_bytes(const HoneProgram *program, TensorSet set)

@@ -25,9 +25,13 @@ typedef struct Run {
     uint32_t data;                     /* of the loaders below */
     HoneDataset *train, *valid;
     HoneLoader *train_loader, *valid_loader;
-    uint64_t loader_bytes;
-    double last_checkpoint;
-    bool saved;
+    uint64_t loader_bytes;             /* the most that any stage's data take */
+    double last_checkpoint;            /* when one was written or tried */
+    bool saved;                        /* what stands on disk is this position */
+    int64_t saved_update;              /* of the newest checkpoint of this run; -1: none */
+    uint64_t saved_bytes;
+    bool metrics_failed;
+    int64_t planned_steps[RUN_MAX_STAGES];
 } Run;
 
 /* --- data -------------------------------------------------------------------------------------------- */
@@ -54,8 +58,15 @@ static HoneLoader *new_loader(Run *run, HoneDataset *set, bool training)
         .depth = run->options->prefetch,
     };
     HoneLoader *loader = hone_loader_new(run->options->sys, set, &config, run->error);
-    run->loader_bytes += loader == NULL ? 0 : hone_loader_bytes(loader) + hone_data_bytes(set);
     return loader;
+}
+
+static uint64_t data_bytes(const Run *run)
+{
+    uint64_t bytes = hone_loader_bytes(run->train_loader) + hone_data_bytes(run->train);
+    return run->valid == NULL
+               ? bytes
+               : bytes + hone_loader_bytes(run->valid_loader) + hone_data_bytes(run->valid);
 }
 
 static bool open_data(Run *run, uint32_t index)
@@ -65,7 +76,6 @@ static bool open_data(Run *run, uint32_t index)
     }
     close_data(run);
     run->data = index;
-    run->loader_bytes = 0;
     const HoneData *data = &run->program->data[index];
     HoneSys *sys = run->options->sys;
     run->train = hone_data_open(sys, data->train, run->options->root, run->error);
@@ -78,11 +88,25 @@ static bool open_data(Run *run, uint32_t index)
                          data->name, (long long)hone_data_count(run->train),
                          (long long)data->batch);
     }
-    if (data->valid == NULL) {
-        return true;
+    if (data->valid != NULL) {
+        run->valid = hone_data_open(sys, data->valid, run->options->root, run->error);
+        if (run->valid == NULL || (run->valid_loader = new_loader(run, run->valid, false)) == NULL) {
+            return false;
+        }
     }
-    run->valid = hone_data_open(sys, data->valid, run->options->root, run->error);
-    return run->valid != NULL && (run->valid_loader = new_loader(run, run->valid, false)) != NULL;
+    uint64_t bytes = data_bytes(run);
+    run->loader_bytes = bytes > run->loader_bytes ? bytes : run->loader_bytes;
+    return true;
+}
+
+static bool open_stage(Run *run, const HoneStage *stage)
+{
+    const HoneEntry *entries = run->program->entries;
+    return open_data(run, stage->data) &&
+           engine_check_fields(&entries[stage->train], run->train, run->error) &&
+           (run->valid == NULL || stage->metrics == HONE_NONE ||
+            (engine_check_fields(&entries[stage->eval], run->valid, run->error) &&
+             engine_check_fields(&entries[stage->eval_one], run->valid, run->error)));
 }
 
 /* --- counting ---------------------------------------------------------------------------------------- */
@@ -91,12 +115,11 @@ static int64_t steps_of(const HoneStage *stage, int64_t batches)
     return stage->steps > 0 ? stage->steps : (int64_t)ceil(stage->epochs * (double)batches);
 }
 
-static int64_t total_steps(const Run *run, int64_t batches)
+static int64_t total_steps(const Run *run)
 {
     int64_t total = 0;
     for (uint32_t s = 0; s < run->program->n_stages; s++) {
-        total += s < run->at.stage ? run->at.steps_of_stage[s]
-                                   : steps_of(&run->program->stages[s], batches);
+        total += s < run->at.stage ? run->at.steps_of_stage[s] : run->planned_steps[s];
     }
     return total;
 }
@@ -124,7 +147,8 @@ static StepValues step_values(const Run *run, int64_t steps, int64_t batches)
 }
 
 /* --- what is written while it runs ------------------------------------------------------------------ */
-static bool record(Run *run, const HoneEntry *entry, int64_t batches)
+/* A record that cannot be written is missed, said once, and stops nothing. */
+static void record(Run *run, const HoneEntry *entry, int64_t batches)
 {
     const HoneStage *stage = &run->program->stages[run->at.stage];
     metrics_begin(&run->metrics, stage->name, run->at.updates, run->at.step / batches);
@@ -134,22 +158,38 @@ static bool record(Run *run, const HoneEntry *entry, int64_t batches)
             metrics_number(&run->metrics, name, engine_output(&run->engine, entry, name));
         }
     }
-    return metrics_end(&run->metrics, run->error);
+    HoneError error = {0};
+    bool failed = !metrics_end(&run->metrics, &error);
+    if (failed && !run->metrics_failed) {
+        progress_warn(&run->progress, &error, "training goes on; metrics.jsonl misses records");
+    }
+    run->metrics_failed = failed;
 }
 
 /* A checkpoint that cannot be written is said and tried again later; training goes on. */
 static void checkpoint(Run *run)
 {
+    if (run->saved) {
+        return;
+    }
     HoneError error = {0};
     run->at.metrics_bytes = run->metrics.bytes;
     run->last_checkpoint = clock_seconds();
-    run->saved = checkpoint_write(&run->engine, run->dir, &run->at, &error);
-    if (!run->saved) {
-        progress_note(&run->progress, "warning[%s]: %s; training goes on", error.code,
-                      error.message);
+    run->saved = checkpoint_write(&run->engine, run->dir, &run->at, &run->saved_bytes, &error);
+    const char *next = run->at.stage < run->program->n_stages
+                           ? "training goes on and will try again"
+                           : "training is finished";
+    if (run->saved) {
+        run->saved_update = run->at.updates;
+    } else if (run->saved_update >= 0) {
+        progress_warn(&run->progress, &error, "%s; checkpoint-%lld is intact", next,
+                      (long long)run->saved_update);
+    } else {
+        progress_warn(&run->progress, &error, "%s; there is no checkpoint yet", next);
     }
 }
 
+/* --- evaluation -------------------------------------------------------------------------------------- */
 static bool better(const Run *run, const HoneStage *stage, double value)
 {
     return isfinite(value) &&
@@ -157,35 +197,84 @@ static bool better(const Run *run, const HoneStage *stage, double value)
             (stage->monitor_max ? value > run->at.best : value < run->at.best));
 }
 
-static bool note_best(Run *run, const HoneStage *stage, int64_t batches)
+/* If the best weights cannot be written, the ones before stay the best: value and file agree. */
+static void note_best(Run *run, const HoneStage *stage, int64_t batches)
 {
     const HoneEntry *metrics = &run->program->entries[stage->metrics];
     double value = engine_output(&run->engine, metrics, stage->monitor);
     if (!better(run, stage, value)) {
         run->at.waited++;
-        return true;
+        return;
+    }
+    run->at.waited = 0;
+    HoneError error = {0};
+    if (!tensors_write(&run->engine, TENSORS_MODEL, run->best_path, &error)) {
+        progress_warn(&run->progress, &error, "training goes on; these weights are not kept as the best");
+        return;
     }
     run->at.has_best = true;
     run->at.best = value;
     run->at.best_epoch = (run->at.step + batches - 1) / batches;
     run->at.best_stage = run->at.stage;
-    run->at.waited = 0;
-    return tensors_write(&run->engine, TENSORS_MODEL, run->best_path, run->error);
 }
 
+/* The best of an earlier stage counts on only where the same metric is monitored in the same way:
+ * otherwise it would bring back weights from before this stage. */
+static void forget_best(Run *run, const HoneStage *stage)
+{
+    if (!run->at.has_best) {
+        return;
+    }
+    const HoneStage *best = &run->program->stages[run->at.best_stage];
+    run->at.has_best = stage->monitor != NULL && best->monitor_max == stage->monitor_max &&
+                       strcmp(stage->monitor, best->monitor) == 0;
+}
+
+/* A stop that is asked for meanwhile leaves the evaluation due: resuming does it again. */
 static bool evaluate(Run *run, const HoneStage *stage, int64_t steps, int64_t batches)
 {
     StepValues values = step_values(run, steps, batches);
     const HoneEntry *metrics = &run->program->entries[stage->metrics];
-    if (!evaluate_stage(&run->engine, stage, run->valid, run->valid_loader, &values, run->error) ||
-        !record(run, metrics, batches)) {
+    bool done = false;
+    if (!evaluate_stage(&run->engine, stage, run->valid, run->valid_loader, &values, &done,
+                        run->error)) {
         return false;
     }
+    if (!done) {
+        return true;
+    }
+    run->at.eval_due = false;
+    run->saved = false;
+    record(run, metrics, batches);
     progress_eval(&run->progress, &run->at, metrics, &run->engine);
-    return stage->monitor == NULL || note_best(run, stage, batches);
+    if (stage->monitor != NULL) {
+        note_best(run, stage, batches);
+    }
+    return true;
 }
 
 /* --- a stage ----------------------------------------------------------------------------------------- */
+static bool check_finite(Run *run, const HoneEntry *entry, const HoneStage *stage)
+{
+    for (uint32_t i = 0; i < entry->n_outputs; i++) {
+        const HonePort *port = &entry->outputs[i];
+        double value = port->rank == 0 ? engine_output(&run->engine, entry, port->name) : 0;
+        if (isfinite(value)) {
+            continue;
+        }
+        hone_fail(run->error, HONE_NOT_FINITE, "E707", "`%.100s` is %s at step %lld (stage %.100s)",
+                  port->name, isnan(value) ? "not a number" : "infinite",
+                  (long long)run->at.updates, stage->name);
+        if (run->saved_update >= 0) {
+            hone_error_note(run->error, "checkpoint-%lld in `%.300s` is intact",
+                            (long long)run->saved_update, run->dir);
+        }
+        hone_error_help(run->error, "lower the learning rate, lengthen its warm-up, or set `clip`");
+        return false;
+    }
+    return true;
+}
+
 static bool train_step(Run *run, const HoneStage *stage, int64_t steps, int64_t batches)
 {
     HoneBatch batch;
@@ -198,115 +287,189 @@ static bool train_step(Run *run, const HoneStage *stage, int64_t steps, int64_t 
     if (!engine_run(&run->engine, stage->train, &values, run->error)) {
         return false;
     }
-    double loss = engine_output(&run->engine, entry, "loss");
     run->at.step++;
     run->at.updates++;
     run->at.steps_of_stage[run->at.stage] = run->at.step;
-    if (!record(run, entry, batches)) {
+    run->saved = false;
+    record(run, entry, batches);
+    if (!check_finite(run, entry, stage)) {
         return false;
     }
-    if (!isfinite(loss)) {
-        hone_fail(run->error, HONE_NOT_FINITE, "E707", "the loss is %s at step %lld (stage %s)",
-                  isnan(loss) ? "not a number" : "infinite", (long long)run->at.updates,
-                  stage->name);
-        hone_error_note(run->error, "the last checkpoint in %.300s is intact", run->dir);
-        hone_error_help(run->error, "lower the learning rate, lengthen its warm-up, or set `clip`");
-        return false;
-    }
-    progress_step(&run->progress, &run->at, loss, engine_output(&run->engine, entry, "lr"));
+    progress_step(&run->progress, &run->at, engine_output(&run->engine, entry, "loss"),
+                  engine_output(&run->engine, entry, "lr"));
     return true;
 }
 
+/* Was a stop asked for? Then the position is saved and *error says so. */
 static bool stopped(Run *run)
 {
-    int signal_number = signals_pending();
-    if (signal_number == 0) {
+    int number = signals_pending();
+    if (number == 0) {
         return false;
     }
     checkpoint(run);
-    bool interrupt = signal_number == SIGINT;
-    hone_fail(run->error, interrupt ? HONE_SIGINT : HONE_SIGTERM, "", "stopped by %s after step %lld; %s",
-              interrupt ? "SIGINT" : signal_number == SIGTERM ? "SIGTERM" : "SIGHUP",
-              (long long)run->at.updates,
-              run->saved ? "its checkpoint is saved; go on with --resume"
-                         : "no checkpoint could be saved");
+    char kept[128];
+    if (run->saved) {
+        snprintf(kept, sizeof kept, "checkpoint-%lld saved (%.3g MiB)", (long long)run->at.updates,
+                 (double)run->saved_bytes / 1048576);
+    } else if (run->saved_update >= 0) {
+        snprintf(kept, sizeof kept, "not saved; checkpoint-%lld is intact",
+                 (long long)run->saved_update);
+    } else {
+        snprintf(kept, sizeof kept, "no checkpoint could be saved");
+    }
+    hone_fail(run->error, number == SIGINT ? HONE_SIGINT : HONE_SIGTERM, "",
+              "stopped by %s after step %lld; %s",
+              number == SIGINT    ? "SIGINT"
+              : number == SIGTERM ? "SIGTERM"
+                                  : "SIGHUP",
+              (long long)run->at.updates, kept);
     return true;
 }
 
-/* After a step: evaluation, patience, checkpoint. *over: the stage ends here. */
-static bool after_step(Run *run, const HoneStage *stage, int64_t steps, int64_t batches, bool *over)
+static bool evaluation_due(const Run *run, const HoneStage *stage, int64_t steps, int64_t batches)
 {
-    bool last = run->at.step == steps, epoch_ends = run->at.step % batches == 0;
-    bool due = stage->every > 0 ? run->at.step % stage->every == 0 : epoch_ends;
-    if ((due || last) && stage->metrics != HONE_NONE && run->valid_loader != NULL) {
-        if (!evaluate(run, stage, steps, batches)) {
-            return false;
-        }
-        *over = stage->patience > 0 && run->at.waited >= stage->patience;
+    if (stage->metrics == HONE_NONE || run->valid_loader == NULL) {
+        return false;
     }
-    *over = *over || last;
-    bool asked = stage->checkpoint > 0 && run->at.step % stage->checkpoint == 0;
-    bool timely = stage->checkpoint == 0 && epoch_ends &&
-                  clock_seconds() - run->last_checkpoint > checkpoint_seconds;
-    if ((asked || timely) && !*over) {
-        checkpoint(run);
-    }
-    return true;
+    return run->at.step == steps ||
+           run->at.step % (stage->every > 0 ? stage->every : batches) == 0;
 }
 
+/* Every `checkpoint` steps where the recipe asks; else at an epoch's end when the last is long ago. */
+static bool checkpoint_due(const Run *run, const HoneStage *stage, int64_t batches)
+{
+    if (stage->checkpoint > 0) {
+        return run->at.step % stage->checkpoint == 0;
+    }
+    return run->at.step % batches == 0 &&
+           clock_seconds() - run->last_checkpoint > checkpoint_seconds;
+}
+
+static bool start_epoch(Run *run, int64_t base, int64_t batches)
+{
+    run->at.epoch = base + run->at.step / batches;
+    return hone_loader_start(run->train_loader, run->at.epoch, run->at.step % batches, run->error);
+}
+
+/* What happens after a step depends on the Position alone, so a resumed run takes the same way. */
 static bool run_stage(Run *run)
 {
     const HoneStage *stage = &run->program->stages[run->at.stage];
-    if (!open_data(run, stage->data)) {
+    if (!open_stage(run, stage)) {
         return false;
     }
     int64_t batches = hone_loader_batches(run->train_loader);
     int64_t steps = steps_of(stage, batches), base = first_epoch(run, batches);
-    bool over = run->at.step >= steps, fresh = true;
-    while (!over) {
-        if (fresh || run->at.step % batches == 0) {
-            run->at.epoch = base + run->at.step / batches;
-            if (!hone_loader_start(run->train_loader, run->at.epoch, run->at.step % batches,
-                                   run->error)) {
-                return false;
-            }
-            fresh = false;
-        }
-        if (!train_step(run, stage, steps, batches) ||
-            !after_step(run, stage, steps, batches, &over) || (!over && stopped(run))) {
+    forget_best(run, stage);
+    for (bool fresh = true;; fresh = false) {
+        if (run->at.eval_due && !evaluate(run, stage, steps, batches)) {
             return false;
         }
+        bool over = !run->at.eval_due &&
+                    (run->at.step >= steps ||
+                     (stage->patience > 0 && run->at.waited >= stage->patience));
+        if (!fresh && !over && checkpoint_due(run, stage, batches)) {
+            checkpoint(run);
+        }
+        if (stopped(run)) {
+            return false;
+        }
+        if (over) {
+            break;
+        }
+        if ((fresh || run->at.step % batches == 0) && !start_epoch(run, base, batches)) {
+            return false;
+        }
+        if (!train_step(run, stage, steps, batches)) {
+            return false;
+        }
+        run->at.eval_due = evaluation_due(run, stage, steps, batches);
     }
     run->at.stage++;
     run->at.step = 0;
     run->at.waited = 0;
+    run->saved = false;
     return true;
 }
 
 /* --- a run -------------------------------------------------------------------------------------------- */
+/* Everything that can be known to be wrong is found before the first step: data of every stage,
+ * shapes, places of the weights to be written. */
+static bool check_stages(Run *run)
+{
+    for (uint32_t s = 0; s < run->program->n_stages; s++) {
+        const HoneStage *stage = &run->program->stages[s];
+        if (!open_stage(run, stage)) {
+            return false;
+        }
+        run->planned_steps[s] = steps_of(stage, hone_loader_batches(run->train_loader));
+    }
+    return true;
+}
+
+static bool check_saves(Run *run)
+{
+    for (uint32_t i = 0; i < run->program->n_saves; i++) {
+        char path[HONE_PATH], temp[HONE_PATH];
+        if (!hone_path_join(path, run->options->root, run->program->saves[i].path) ||
+            !hone_temp_path(temp, path)) {
+            return hone_fail_write(run->error, run->program->saves[i].path, ENAMETOOLONG);
+        }
+        int fd = hone_open_write(run->options->sys, temp, false);
+        if (fd < 0) {
+            return hone_fail_write(run->error, path, errno);
+        }
+        hone_close(run->options->sys, fd);
+        (void)hone_unlink(run->options->sys, temp);
+    }
+    return true;
+}
+
+static bool open_folder(Run *run)
+{
+    const HoneRunOptions *options = run->options;
+    if (!rundir_open(run->dir, options, run->program->name, run->error)) {
+        return false;
+    }
+    if (!hone_path_join(run->best_path, run->dir, best_weights)) {
+        return hone_fail_write(run->error, run->dir, ENAMETOOLONG);
+    }
+    checkpoint_clean(options->sys, run->dir);
+    return checkpoint_room(&run->engine, run->dir, run->error);
+}
+
+static bool take_up(Run *run, bool *found, int *skipped)
+{
+    if (!run->options->resume) {
+        return true;
+    }
+    if (!checkpoint_read(&run->engine, run->dir, &run->at, found, skipped, run->error)) {
+        return false;
+    }
+    run->saved = *found;
+    run->saved_update = *found ? run->at.updates : -1;
+    return true;
+}
+
 static bool begin(Run *run)
 {
     const HoneRunOptions *options = run->options;
+    bool found = false;
+    int skipped = 0;
     tensors_initialise(&run->engine);
-    if (!tensors_load(&run->engine, options->root, run->error)) {
+    if (!tensors_load(&run->engine, options->root, run->error) || !check_stages(run) ||
+        !check_saves(run) || !open_folder(run)) {
         return false;
     }
     tensors_copy_initial(&run->engine);
-    bool found = false;
-    int skipped = 0;
-    if (options->resume && !checkpoint_read(&run->engine, run->dir, &run->at, &found, &skipped,
-                                            run->error)) {
-        return false;
-    }
-    if (!found && !rundir_put_recipe(options->sys, run->dir, run->program->recipe, run->error)) {
-        return false;
-    }
-    if (!metrics_open(&run->metrics, options->sys, run->dir, run->at.metrics_bytes, run->error) ||
-        !open_data(run, run->program->stages[0].data)) {
+    if (!take_up(run, &found, &skipped) ||
+        (!found && !rundir_put_recipe(options->sys, run->dir, run->program->recipe, run->error)) ||
+        !metrics_open(&run->metrics, options->sys, run->dir, run->at.metrics_bytes, run->error)) {
         return false;
     }
     run->progress = progress_new(options, run->program, run->at.updates,
-                                 total_steps(run, hone_loader_batches(run->train_loader)));
+                                 total_steps(run));
     run->last_checkpoint = clock_seconds();
     if (skipped > 0) {
         progress_note(&run->progress, "%d damaged checkpoint%s passed over", skipped,
@@ -332,7 +495,13 @@ static bool finish(Run *run)
             return false;
         }
     }
-    return true;
+    if (run->saved) {
+        return true;
+    }
+    hone_fail(run->error, HONE_IO, "E701", "the last checkpoint in `%.300s` could not be written",
+              run->dir);
+    hone_error_note(run->error, "training is finished and its weights are saved");
+    return false;
 }
 
 static bool run_all(Run *run)
@@ -379,13 +548,11 @@ bool hone_run(const HoneProgram *program, const HoneRunOptions *options, HoneRes
         return hone_fail_memory(error, "the run", sizeof *run);
     }
     *run = (Run){.program = program, .options = options, .error = error, .metrics = {.fd = -1}};
+    run->saved_update = -1;
     double start = clock_seconds();
     memory_reset_peak(options->sys);
     result->base_rss = memory_present(options->sys);
-    bool ok = rundir_open(run->dir, options, program->name, error) &&
-              (hone_path_join(run->best_path, run->dir, "best/weights.safetensors") ||
-               hone_fail(error, HONE_USAGE, "E701", "the run directory's path is too long")) &&
-              engine_open(&run->engine, options->sys, program, options->threads, error);
+    bool ok = engine_open(&run->engine, options->sys, program, options->threads, error);
     if (ok) {
         ok = run_all(run);
         fill_result(run, result);

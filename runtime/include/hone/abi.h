@@ -88,7 +88,7 @@ typedef enum HoneStepKind {                 /* rank-0 f64 unless said otherwise 
     HONE_STEP_T,                            /* updates incl. this: + steps of the stages in `earlier` */
     HONE_STEP_OPTION,                       /* value */
     HONE_STEP_RANDOM,                       /* u64[2]: seed, updates of the run so far */
-    HONE_STEP_FAULT                         /* i64[4]: set by kernels: place + 1, position, value, extent */
+    HONE_STEP_FAULT                         /* i64[4]: set by kernels: place + 1, value, extent, element */
 } HoneStepKind;
 
 typedef struct HonePort {                   /* a batch field, step value or output of an entry */

@@ -38,6 +38,7 @@ int hone_fsync(HoneSys *sys, int fd);
 int hone_close(HoneSys *sys, int fd);
 int hone_rename(HoneSys *sys, const char *from, const char *to);
 int hone_unlink(HoneSys *sys, const char *path);
+int hone_link(HoneSys *sys, const char *from, const char *to);      /* a second name of a file */
 int hone_rmdir(HoneSys *sys, const char *path);                     /* an empty folder */
 int hone_mkdir(HoneSys *sys, const char *path);                     /* an existing folder is fine */
 int hone_fsync_dir(HoneSys *sys, const char *path);

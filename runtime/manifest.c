@@ -1,0 +1,231 @@
+/* manifest: manifest.json of a checkpoint: which program and where in it, and the length and digest of
+ * each file; the last field is the digest of all text before it. Doubles are written as their bits. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "run.h"
+
+enum { VERSION = 2, ROOM = 8192 };
+static const char own_digest[] = "\"digest\": \"";
+
+Manifest manifest_new(const HoneProgram *program, const Position *position)
+{
+    Manifest m = {.hash = program->hash, .seed = program->seed, .position = *position};
+    m.files[MANIFEST_WEIGHTS].name = "weights.safetensors";
+    m.files[MANIFEST_STATE].name = "state.safetensors";
+    m.files[MANIFEST_BEST].name = "best.safetensors";
+    return m;
+}
+
+/* --- fields ---------------------------------------------------------------------------------------- */
+typedef struct Field {
+    const char *key;
+    uint64_t value;
+} Field;
+enum { FIXED = 14 };
+
+/* Every number of a manifest in order; stage counts are called "stage_N". */
+static void list_fields(const Manifest *m, Field fields[FIXED])
+{
+    const Position *p = &m->position;
+    uint64_t best;
+    memcpy(&best, &p->best, sizeof best);
+    const Field all[FIXED] = {
+        {"version", VERSION},
+        {"hash", m->hash},
+        {"seed", m->seed},
+        {"stage", p->stage},
+        {"step", (uint64_t)p->step},
+        {"updates", (uint64_t)p->updates},
+        {"epoch", (uint64_t)p->epoch},
+        {"has_best", p->has_best},
+        {"best_bits", best},
+        {"best_epoch", (uint64_t)p->best_epoch},
+        {"best_stage", p->best_stage},
+        {"waited", (uint64_t)p->waited},
+        {"eval_due", p->eval_due},
+        {"metrics_bytes", p->metrics_bytes},
+    };
+    memcpy(fields, all, sizeof all);
+}
+
+static void take_fields(Manifest *m, const uint64_t value[FIXED])
+{
+    Position *p = &m->position;
+    m->hash = value[1];
+    m->seed = value[2];
+    p->stage = (uint32_t)value[3];
+    p->step = (int64_t)value[4];
+    p->updates = (int64_t)value[5];
+    p->epoch = (int64_t)value[6];
+    p->has_best = value[7] != 0;
+    memcpy(&p->best, &value[8], sizeof p->best);
+    p->best_epoch = (int64_t)value[9];
+    p->best_stage = (uint32_t)value[10];
+    p->waited = (int64_t)value[11];
+    p->eval_due = value[12] != 0;
+    p->metrics_bytes = value[13];
+}
+
+/* --- writing --------------------------------------------------------------------------------------- */
+typedef struct Text {
+    char at[ROOM];
+    size_t n;
+} Text;
+
+static void add(Text *text, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void add(Text *text, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(text->at + text->n, ROOM - text->n, fmt, args);
+    va_end(args);
+    text->n += n > 0 && (size_t)n < ROOM - text->n ? (size_t)n : 0;
+}
+
+static void add_digest(Text *text, HoneDigest digest)
+{
+    add(text, "%016llx%016llx", (unsigned long long)digest.high, (unsigned long long)digest.low);
+}
+
+bool manifest_write(HoneSys *sys, const char *folder, const Manifest *m, HoneError *error)
+{
+    Text text = {.n = 0};
+    Field fields[FIXED];
+    list_fields(m, fields);
+    for (int i = 0; i < FIXED; i++) {
+        add(&text, "%s\"%s\": %llu", i == 0 ? "{" : ",\n ", fields[i].key,
+            (unsigned long long)fields[i].value);
+    }
+    for (uint32_t s = 0; s < RUN_MAX_STAGES; s++) {
+        if (m->position.steps_of_stage[s] > 0) {
+            add(&text, ",\n \"stage_%u\": %lld", s, (long long)m->position.steps_of_stage[s]);
+        }
+    }
+    for (int f = 0; f < MANIFEST_FILES; f++) {
+        const ManifestFile *file = &m->files[f];
+        add(&text, ",\n \"%s\": \"%llu ", file->name, (unsigned long long)file->bytes);
+        add_digest(&text, file->digest);
+        add(&text, "\"");
+    }
+    add(&text, ",\n ");
+    HoneDigest digest = hone_digest(text.at, text.n);
+    add(&text, "%s", own_digest);
+    add_digest(&text, digest);
+    add(&text, "\"}\n");
+    char path[HONE_PATH];
+    if (!hone_path_join(path, folder, "manifest.json")) {
+        return hone_fail_write(error, folder, ENAMETOOLONG);
+    }
+    HoneOut out;
+    hone_out_open(&out, sys, path);
+    hone_out_add(&out, text.at, text.n);
+    int why = hone_out_close(&out, NULL);
+    return why == 0 || hone_fail_write(error, path, why);
+}
+
+/* --- reading --------------------------------------------------------------------------------------- */
+static bool parse_digest(const char *text, HoneDigest *digest)
+{
+    char half[17] = "";
+    if (strlen(text) != 32 || strspn(text, "0123456789abcdef") != 32) {
+        return false;
+    }
+    memcpy(half, text, 16);
+    digest->high = strtoull(half, NULL, 16);
+    digest->low = strtoull(text + 16, NULL, 16);
+    return true;
+}
+
+/* Is the text what was written? Its last field says. */
+static bool confirmed(const char *text, size_t bytes)
+{
+    size_t n = sizeof own_digest - 1, tail = n + 32 + 3;
+    if (bytes < tail || memcmp(text + bytes - tail, own_digest, n) != 0) {
+        return false;
+    }
+    char hex[33] = "";
+    memcpy(hex, text + bytes - tail + n, 32);
+    HoneDigest said, is = hone_digest(text, bytes - tail);
+    return parse_digest(hex, &said) && said.low == is.low && said.high == is.high;
+}
+
+static bool parse_text(const char *key, const char *text, Manifest *m)
+{
+    if (strcmp(key, "digest") == 0) {
+        return true;
+    }
+    for (int f = 0; f < MANIFEST_FILES; f++) {
+        if (strcmp(key, m->files[f].name) == 0) {
+            char *end;
+            m->files[f].bytes = strtoull(text, &end, 10);
+            return *end == ' ' && parse_digest(end + 1, &m->files[f].digest);
+        }
+    }
+    return false;
+}
+
+static bool parse_number(HoneJson *json, const char *key, Manifest *m, uint64_t values[FIXED])
+{
+    Field fields[FIXED];
+    uint64_t value;
+    list_fields(m, fields);
+    if (!hone_json_u64(json, &value)) {
+        return false;
+    }
+    for (int i = 0; i < FIXED; i++) {
+        if (strcmp(key, fields[i].key) == 0) {
+            values[i] = value;
+            return true;
+        }
+    }
+    unsigned long stage = strncmp(key, "stage_", 6) == 0 ? strtoul(key + 6, NULL, 10) : RUN_MAX_STAGES;
+    if (stage >= RUN_MAX_STAGES) {
+        return false;
+    }
+    m->position.steps_of_stage[stage] = (int64_t)value;
+    return true;
+}
+
+static bool is_text(const char *key)
+{
+    return strcmp(key, "digest") == 0 || strstr(key, ".safetensors") != NULL;
+}
+
+static bool parse(char *text, size_t bytes, Manifest *m)
+{
+    uint64_t values[FIXED] = {0};
+    HoneJson json = hone_json(text, bytes);
+    if (!hone_json_enter(&json, '{')) {
+        return false;
+    }
+    while (hone_json_more(&json, '}')) {
+        const char *key = hone_json_key(&json);
+        if (key == NULL) {
+            return false;
+        }
+        const char *value = is_text(key) ? hone_json_text(&json) : NULL;
+        if (!(is_text(key) ? value != NULL && parse_text(key, value, m)
+                           : parse_number(&json, key, m, values))) {
+            return false;
+        }
+    }
+    take_fields(m, values);
+    return hone_json_end(&json) && values[0] == VERSION;
+}
+
+bool manifest_read(HoneSys *sys, const char *folder, Manifest *m)
+{
+    char path[HONE_PATH];
+    size_t bytes = 0;
+    char *text = hone_path_join(path, folder, "manifest.json") ? hone_read_file(sys, path, &bytes)
+                                                               : NULL;
+    *m = manifest_new(&(HoneProgram){0}, &(Position){0});
+    bool good = text != NULL && confirmed(text, bytes) && parse(text, bytes, m);
+    hone_free(sys, text);
+    return good;
+}
