@@ -11,8 +11,10 @@
  *   scalar.c    scalar expressions: leaves, dtypes of results; scalar.def has one row per function
  *   algebra.c   the canonical form of sums, products, selections, conditions
  *   fold.c      the reference of every scalar function
+ *   cost.c      what a scalar costs to evaluate
  *   rewrite.c   substitution and rebuilding of positions and scalars, also into another pool
  *   build.c     the only way to add nodes: builders that refuse ill-shaped nodes
+ *   copy.c      pieces and nodes rebuilt with mapped reads
  *   verify.c    what every graph must satisfy between passes
  *   dump.c      the deterministic text form
  *   interp.c    double precision, slow: the definition of every equation
@@ -167,6 +169,8 @@ size_t sc_reads(ExprPool *pool, const Scalar *s, const Scalar *const **list);
 size_t pos_reads(ExprPool *pool, const Position *p, const Scalar *const **list);
 double scalar_fold(ScalarOp op, DType dtype, size_t n, const double *args);   /* reference in C */
 const char *scalar_op_name(ScalarOp op);
+/* A rough count of vector instructions of this scalar alone, arguments not included. */
+double sc_cost(const Scalar *s);
 
 /* Substitution: parallel, memoised per call. from[i] becomes to[i] (a position). */
 typedef struct Subst {
@@ -281,6 +285,10 @@ const Scalar *graph_read0(const Graph *graph, NodeId tensor);        /* rank 0 *
 bool piece_is_plain(const Node *node, const Piece *piece);   /* left side = its variables, no guards */
 NodeId graph_intrinsic(Graph *graph, Str function, DType dtype, size_t rank, const int64_t *dims,
                        size_t n_args, const NodeId *args, Span span);
+/* The piece, or the whole node with its pieces, in `to` (which may be another graph than the node's):
+ * reads go through map as in sc_rewrite, arguments of intrinsics through ids (NULL: unchanged). */
+Piece piece_rewrite(Graph *to, const Piece *piece, size_t rank, ReadMap *map, void *context);
+NodeId node_rewrite(Graph *to, const Node *node, ReadMap *map, void *context, const NodeId *ids);
 void graph_output(Graph *graph, OutputKind kind, Str name, NodeId value, NodeId target);
 
 /* --- walk.c -------------------------------------------------------------------------------------- */

@@ -32,7 +32,6 @@ bool access_stride(const KBuffer *buffer, const Position *const *at, const Var *
 const KBuffer *work_buffer(const WorkKernel *work, NodeId tensor);
 /* Every distinct scalar of the nest's bodies, left sides and guards. */
 ScalarList nest_list(Arena *arena, size_t n_stores, const KStore *stores, const KBuffer *buffers);
-double scalar_cost(const Scalar *s);          /* simple operations */
 double nest_points(const WorkNest *nest);
 
 /* coverage.c */

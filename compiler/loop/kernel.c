@@ -51,7 +51,7 @@ static void look_at_nest(const WorkKernel *work, const WorkNest *nest, Contents 
         c->random |= s->kind == SCALAR_RANDOM;
         c->data |= s->kind == SCALAR_READ && at_data(s);
         c->fault |= s->kind == SCALAR_READ && at_data(s) && !s->fill;
-        ops += s->kind == SCALAR_FN ? scalar_cost(s) : 0;
+        ops += s->kind == SCALAR_FN ? sc_cost(s) : 0;
     }
     for (size_t i = 0; i < nest->stores.len; i++) {
         const KStore *store = &nest->stores.at[i];

@@ -346,7 +346,7 @@ static void schedule_nest(const WorkKernel *work, WorkNest *nest)
     for (size_t i = 0; i < list.n; i++) {
         if (list.at[i]->kind == SCALAR_READ)
             reads[plan.reads.n++] = list.at[i];
-        plan.ops += scalar_cost(list.at[i]);
+        plan.ops += sc_cost(list.at[i]);
     }
     plan.reads.at = reads;
     choose_lanes(&plan);

@@ -2,8 +2,6 @@
  * through: its readers see what it reads (differentiation.md 8, 9). */
 #include "passes/densify.h"
 
-#include <assert.h>
-
 /* --- read through --------------------------------------------------------------------------------- */
 static bool plain_read(const Scalar *s)
 {
@@ -60,61 +58,14 @@ static const Scalar *import_read(void *context, ExprPool *pool, const Scalar *ol
     return read_through(import->to, import->map[old->tensor], at, fill);
 }
 
-static const Var *const *import_vars(Graph *to, size_t n, const Var *const *vars)
-{
-    const Var **copy = NEW_ARRAY(to->arena, const Var *, n);
-    for (size_t i = 0; i < n; i++)
-        copy[i] = var_import(to->pool, vars[i]);
-    return copy;
-}
-
 Piece piece_import(Graph *to, const Piece *piece, size_t rank, const NodeId *map)
 {
     Import import = {.to = to, .map = map};
-    Piece copy = *piece;
-    copy.vars = import_vars(to, piece->n_vars, piece->vars);
-    copy.reduced = import_vars(to, piece->n_reduced, piece->reduced);
-    const Position **left = NEW_ARRAY(to->arena, const Position *, rank);
-    for (size_t k = 0; k < rank; k++)
-        left[k] = pos_rewrite(to->pool, piece->left[k], import_read, &import);
-    Guard *guards = NEW_ARRAY(to->arena, Guard, piece->n_guards);
-    for (size_t i = 0; i < piece->n_guards; i++)
-        guards[i] = (Guard){piece->guards[i].lo, piece->guards[i].hi,
-                            pos_rewrite(to->pool, piece->guards[i].position, import_read, &import)};
-    copy.left = left;
-    copy.guards = guards;
-    copy.body = sc_rewrite(to->pool, piece->body, import_read, &import);
-    return copy;
+    return piece_rewrite(to, piece, rank, import_read, &import);
 }
 
 NodeId node_import(Graph *to, const Node *node, const NodeId *map)
 {
-    switch (node->kind) {
-    case NODE_INPUT:
-    case NODE_PARAM:
-    case NODE_STATE:
-    case NODE_STEP:
-        return graph_leaf(to, node->kind, node->dtype, node->rank, node->dims, node->name,
-                          node->variable, node->span);
-    case NODE_CONSTANT:
-        return graph_constant(to, node->dtype, node->rank, node->dims, node->data, node->value,
-                              node->span);
-    case NODE_EQUATION: {
-        Piece *pieces = NEW_ARRAY(to->arena, Piece, node->n_pieces);
-        for (size_t i = 0; i < node->n_pieces; i++)
-            pieces[i] = piece_import(to, &node->pieces[i], node->rank, map);
-        return graph_equation(to, node->dtype, node->rank, node->dims, node->reduce,
-                              node->n_pieces, pieces, node->name, node->span);
-    }
-    case NODE_INTRINSIC:
-    case NODE_COLLECTIVE: {
-        NodeId *args = NEW_ARRAY(to->arena, NodeId, node->n_args);
-        for (size_t i = 0; i < node->n_args; i++)
-            args[i] = map[node->args[i]];
-        assert(node->kind == NODE_INTRINSIC);
-        return graph_intrinsic(to, node->function, node->dtype, node->rank, node->dims,
-                               node->n_args, args, node->span);
-    }
-    }
-    return NODE_NONE;
+    Import import = {.to = to, .map = map};
+    return node_rewrite(to, node, import_read, &import, map);
 }
