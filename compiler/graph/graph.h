@@ -310,13 +310,20 @@ void node_dump(const Graph *graph, NodeId id, Buf *out);
 /* Double-precision evaluation. values[id] must be set (row-major doubles) for INPUT, PARAM, STATE
  * and STEP nodes; the others are computed on `arena`. Integer and bool tensors hold exact doubles.
  * Narrow float dtypes are not rounded. seed and step key the random numbers; random values equal
- * those of compiled code exactly. Returns false if a data position without fill leaves its tensor. */
+ * those of compiled code exactly. Selections evaluate only what they choose. Returns false, with
+ * `fault`, if a position without fill leaves its tensor, or at an intrinsic (extent 0). */
+typedef struct InterpFault {
+    NodeId node;           /* whose definition it is */
+    int64_t value, extent; /* the position and what it should have been below */
+} InterpFault;
 typedef struct Interp {
     const Graph *graph;
     Arena *arena;
     double **values;       /* one per node */
     uint64_t seed, step;
     int64_t points;        /* loop iterations of equations evaluated so far (differentiation.md 12) */
+    bool faulted;
+    InterpFault fault;
 } Interp;
 bool interp_run(Interp *interp);
 bool interp_node(Interp *interp, NodeId id);
