@@ -1,0 +1,264 @@
+/* gradcheck: see gradcheck.h. */
+#include "support/gradcheck.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "passes/passes.h"
+
+enum { MAX_PROBES = 24 };          /* elements per parameter compared with differences */
+
+typedef struct Check {
+    Arena *arena;
+    Equations e;
+    GradResult *result;
+} Check;
+
+static bool well_formed(Check *c, const Graph *graph, const char *what)
+{
+    const char *problem = graph_verify(graph, c->arena);
+    if (problem && !c->result->why[0])
+        snprintf(c->result->why, sizeof c->result->why, "%s: %s", what, problem);
+    return !problem;
+}
+
+static bool run(Check *c, Interp *interp, const char *what)
+{
+    if (interp_run(interp))
+        return true;
+    snprintf(c->result->why, sizeof c->result->why, "%s: node %u: %lld of %lld", what,
+             interp->fault.node, (long long)interp->fault.value, (long long)interp->fault.extent);
+    return false;
+}
+
+/* --- points and left sides ---------------------------------------------------------------------- */
+static void mark(const Graph *graph, bool *needed, NodeId id, Arena *arena)
+{
+    if (needed[id])
+        return;
+    needed[id] = true;
+    const Node *node = graph_node(graph, id);
+    for (size_t i = 0; i < node->n_pieces; i++) {
+        ScalarList list = piece_list(arena, &node->pieces[i], node->rank);
+        for (size_t k = 0; k < list.n; k++)
+            if (list.at[k]->kind == SCALAR_READ)
+                mark(graph, needed, list.at[k]->tensor, arena);
+    }
+}
+
+static int64_t piece_points(const Piece *piece)
+{
+    int64_t points = 1;
+    for (size_t i = 0; i < piece->n_vars; i++)
+        points *= piece->vars[i]->extent;
+    for (size_t i = 0; i < piece->n_reduced; i++)
+        points *= piece->reduced[i]->extent;
+    return points;
+}
+
+static int64_t needed_points(const Graph *graph, const bool *needed)
+{
+    int64_t points = 0;
+    for (NodeId id = 0; id < graph->nodes.len; id++)
+        for (size_t i = 0; needed[id] && i < graph_node(graph, id)->n_pieces; i++)
+            points += piece_points(&graph_node(graph, id)->pieces[i]);
+    return points;
+}
+
+static int64_t points_below(Check *c, const Graph *graph, bool gradients)
+{
+    bool *needed = NEW_ARRAY(c->arena, bool, graph->nodes.len);
+    for (size_t i = 0; i < graph->outputs.len; i++)
+        if (gradients || graph->outputs.at[i].kind == OUT_LOSS)
+            mark(graph, needed, graph->outputs.at[i].value, c->arena);
+    return needed_points(graph, needed);
+}
+
+/* Does the piece write an element twice? Counted by evaluating it with the body 1. */
+static bool repeats(Check *c, const Graph *dense, NodeId id, const Piece *piece, const Interp *run_of)
+{
+    Graph *graph = (Graph *)dense;
+    const Node node = *graph_node(graph, id);
+    Piece ones = *piece;
+    ones.n_reduced = 0;
+    ones.body = sc_const(graph->pool, DT_F32, 1);
+    size_t n_guards = 0;
+    Guard *guards = NEW_ARRAY(c->arena, Guard, piece->n_guards);
+    for (size_t i = 0; i < piece->n_guards; i++) {
+        bool left = true;
+        for (size_t k = 0; k < piece->n_reduced; k++)
+            left = left && !pos_uses(piece->guards[i].position, piece->reduced[k]);
+        if (left)
+            guards[n_guards++] = piece->guards[i];
+    }
+    ones.guards = guards;
+    ones.n_guards = n_guards;
+    NodeId counts = graph_equation(graph, DT_F32, node.rank, node.dims, REDUCE_NONE, 1, &ones,
+                                   STR("counts"), (Span){0});
+    Interp interp = *run_of;
+    interp.values = NEW_ARRAY(c->arena, double *, graph->nodes.len);
+    memcpy(interp.values, run_of->values, counts * sizeof *interp.values);
+    if (!interp_node(&interp, counts))
+        return true;
+    int64_t elements = node_elements(&node);
+    bool twice = false;
+    for (int64_t i = 0; i < elements; i++)
+        twice |= interp.values[counts][i] > 1;
+    graph->nodes.len = counts;
+    return twice;
+}
+
+static void count_scatters(Check *c, const Graph *dense, const Interp *interp)
+{
+    size_t n = dense->nodes.len;
+    for (NodeId id = 0; id < n; id++)
+        for (size_t i = 0; i < graph_node(dense, id)->n_pieces; i++)
+            c->result->scatters += repeats(c, dense, id, &graph_node(dense, id)->pieces[i], interp);
+}
+
+/* --- values ------------------------------------------------------------------------------------- */
+static double largest(const double *values, size_t n)
+{
+    double most = 0;
+    for (size_t i = 0; i < n; i++)
+        most = fabs(values[i]) > most ? fabs(values[i]) : most;
+    return most;
+}
+
+static const double *gradient(const Graph *graph, const Interp *interp, size_t param)
+{
+    size_t seen = 0;
+    for (size_t i = 0; i < graph->outputs.len; i++)
+        if (graph->outputs.at[i].kind == OUT_GRAD && seen++ == param)
+            return interp->values[graph->outputs.at[i].value];
+    return NULL;
+}
+
+static double loss_of(Check *c)
+{
+    Interp interp = equations_interp(&c->e, c->e.graph);
+    interp.arena = arena_new(arena_mem(c->arena), "difference");
+    double loss = NAN;
+    if (run(c, &interp, "forward"))
+        loss = interp.values[c->e.graph->outputs.at[0].value][0];
+    arena_free(interp.arena);
+    return loss;
+}
+
+/* Five points: error h^4/30 of the fifth derivative. */
+static double difference(Check *c, double *x)
+{
+    static const double at[] = {2, 1, -1, -2}, weight[] = {-1, 8, -8, 1};
+    const double h = 1e-4, before = *x;
+    double sum = 0;
+    for (int i = 0; i < 4; i++) {
+        *x = before + at[i] * h;
+        sum += weight[i] * loss_of(c);
+    }
+    *x = before;
+    return sum / (12 * h);
+}
+
+static double worse(double have, double error)
+{
+    return error > have || isnan(error) ? error : have;
+}
+
+static size_t param_elements(const Check *c, size_t i)
+{
+    return (size_t)node_elements(graph_node(c->e.graph, c->e.params[i]));
+}
+
+static void compare_differences(Check *c, const Graph *graph, const Interp *interp, double scale)
+{
+    for (size_t i = 0; i < c->e.n_params; i++) {
+        const double *g = gradient(graph, interp, i);
+        size_t n = param_elements(c, i), stride = n / MAX_PROBES + 1;
+        for (size_t k = 0; k < n && !c->result->why[0]; k += stride) {
+            double error = fabs(g[k] - difference(c, &c->e.leaves[c->e.params[i]][k])) / scale;
+            c->result->by_difference = worse(c->result->by_difference, error);
+        }
+    }
+}
+
+static void compare_dense(Check *c, const Graph *raw, const Interp *raw_run, const Graph *dense,
+                          const Interp *dense_run, double scale)
+{
+    for (size_t i = 0; i < c->e.n_params; i++) {
+        const double *a = gradient(raw, raw_run, i), *b = gradient(dense, dense_run, i);
+        for (size_t k = 0; k < param_elements(c, i); k++)
+            c->result->by_densify = worse(c->result->by_densify, fabs(a[k] - b[k]) / scale);
+    }
+}
+
+static void check(Check *c, const GradCase *row)
+{
+    c->e = equations_read(c->arena, row->text, 1);
+    Node last = *graph_node(c->e.graph, c->e.last);
+    equations_add_loss(&c->e, 1);
+    if (!well_formed(c, c->e.graph, "text"))
+        return;
+    Graph *raw = pass_autodiff(c->arena, c->e.graph, c->e.n_params, c->e.params);
+    if (!well_formed(c, raw, "raw"))
+        return;
+    Interp raw_run = equations_interp(&c->e, raw);
+    if (!run(c, &raw_run, "raw"))
+        return;
+    double scale = 1e-30;
+    for (size_t i = 0; i < c->e.n_params; i++)
+        scale = fmax(scale, largest(gradient(raw, &raw_run, i), param_elements(c, i)));
+    if (!row->kinks)
+        compare_differences(c, raw, &raw_run, scale);
+    Graph *dense = pass_densify(c->arena, raw);
+    if (!well_formed(c, dense, "dense"))
+        return;
+    Interp dense_run = equations_interp(&c->e, dense);
+    if (!run(c, &dense_run, "dense"))
+        return;
+    compare_dense(c, raw, &raw_run, dense, &dense_run, scale);
+    count_scatters(c, dense, &dense_run);
+    c->result->forward = points_below(c, c->e.graph, false) - node_elements(&last);
+    c->result->backward = points_below(c, dense, true) - points_below(c, dense, false);
+    if (getenv("GRADCHECK_DUMP")) {
+        Buf text = buf_new(c->arena);
+        graph_dump(dense, &text);
+        fprintf(stderr, STR_FMT "\n", STR_ARG(buf_str(&text)));
+    }
+}
+
+GradResult gradcheck(HoneSys *sys, const GradCase *row)
+{
+    GradResult result = {0};
+    Mem mem;
+    mem_init(&mem, sys);
+    Check c = {.arena = arena_new(&mem, "gradcheck"), .result = &result};
+    check(&c, row);
+    mem_release(&mem);
+    return result;
+}
+
+int gradcheck_all(const GradCase *cases, size_t n)
+{
+    HoneSys sys = {0};
+    const char *only = getenv("GRADCHECK_ONLY");
+    bool all = getenv("GRADCHECK_ALL") != NULL;
+    int failures = 0;
+    for (size_t i = 0; i < n; i++) {
+        const GradCase *row = &cases[i];
+        if (only && !strstr(row->name, only))
+            continue;
+        GradResult r = gradcheck(&sys, row);
+        double ratio = (double)r.backward / (double)(r.forward ? r.forward : 1);
+        bool good = !r.why[0] && r.by_difference < 1e-7 && r.by_densify < 1e-12 &&
+                    (row->scatter || r.scatters == 0) && (row->ratio == 0 || ratio <= row->ratio);
+        failures += !good;
+        if (!good || all)
+            fprintf(stderr, "%-28s %s differences %.1e densify %.1e points %lld -> %lld (%.2f) "
+                            "scatters %zu %s\n", row->name, good ? "ok  " : "FAIL",
+                    r.by_difference, r.by_densify, (long long)r.forward, (long long)r.backward,
+                    ratio, r.scatters, r.why);
+    }
+    return failures;
+}

@@ -1,0 +1,27 @@
+/* gradcheck: derivatives of an equation text against finite differences, raw against densified
+ * gradients, and the points that backward visits against those of forward. */
+#ifndef TEST_GRADCHECK_H
+#define TEST_GRADCHECK_H
+
+#include "support/equations.h"
+
+typedef struct GradCase {
+    const char *name, *text;       /* the gradient of sum(random * last) by every param */
+    double ratio;                  /* points of backward over forward at most; 0: not counted */
+    bool kinks;                    /* no finite differences: leaves with ties */
+    bool scatter;                  /* a scatter may stay */
+} GradCase;
+
+typedef struct GradResult {
+    double by_difference;          /* largest error, relative to the largest gradient */
+    double by_densify;             /* raw against dense */
+    int64_t forward, backward;     /* points */
+    size_t scatters;               /* pieces of the dense graph whose left side may repeat */
+    char why[256];                 /* a graph that is ill-formed or faults; empty: none */
+} GradResult;
+
+GradResult gradcheck(HoneSys *sys, const GradCase *c);
+/* Runs all rows and says which fail; the number of failures. */
+int gradcheck_all(const GradCase *cases, size_t n);
+
+#endif
