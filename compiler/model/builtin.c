@@ -335,7 +335,11 @@ static Value fn_draw(Elab *e, Scope *scope, Str name, size_t n, const Value *arg
     ExprPool *pool = e->graph->pool;
     uint64_t key = draw_key(e, scope);
     Array a = {.dtype = DT_F32, .base = NODE_NONE, .draws = true};
-    if (str_is(name, "bernoulli")) {
+    double p;
+    if (str_is(name, "bernoulli") && sc_is_const(x[0], &p) && (p <= 0 || p >= 1)) {
+        a.body = sc_const(pool, DT_F32, p >= 1);      /* certain: no draw */
+        a.draws = false;
+    } else if (str_is(name, "bernoulli")) {
         const Scalar *hit = sc_fn2(pool, OP_LT, uniform_draw(e, key, 1, 0), x[0]);
         a.body = sc_fn3(pool, OP_SELECT, hit, sc_const(pool, DT_F32, 1), sc_const(pool, DT_F32, 0));
     } else if (str_is(name, "uniform")) {

@@ -39,14 +39,15 @@ Diag *elab_error(Elab *e, DiagCode code, Span span, const char *fmt, ...)
     Diag *d = diag(&e->c->diags, code, span, STR_FMT, STR_ARG(text));
     for (const Frame *f = e->state->frame; f != NULL; f = f->up) {
         Str place = span_place(e->c, e->c->arena, f->span);
-        if (place.len == 0)
-            continue;
+        if (place.len == 0 || (f->span.file == span.file && f->span.start <= span.start &&
+                               span.end <= f->span.end))
+            continue;                            /* the caret is at this very call */
         if (f->path.len > 0)
             diag_note(d, "in `" STR_FMT "`, instantiated for `" STR_FMT "` at " STR_FMT,
                       STR_ARG(f->what->text), STR_ARG(f->path), STR_ARG(place));
         else
-            diag_note(d, "in `" STR_FMT "`, called at " STR_FMT, STR_ARG(f->what->text),
-                      STR_ARG(place));
+            diag_note(d, "in `" STR_FMT "`, %s at " STR_FMT, STR_ARG(f->what->text),
+                      f->what->kind == AST_MODULE ? "instantiated" : "called", STR_ARG(place));
         break;
     }
     return d;

@@ -124,6 +124,14 @@ static Str object_name(const Ast *object)
                                                                   : STR("this tensor");
 }
 
+static void wrong_subscripts(Elab *e, const Ast *read, const Array *a)
+{
+    Str dims = dims_text(e->c->arena, a->rank, a->dims);
+    Diag *d = elab_error(e, E212, read->span, "wrong number of subscripts of `" STR_FMT "`",
+                         STR_ARG(object_name(read->kids[0])));
+    diag_label(d, "its shape is " STR_FMT, STR_ARG(dims));
+}
+
 static void scan_read(Scan *scan, const Inner *inner, const Ast *read)
 {
     size_t n = read->n - 2, rest = n;
@@ -141,8 +149,11 @@ static void scan_read(Scan *scan, const Inner *inner, const Ast *read)
         return;
     const Array *a = value.array;
     Str name = object_name(read->kids[0]);
-    if (rest < n ? a->rank + 1 < n : a->rank != n)
-        return;                                      /* reported where the read is evaluated */
+    if (rest < n ? a->rank + 1 < n : a->rank != n) {
+        wrong_subscripts(scan->e, read, a);
+        scan->poisoned = true;
+        return;
+    }
     for (size_t i = 0, dim = 0; i < n; i++) {
         const Ast *sub = read->kids[i + 2];
         Want *want = sub->kind == AST_ELLIPSIS ? want_of(scan, STR(".."))
@@ -626,11 +637,7 @@ static bool read_positions(Elab *e, Scope *scope, const Ast *expr, const Array *
     }
     if (read->n == a->rank)
         return true;
-    Str dims = dims_text(e->c->arena, a->rank, a->dims);
-    Str name = object_name(expr->kids[0]);
-    Diag *d = elab_error(e, E212, expr->span, "wrong number of subscripts of `" STR_FMT "`",
-                         STR_ARG(name));
-    diag_label(d, "its shape is " STR_FMT, STR_ARG(dims));
+    wrong_subscripts(e, expr, a);
     return false;
 }
 

@@ -27,6 +27,16 @@ static Value divide_exactly(Elab *e, const Ast *at, int64_t a, int64_t b)
         return value_int(a / b);
     Diag *d = elab_error(e, E202, at->span, "%lld is not divisible by %lld", (long long)a,
                          (long long)b);
+    Str left = at->kids[0]->kind == AST_NAME ? at->kids[0]->text : (Str){0};
+    Str right = at->kids[1]->kind == AST_NAME ? at->kids[1]->text : (Str){0};
+    Buf names = buf_new(e->c->arena);
+    if (left.len > 0)
+        buf_printf(&names, STR_FMT " = %lld", STR_ARG(left), (long long)a);
+    if (right.len > 0)
+        buf_printf(&names, "%s" STR_FMT " = %lld", left.len > 0 ? ", " : "", STR_ARG(right),
+                   (long long)b);
+    if (names.len > 0)
+        diag_label(d, STR_FMT, STR_ARG(buf_str(&names)));
     Buf text = buf_new(e->c->arena);
     int64_t k = b < a ? b : a;
     while (k > 1 && a % k != 0)              /* the nearest below, then those above */

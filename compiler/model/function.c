@@ -233,13 +233,12 @@ static bool dims_differ(Elab *e, Scope *scope, const Ast *type, const Array *a, 
     Diag *d = elab_error(e, code, at, "dimension mismatch in call to `" STR_FMT "`",
                          STR_ARG(callee));
     diag_label(d, "wants " STR_FMT ", gets " STR_FMT, STR_ARG(wants), STR_ARG(gets));
-    diag_note_at(d, type->span, "the declared shape", "`" STR_FMT "` is declared here",
-                 STR_ARG(callee));
+    diag_note_at(d, type->span, "the declared shape", "the parameter is declared here");
     Instance *self = scope->self;
     if (self != NULL && self->span.file != 0) {
-        Str path = self->path.len > 0 ? self->path : STR("this instance");
+        Str path = self->path.len > 0 ? self->path : self->module->text;
         diag_note_at(d, self->span, "its sizes come from these arguments",
-                     "`" STR_FMT "` is declared here", STR_ARG(path));
+                     "`" STR_FMT "` is made here", STR_ARG(path));
     }
     diag_help(d, "change the argument, or the sizes given where it is declared");
     return false;
@@ -335,6 +334,16 @@ typedef struct Call {
     Value *values;               /* by parameter; poison for a default */
 } Call;
 
+/* What is called, as the call spells it: `fc2`, and not `forward`. */
+static Str callee(const Call *call)
+{
+    const Ast *at = call->at;
+    if (call->fn->self == NULL || at->kind != AST_CALL || at->kids[0]->kind == AST_CALL)
+        return call->fn->item->text;
+    Str text = at->kids[0]->text;
+    return text.len > 0 ? text : call->fn->item->text;
+}
+
 static bool is_tensor_param(const Ast *param)
 {
     const Ast *type = param->kids[0];
@@ -384,7 +393,7 @@ static bool bind_tensor(Call *call, const Ast *param, size_t i)
         Array none = {.base = NODE_NONE};
         Str names[1];
         if (type->kind == AST_TYPE_TENSOR &&
-            !bind_dims(e, call->scope, type, &none, span, call->fn->item->text, names))
+            !bind_dims(e, call->scope, type, &none, span, callee(call), names))
             return false;
         scope_set(call->scope, param->text, value, span);
         return true;
@@ -397,7 +406,7 @@ static bool bind_tensor(Call *call, const Ast *param, size_t i)
     Ast none = *type;
     none.n = 0;
     if (!bind_dims(e, call->scope, type->kind == AST_TYPE_TENSOR ? type : &none, &a, span,
-                   call->fn->item->text, names))
+                   callee(call), names))
         return false;
     array_settle(e, &a);
     array_node(e, &a, param->text, span);

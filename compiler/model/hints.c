@@ -159,7 +159,19 @@ bool load_hints(Load *load, Diag *d)
     return shown > 0;
 }
 
-/* The last segment if all left-over keys end in it, else the first segment of one. */
+static bool selects_used(const Load *load, Str pattern)
+{
+    for (size_t i = 0; i < load->n; i++) {
+        if (load->tensors[i].variable != NULL &&
+            pattern_matches(pattern, load->tensors[i].name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "**.last" if all left-over keys end so and nothing that is needed does; else the shortest beginning
+ * of one that selects nothing needed. */
 Str load_ignore_pattern(Load *load, Str extra)
 {
     size_t dot = extra.len;
@@ -168,12 +180,17 @@ Str load_ignore_pattern(Load *load, Str extra)
     }
     Str last = {extra.ptr + dot, extra.len - dot};
     Str ending = str_format(load->b->c->arena, "." STR_FMT, STR_ARG(last));
+    Str all = str_format(load->b->c->arena, "**" STR_FMT, STR_ARG(ending));
+    bool common = !selects_used(load, all);
     for (size_t i = 0; i < load->n; i++) {
         const LoadTensor *t = &load->tensors[i];
-        if (t->variable == NULL && !t->ignored && !str_ends(t->name, ending)) {
-            const char *first = memchr(extra.ptr, '.', extra.len);
-            return (Str){extra.ptr, first != NULL ? (size_t)(first - extra.ptr) : extra.len};
+        common = common && (t->variable != NULL || t->ignored || str_ends(t->name, ending));
+    }
+    for (size_t i = 0; !common && i <= extra.len; i++) {
+        Str head = {extra.ptr, i};
+        if ((i == extra.len || extra.ptr[i] == '.') && !selects_used(load, head)) {
+            return head;
         }
     }
-    return str_format(load->b->c->arena, "**" STR_FMT, STR_ARG(ending));
+    return common ? all : extra;
 }

@@ -340,6 +340,40 @@ static Member *variable_member(Elab *e, const Instance *in, Str dotted)
     return NULL;
 }
 
+static Str first_segment(Str path)
+{
+    size_t n = 0;
+    while (n < path.len && path.ptr[n] != '.')
+        n++;
+    return (Str){path.ptr, n};
+}
+
+/* A tie may make a key that only files know; one that is nearly a declared name is a misspelling. */
+static void check_new_path(Build *b, const Ast *path)
+{
+    Arena *arena = b->e->c->arena;
+    Str own = first_segment(path->text);
+    VEC(Str) names = {0};
+    for (size_t i = 0; i < b->in->members.len; i++) {
+        Str name = first_segment(b->in->members.entries[i].key);
+        if (str_eq(name, own))
+            return;
+        VEC_PUSH(arena, names, name);
+    }
+    const Ast *body = b->in->module->kids[1];
+    for (size_t i = 0; i < body->n; i++) {
+        if (body->kids[i]->kind == AST_FN && ast_reads(body->kids[i], own))
+            return;
+    }
+    Str near = str_nearest(own, names.at, names.len);
+    if (near.len == 0)
+        return;
+    Diag *d = elab_error(b->e, W307, path->span, "`tie` makes a new key near a declared one");
+    diag_label(d, "nothing reads `" STR_FMT "`", STR_ARG(path->text));
+    diag_help(d, "did you mean `" STR_FMT STR_FMT "`?", STR_ARG(near),
+              STR_ARG(((Str){path->text.ptr + own.len, path->text.len - own.len})));
+}
+
 static void tie(Build *b, const Ast *item)
 {
     Elab *e = b->e;
@@ -354,6 +388,7 @@ static void tie(Build *b, const Ast *item)
     Member *given = variable_member(e, b->in, new_path->text);
     Str key = str_join(e->c->arena, b->in->path, ".", new_path->text);
     if (given == NULL) {
+        check_new_path(b, new_path);
         given = NEW(e->c->arena, Member);
         map_set(&b->in->members, new_path->text, given);
     } else if (given->variable != old->variable) {
@@ -438,13 +473,11 @@ static Instance *build_instance(Elab *e, Instance *parent, const Ast *call, Scop
     in->parent = parent;
     in->members = map_new(arena);
     in->scope = scope_new(arena, NULL, m.file, NULL);
-    Frame frame;
-    if (!frame_push(e, &frame, m.item, NULL, in, call->span))
+    if (!bind_arguments(e, in, call, scope))
         return NULL;
+    Frame frame;
     Instance *made = NULL;
-    frame.path = parent != NULL ? parent->path : (Str){0};
-    if (bind_arguments(e, in, call, scope)) {
-        frame.path = path;
+    if (frame_push(e, &frame, m.item, NULL, in, call->span)) {
         in->scope->self = in->scope->instance = in;
         Build build = {.e = e, .in = in};
         add_items(&build, m.item->kids[1]);
@@ -453,8 +486,8 @@ static Instance *build_instance(Elab *e, Instance *parent, const Ast *call, Scop
         if (parent != NULL)
             VEC_PUSH(arena, parent->children, in);
         made = in;
+        frame_pop(e);
     }
-    frame_pop(e);
     return made;
 }
 
@@ -466,9 +499,11 @@ static void take_key(Compiler *c, Model *model, Str key, Variable *v)
         map_set(&model->by_key, key, v);
         return;
     }
-    Diag *d = diag(&c->diags, E301, v->span, "two declarations with the key `" STR_FMT "`",
-                   STR_ARG(key));
-    diag_note_at(d, other->span, "the first", "the other declaration is here");
+    bool owners = v->owner != other->owner;         /* two instances of one module */
+    Diag *d = diag(&c->diags, E301, owners ? v->owner->span : v->span,
+                   "two declarations with the key `" STR_FMT "`", STR_ARG(key));
+    diag_note_at(d, owners ? other->owner->span : other->span, "the first",
+                 "the other declaration is here");
     diag_help(d, "give one of them another path, or another key with `as`");
 }
 

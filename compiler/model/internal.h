@@ -234,6 +234,10 @@ bool run_block(Elab *e, Scope *scope, const Ast *block, Value *result);
 Value read_prime(Elab *e, Scope *scope, const Ast *primed);
 bool iterate(Elab *e, Scope *scope, const Ast *iter, size_t *n, Value **items);
 
+/* --- lint.c ------------------------------------------------------------------------------------------- */
+void lint_file(Compiler *c, const File *file);       /* W209, W210 of it and what it uses */
+bool ast_reads(const Ast *ast, Str name);
+
 /* --- builtin.c ----------------------------------------------------------------------------------------- */
 bool builtin_exists(Str name);
 size_t builtin_names(const Str **names);

@@ -257,6 +257,8 @@ File *compiler_load(Compiler *c, Str path)
     if (c->root == NULL) {
         c->root_path = path;
         c->root_dir = folder_of(path);
+        if (c->root_dir.len > 1)
+            c->root_dir.len--;                   /* without the slash */
     }
     File *known = map_get(&c->files, path);
     return known != NULL ? known : file_read(c, path, path, path, false, text);

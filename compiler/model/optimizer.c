@@ -35,6 +35,13 @@ bool optimizer_use(Elab *e, Scope *scope, const Ast *call, OptimizerUse *use)
         scope_set(own, param->text, value, span);
         use->hypers[i] = (Hyper){.name = param->text, .value = value, .span = span};
     }
+    for (size_t i = 0; ok && !m.file->is_std && i < params->n; i++) {
+        if (ast_reads(m.item->kids[1], params->kids[i]->text))
+            continue;
+        Diag *d = elab_error(e, W603, params->kids[i]->name, "hyperparameter `" STR_FMT "` is not "
+                             "used", STR_ARG(params->kids[i]->text));
+        diag_label(d, "`update` never reads it");
+    }
     return ok;
 }
 

@@ -339,11 +339,57 @@ static bool build_models(RecipeBuild *b)
     }
     Model *model = b->r->model;
     b->build = elab_new(b->c, model, NULL, false, NULL);
+    b->read = NEW_ARRAY(b->c->arena, bool, model->variables.len + 1);
     b->r->loaded = NEW_ARRAY(b->c->arena, LoadedTensor, model->variables.len + 1);
     for (size_t i = 0; i < model->variables.len; i++) {
         b->r->loaded[i].load = HONE_NONE;
     }
     return ok;
+}
+
+/* --- what nothing reads ---------------------------------------------------------------------------------- */
+void recipe_reads(RecipeBuild *b, const Elab *e)
+{
+    for (size_t i = 0; i < b->r->model->variables.len; i++) {
+        b->read[i] = b->read[i] || e->variable_nodes[i] != NODE_NONE ||
+                     e->next_nodes[i] != NODE_NONE;
+    }
+}
+
+static bool any_read(const RecipeBuild *b, const Instance *in, size_t *variables)
+{
+    bool any = false;
+    for (size_t i = 0; i < in->variables.len; i++) {
+        any = any || b->read[in->variables.at[i]->index];
+        ++*variables;
+    }
+    for (size_t i = 0; i < in->children.len; i++) {
+        any = any_read(b, in->children.at[i], variables) || any;
+    }
+    return any;
+}
+
+/* A submodule that no step calls is reported where it is declared, once for all it holds. */
+static void unread(RecipeBuild *b, const Instance *in)
+{
+    size_t variables = 0;
+    if (!any_read(b, in, &variables) && variables > 0) {
+        Diag *d = diag(&b->c->diags, W210, in->span, "submodule `" STR_FMT "` is not used",
+                       STR_ARG(in->path.len > 0 ? in->path : in->module->text));
+        diag_label(d, "no step calls it");
+        diag_help(d, "it takes memory and must be in the checkpoint: remove it, or call it");
+        return;
+    }
+    for (size_t i = 0; i < in->children.len; i++) {
+        unread(b, in->children.at[i]);
+    }
+    for (size_t i = 0; i < in->variables.len; i++) {
+        const Variable *v = in->variables.at[i];
+        if (!b->read[v->index] && !v->is_state) {
+            diag(&b->c->diags, W210, v->span, "parameter `" STR_FMT "` is not used",
+                 STR_ARG(v->key));
+        }
+    }
 }
 
 static bool build_data(RecipeBuild *b)
@@ -402,6 +448,10 @@ Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeO
     }
     if (c->diags.errors == errors) {
         group_unused(b);
+        lint_file(c, file);
+    }
+    for (size_t i = 0; b->step_known && c->diags.errors == errors && i < r->model->roots.len; i++) {
+        unread(b, r->model->roots.at[i]);
     }
     return c->diags.errors == errors ? r : NULL;
 }

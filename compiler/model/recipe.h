@@ -22,6 +22,7 @@ typedef struct RecipeBuild {
     bool step_known;                 /* the data's fields are known: graphs can be built */
     RecipeStage evaluation;          /* eval, eval_one, metrics, totals: the same for all stages */
     VEC(GroupKnob) group_knobs;      /* of all groups, for W505 */
+    bool *read;                      /* by variable: does any graph read it? */
 } RecipeBuild;
 
 /* --- recipe.c ------------------------------------------------------------------------------------- */
@@ -32,6 +33,8 @@ bool recipe_str(RecipeBuild *b, const Ast *expr, Str *value);
 Str recipe_path(RecipeBuild *b, Str path);       /* a path of the recipe as the system opens it */
 Diag *recipe_file_error(RecipeBuild *b, const HoneError *error, Span span);
 bool recipe_missing(const HoneError *error);     /* was the file just not there? */
+
+void recipe_reads(RecipeBuild *b, const Elab *e);          /* notes what a graph reads */
 
 /* --- select.c --------------------------------------------------------------------------------------- */
 typedef struct Candidate {           /* something with a key that a selector may select */

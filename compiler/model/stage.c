@@ -45,6 +45,7 @@ static bool eval_graph(RecipeBuild *b, int64_t samples, Elab **elab, StepResult 
     *step = elab_step(e, b->scope, b->step->kids[1], b->step->text,
                       data_batch(b, b->c->arena, samples));
     *elab = e;
+    recipe_reads(b, e);
     return step->ok;
 }
 

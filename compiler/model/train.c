@@ -30,6 +30,7 @@ static bool forward(Training *t, const Ast *clause)
     if (!step.ok) {
         return false;
     }
+    recipe_reads(b, e);
     if (step.loss == NODE_NONE) {
         Diag *d = diag(&b->c->diags, E503, b->step->name, "`step` defines no `loss`");
         if (clause != NULL) {

@@ -1,0 +1,332 @@
+/* check: files without `finetune` (libraries). Sizes are not known there, so every definition is
+ * elaborated with two samples of them: all sizes equal, and sizes that differ. What both report is
+ * wrong for every value; anything else depends on the arguments and is left to the instance. */
+#include "model/internal.h"
+
+enum { SAMPLES = 2 };
+
+typedef struct Check {
+    Compiler *c;
+    File *file;
+    int sample;                  /* 0: equal sizes, numbers 1; 1: sizes that differ, numbers 2 */
+    bool training;
+    int64_t sizes;               /* given to dims so far */
+} Check;
+
+static int64_t next_size(Check *check)
+{
+    static const int64_t different[] = {48, 60, 36, 72, 24, 84, 96, 30};
+    enum { DIFFERENT = sizeof different / sizeof *different };
+    return check->sample == 0 ? 48 : different[check->sizes++ % DIFFERENT];
+}
+
+/* --- arguments of the host: ints, floats, bools ----------------------------------------------------- */
+static Ast *literal(Check *check, AstKind kind, Span span)
+{
+    Ast *ast = NEW(check->c->arena, Ast);
+    *ast = (Ast){.kind = kind, .depth = 1, .span = span, .name = span};
+    return ast;
+}
+
+static Str host_type(const Ast *param)
+{
+    if (param->kids[0] != NULL) {
+        return param->kids[0]->kind == AST_TYPE_SCALAR ? param->kids[0]->text : STR("");
+    }
+    if (param->kids[1] == NULL) {
+        return STR("int");
+    }
+    return param->kids[1]->kind == AST_BOOL ? STR("bool") : STR("default");
+}
+
+/* The sample's value as an expression; NULL: the default stands. *known: there is one at all. */
+static Ast *host_value(Check *check, const Ast *param, bool *known)
+{
+    Str type = host_type(param);
+    *known = true;
+    if (str_is(type, "bool")) {
+        Ast *ast = literal(check, AST_BOOL, param->span);
+        ast->ival = check->sample;
+        return ast;
+    }
+    if (param->kids[1] != NULL) {
+        return NULL;
+    }
+    if (str_is(type, "int")) {
+        Ast *ast = literal(check, AST_INT, param->span);
+        ast->ival = check->sample == 0 ? 1 : 2;
+        return ast;
+    }
+    if (str_is(type, "float")) {
+        Ast *ast = literal(check, AST_FLOAT, param->span);
+        ast->fval = check->sample == 0 ? 0.5 : 0.25;
+        return ast;
+    }
+    *known = false;
+    return NULL;
+}
+
+static Ast *named(Check *check, const Ast *param, Ast *value)
+{
+    Ast *ast = literal(check, AST_NAMED, param->span);
+    ast->text = param->text;
+    ast->n = 1;
+    ast->kids = NEW_ARRAY(check->c->arena, Ast *, 1);
+    ast->kids[0] = value;
+    return ast;
+}
+
+/* Name(a = 1, …) with a value for every parameter that needs one; NULL: one cannot be made up. */
+static Ast *sample_call(Check *check, const Ast *item)
+{
+    const Ast *params = item->kids[0];
+    Ast *call = literal(check, AST_CALL, item->name);
+    call->kids = NEW_ARRAY(check->c->arena, Ast *, params->n + 1);
+    call->kids[call->n++] = literal(check, AST_NAME, item->name);
+    call->kids[0]->text = item->text;
+    for (size_t i = 0; i < params->n; i++) {
+        bool known;
+        Ast *value = host_value(check, params->kids[i], &known);
+        if (!known) {
+            return NULL;
+        }
+        if (value != NULL) {
+            call->kids[call->n++] = named(check, params->kids[i], value);
+        }
+    }
+    return call;
+}
+
+/* --- tensors -------------------------------------------------------------------------------------------- */
+static bool sample_dims(Check *check, Elab *e, Scope *scope, const Ast *type, size_t *rank,
+                        int64_t *dims)
+{
+    for (size_t i = 0; i < type->n; i++) {
+        const Ast *dim = type->kids[i];
+        bool rest = dim->kind == AST_ELLIPSIS, any = dim->kind == AST_NAME && str_is(dim->text, "_");
+        if (*rank == MAX_RANK) {
+            return false;
+        }
+        int64_t *size = &dims[(*rank)++];
+        *size = next_size(check);
+        if (rest) {                          /* one dimension, the same throughout the signature */
+            const Binding *known = scope_find(scope, STR(".."));
+            *size = known != NULL ? known->value.i : *size;
+            scope_set(scope, STR(".."), value_int(*size), dim->span);
+        } else if (!any && dim->kind == AST_NAME && scope_find(scope, dim->text) == NULL) {
+            scope_set(scope, dim->text, value_int(*size), dim->span);
+        } else if (!any && !elab_int(e, scope, dim, size)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_tensor(const Ast *param)
+{
+    const Ast *type = param->kids[0];
+    static const char *const host[] = {"int", "float", "bool", "string", "module"};
+    bool found = type == NULL;
+    for (size_t i = 0; i < sizeof host / sizeof *host && !found; i++) {
+        found = type->kind == AST_TYPE_SCALAR && str_is(type->text, host[i]);
+    }
+    return !found;
+}
+
+static bool sample_tensor(Check *check, Elab *e, Scope *scope, const Ast *param, Value *value)
+{
+    const Ast *type = param->kids[0];
+    DType dtype;
+    size_t rank = 0;
+    int64_t dims[MAX_RANK];
+    if (!type_dtype(e, type->text, type->span, &dtype) ||
+        (type->kind == AST_TYPE_TENSOR && !sample_dims(check, e, scope, type, &rank, dims))) {
+        return false;
+    }
+    NodeId node = graph_leaf(e->graph, NODE_INPUT, dtype, rank, dims, param->text, 0, param->span);
+    *value = array_of_node(e, node, CLOCK_TENSOR, param->span);
+    return true;
+}
+
+/* --- definitions ------------------------------------------------------------------------------------------ */
+static void check_function(Check *check, Model *model, Instance *self, const Ast *fn)
+{
+    Elab *e = elab_new(check->c, model, graph_new(check->c->arena), check->training, NULL);
+    e->total_mode = TOTAL_IS_STATE;
+    e->first_total = (uint32_t)model->variables.len;
+    const Ast *params = fn->kids[0];
+    Scope *given = scope_new(check->c->arena, NULL, check->file, NULL);
+    Scope *dims = scope_new(check->c->arena, self != NULL ? self->scope : NULL, check->file, self);
+    Ast **args = NEW_ARRAY(check->c->arena, Ast *, params->n + 1);
+    size_t n = 0;
+    for (int tensors = 0; tensors < 2; tensors++) {      /* numbers first: dims may use them */
+        for (size_t i = 0; i < params->n; i++) {
+            const Ast *param = params->kids[i];
+            if (is_tensor(param) != (tensors == 1)) {
+                continue;
+            }
+            bool known;
+            Ast *number = tensors ? NULL : host_value(check, param, &known);
+            Value value = value_poison();
+            if (!tensors && !known) {
+                return;
+            }
+            if (!tensors) {
+                const Ast *source = number != NULL ? number : param->kids[1];
+                value = eval(e, dims, source);
+                scope_set(dims, param->text, value, param->span);
+            } else if (!sample_tensor(check, e, dims, param, &value)) {
+                return;
+            }
+            if (tensors || number != NULL) {
+                scope_set(given, param->text, value, param->span);
+                Ast *name = literal(check, AST_NAME, param->span);
+                name->text = param->text;
+                args[n++] = named(check, param, name);
+            }
+        }
+    }
+    Meaning m = {.kind = MEANING_FN, .item = fn, .file = check->file, .self = self,
+                 .name = fn->text};
+    const Ast nowhere = {.kind = AST_FN};
+    call_function(e, &m, given, n, args, &nowhere);
+}
+
+static void check_module(Check *check, const Ast *module)
+{
+    Ast *call = sample_call(check, module);
+    if (call == NULL) {
+        return;
+    }
+    Model *model = model_new(check->c);
+    Scope *scope = scope_new(check->c->arena, NULL, check->file, NULL);
+    Instance *in = model_instance(check->c, model, call, scope, (Str){0});
+    for (size_t i = 0; in != NULL && i < module->kids[1]->n; i++) {
+        if (module->kids[1]->kids[i]->kind == AST_FN) {
+            check_function(check, model, in, module->kids[1]->kids[i]);
+        }
+    }
+}
+
+/* A parameter as long as `update` declares it: [..] is tried as a vector. */
+static size_t update_rank(const Ast *optimizer)
+{
+    const Ast *update = module_function(optimizer, STR("update"));
+    const Ast *params = update != NULL ? update->kids[0] : NULL;
+    for (size_t i = 0; params != NULL && i < params->n; i++) {
+        const Ast *type = params->kids[i]->kids[0];
+        if (type != NULL && type->kind == AST_TYPE_TENSOR) {
+            return type->n;
+        }
+    }
+    return 1;
+}
+
+static void check_optimizer(Check *check, const Ast *optimizer)
+{
+    Ast *call = sample_call(check, optimizer);
+    if (call == NULL) {
+        return;
+    }
+    Model *model = model_new(check->c);
+    Variable v = {.key = STR("p"), .rank = update_rank(optimizer), .dtype = DT_F32,
+                  .elements = 1};
+    for (size_t i = 0; i < v.rank && i < MAX_RANK; i++) {
+        v.dims[i] = next_size(check);
+        v.elements *= v.dims[i];
+    }
+    Graph *g = graph_new(check->c->arena);
+    Elab *e = elab_new(check->c, model, g, true, NULL);
+    Scope *scope = scope_new(check->c->arena, NULL, check->file, NULL);
+    OptimizerUse use;
+    OptimizerState *list;
+    size_t n;
+    if (v.rank > MAX_RANK || !optimizer_use(e, scope, call, &use) ||
+        !optimizer_states(e, &use, &v, &n, &list)) {
+        return;
+    }
+    Span at = optimizer->name;
+    NodeId inputs[3];
+    for (size_t i = 0; i < 3; i++) {
+        inputs[i] = graph_leaf(g, NODE_PARAM, DT_F32, v.rank, v.dims, v.key, (uint32_t)i, at);
+    }
+    NodeId t = graph_leaf(g, NODE_STEP, DT_F64, 0, NULL, STR("t"), 0, at), next;
+    NodeId *states = NEW_ARRAY(check->c->arena, NodeId, n + 1);
+    NodeId *next_states = NEW_ARRAY(check->c->arena, NodeId, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        states[i] = graph_leaf(g, NODE_STATE, list[i].dtype, list[i].rank, list[i].dims,
+                               list[i].name, (uint32_t)(3 + i), at);
+    }
+    optimizer_update(e, &use, &v, inputs[0], inputs[1], t, inputs[2], states, &next, next_states);
+}
+
+static void check_value(Check *check, const Ast *expr)
+{
+    Elab *e = elab_new(check->c, NULL, graph_new(check->c->arena), false, NULL);
+    elab_expr(e, scope_new(check->c->arena, NULL, check->file, NULL), expr);
+}
+
+static void check_item(Check *check, const Ast *item)
+{
+    if (item->kind == AST_FN) {
+        check_function(check, model_new(check->c), NULL, item);
+    } else if (item->kind == AST_MODULE) {
+        check_module(check, item);
+    } else if (item->kind == AST_OPTIMIZER) {
+        check_optimizer(check, item);
+    } else if (item->kind == AST_LET) {
+        check_value(check, item->kids[0]);
+    } else if (item->kind == AST_OPTION) {
+        check_value(check, item->kids[1]);
+    }
+}
+
+/* --- what every sample reports ------------------------------------------------------------------------------ */
+static bool reported(const Diags *diags, const Diag *d)
+{
+    Span span = diag_span(d);
+    for (size_t i = 0; i < diags->list.len; i++) {
+        Span other = diag_span(diags->list.at[i]);
+        if (diag_code(diags->list.at[i]) == diag_code(d) && other.file == span.file &&
+            other.start == span.start && other.end == span.end) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void keep(Diags *all, Diag *d)
+{
+    if (!reported(all, d)) {
+        VEC_PUSH(all->arena, all->list, d);
+        all->errors += diag_code_name(diag_code(d))[0] == 'E';
+        all->warnings += diag_code_name(diag_code(d))[0] == 'W';
+    }
+}
+
+bool library_check(Compiler *c, File *file)
+{
+    Diags before = c->diags;
+    for (size_t i = 0; i < file->tree->n; i++) {
+        Diags found[SAMPLES];
+        for (int s = 0; s < SAMPLES; s++) {
+            c->diags = diags_new(c->arena, &c->sources);
+            for (int training = 0; training < 2; training++) {
+                Check check = {.c = c, .file = file, .sample = s, .training = training == 1};
+                check_item(&check, file->tree->kids[i]);
+            }
+            found[s] = c->diags;
+        }
+        c->diags = before;
+        for (size_t k = 0; k < found[0].list.len; k++) {
+            if (reported(&found[1], found[0].list.at[k])) {
+                keep(&c->diags, found[0].list.at[k]);
+            }
+        }
+        before = c->diags;
+    }
+    if (c->diags.errors == 0) {
+        lint_file(c, file);
+    }
+    return c->diags.errors == 0;
+}
