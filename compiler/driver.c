@@ -83,7 +83,6 @@ static bool verified(Build *b, StageId stage, Str name, const Graph *graph)
 static const Graph *run_passes(Build *b, Str name, const Graph *graph)
 {
     Arena *arena = b->c->arena;
-    const Target *target = b->options->target;
     dump_graph(b, STAGE_graph, name, graph);
     if (!verified(b, STAGE_graph, name, graph)) {
         return NULL;
@@ -101,7 +100,6 @@ static const Graph *run_passes(Build *b, Str name, const Graph *graph)
 #include "stages.def"
 #undef STAGE
 #undef PASS
-    (void)target;
     return graph;
 }
 

@@ -43,8 +43,7 @@ bool hone_dtype_is_float(HoneDType dtype);
 bool hone_dtype_converts(HoneDType from, HoneDType to);
 /* Product of dims times bytes, checked. */
 bool hone_size_of(uint32_t rank, const int64_t *dims, size_t element, uint64_t *bytes);
-/* One element as a double; integers are cut towards zero. */
-void hone_store(void *at, HoneDType dtype, double value);
+/* One element as a double. */
 double hone_fetch(const void *at, HoneDType dtype);
 /* n elements, strides in elements. */
 void hone_convert(void *to, HoneDType to_dtype, int64_t to_stride, const void *from,

@@ -40,26 +40,28 @@ Graph *pass_narrow(Arena *arena, const Graph *graph);
 NodeId graph_import(Graph *to, const Graph *from, NodeId id, NodeId *map);
 
 /* --- towards kernels -------------------------------------------------------------------------------- */
-Graph *pass_split(Arena *arena, const Graph *graph, const Target *target);
+Graph *pass_split(Arena *arena, const Graph *graph);
 
 /* Storage of every tensor: a permutation of its dimensions with padding. strides in elements. */
 typedef struct Layout {
     const int64_t *const *strides;   /* by node */
     const uint64_t *elements;        /* storage size by node */
 } Layout;
-/* fixed_strides[variable] (may be NULL) pins PARAM and STATE nodes to what another graph chose. */
-Layout pass_layout(Arena *arena, const Graph *graph, const Target *target,
-                   const int64_t *const *fixed_strides);
+/* fixed_strides[variable] (NULL entries: free) pins PARAM and STATE nodes to another graph's choice. */
+Layout pass_layout(Arena *arena, const Graph *graph, const int64_t *const *fixed_strides);
 
-/* Groups of equations computed by one kernel, in execution order. */
+/* Equations computed by one kernel, producers first. By position in `nodes`: equal numbers in nests
+ * share one nest; rows: the n_rows dimensions that correspond in all of them (Lowering of loop/). */
 typedef struct Group {
-    size_t n;
+    size_t n, n_rows;
     const NodeId *nodes;
+    const uint32_t *nests;
+    const uint8_t *const *rows;
 } Group;
 typedef struct Groups {
-    const Graph *graph;              /* after inlining of maps into their readers */
+    Graph *graph;                    /* after inlining of maps into their readers */
     size_t n;
-    const Group *groups;
+    const Group *groups;             /* no cycles between them; in no particular order */
 } Groups;
 Groups pass_fuse(Arena *arena, const Graph *graph, const Target *target);
 

@@ -1,9 +1,11 @@
 /* plan: what runs when, in which bytes.
  *
- *   order.c    execution order of kernels (memory first, deterministic)
- *   memory.c   lifetimes -> offsets in arenas (first fit by decreasing size)
- *   entry.c    one graph -> one HoneEntry with its kernels
- *   program.c  entries, tensors, recipe -> HoneProgram
+ *   entry.c    one graph -> one entry with its kernels
+ *   settle.c   next values in place where that is legal, copies elsewhere
+ *   order.c    execution order (memory first, deterministic)
+ *   memory.c   lifetimes -> offsets of activations (first fit by decreasing size)
+ *   ports.c    batch fields, step values, outputs, constants
+ *   tensors.c  offsets of parameters and states
  */
 #ifndef HONE_PLAN_H
 #define HONE_PLAN_H

@@ -24,6 +24,8 @@ double hone_random_normal(uint64_t seed, uint64_t key, uint64_t step, uint64_t e
 uint64_t hone_random_below(uint64_t seed, uint64_t key, uint64_t step, uint64_t element,
                            uint64_t bound);
 uint64_t hone_hash(const char *text);                 /* FNV-1a 64, as str_hash of the compiler */
+/* Stores one element; integers are cut towards zero. */
+void hone_store(void *at, HoneDType dtype, double value);
 
 /* --- pool.c: own threads, chunks from a shared counter -------------------------------------------- */
 typedef struct HonePool HonePool;

@@ -1,0 +1,396 @@
+/* Which equations are computed by one kernel: those that share loops, and those of which one reads
+ * the other's rows (fusion.md 3.2, 3.3). Equations are taken in order; each joins the group of a
+ * producer, or of another reader of what it reads, or starts a group. A group depends on no group
+ * that depends on it. All rules look at the graph and the target record only. */
+#include "passes/fusion.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { MOST_STREAMS = 14, MOST_STORES = 6 };
+static const double parallel_points = 100000;   /* from here on, rows must be enough for threads */
+static const double least_rows = 64;
+
+typedef struct Member {
+    NodeId node;
+    uint32_t nest;
+    uint8_t *rows;               /* n_rows dimensions, one for each row of the group */
+} Member;
+
+typedef struct Bundle {          /* a group under construction */
+    VEC(Member) members;
+    size_t n_rows;
+    uint32_t nests;
+    bool closed;                 /* several pieces: nothing joins */
+    bool contraction;            /* only maps of its own elements join */
+    double points;
+    double bytes;                /* of all tensors its members write */
+} Bundle;
+
+typedef struct Fuse {
+    Arena *arena;
+    const Graph *graph;
+    const Target *target;
+    VEC(Bundle) bundles;
+    uint32_t *of;                /* by node: its bundle, or none */
+    size_t words;
+    uint64_t **needs;            /* by bundle: bits of all bundles it depends on */
+    VEC(uint32_t) *readers;      /* by node: bundles that read it */
+} Fuse;
+
+#define NO_BUNDLE UINT32_MAX
+
+static bool bit(const uint64_t *bits, uint32_t i)
+{
+    return bits[i / 64] >> (i % 64) & 1;
+}
+
+/* --- reads -------------------------------------------------------------------------------------------- */
+typedef struct Reads {
+    size_t n;
+    const Scalar **at;
+} Reads;
+
+static Reads reads_of(Fuse *f, const Node *node)
+{
+    Reads reads = {.at = NULL};
+    for (size_t p = 0; p < node->n_pieces; p++) {
+        ScalarList list = piece_list(f->arena, &node->pieces[p], node->rank);
+        const Scalar **at = NEW_ARRAY(f->arena, const Scalar *, reads.n + list.n);
+        if (reads.n > 0)
+            memcpy(at, reads.at, reads.n * sizeof *at);
+        reads.at = at;
+        for (size_t i = 0; i < list.n; i++) {
+            if (list.at[i]->kind == SCALAR_READ)
+                at[reads.n++] = list.at[i];
+        }
+    }
+    return reads;
+}
+
+static const Member *member_of(const Bundle *bundle, NodeId node)
+{
+    for (size_t i = 0; i < bundle->members.len; i++) {
+        if (bundle->members.at[i].node == node)
+            return &bundle->members.at[i];
+    }
+    return NULL;
+}
+
+/* --- joining -------------------------------------------------------------------------------------------- */
+typedef struct Joining {
+    Fuse *f;
+    NodeId id;
+    const Node *node;
+    const Piece *piece;
+    Reads reads;
+    bool reads_member, pointwise;    /* pointwise: every read of a member is at the node's own place */
+    size_t n_rows;
+    uint8_t rows[MAX_RANK];          /* dimensions of the node */
+    uint8_t kept[MAX_RANK];          /* rows of the bundle that stay */
+} Joining;
+
+/* The dimension of the node whose variable alone is the position. */
+static bool dimension_at(const Joining *j, const Position *p, uint8_t *dimension)
+{
+    const Var *var;
+    if (!pos_is_var(p, &var))
+        return false;
+    for (size_t d = 0; d < j->node->rank; d++) {
+        if (j->piece->vars[d] == var) {
+            *dimension = (uint8_t)d;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool at_own_place(const Joining *j, const Scalar *read)
+{
+    if (read->fill || read->n != j->node->rank)
+        return false;
+    const Node *tensor = graph_node(j->f->graph, read->tensor);
+    for (size_t d = 0; d < read->n; d++) {
+        uint8_t dimension;
+        if (tensor->dims[d] != j->node->dims[d])
+            return false;
+        if (tensor->dims[d] > 1 && (!dimension_at(j, read->at[d], &dimension) || dimension != d))
+            return false;
+    }
+    return true;
+}
+
+/* Keeps the rows at which every read of a member stays in the node's own row. */
+static void keep_rows(Joining *j, const Bundle *bundle)
+{
+    bool first = true;
+    bool dropped[MAX_RANK] = {false};
+    j->pointwise = true;
+    for (size_t i = 0; i < j->reads.n; i++) {
+        const Scalar *read = j->reads.at[i];
+        const Member *member = member_of(bundle, read->tensor);
+        if (!member)
+            continue;
+        j->pointwise &= at_own_place(j, read);
+        for (size_t r = 0; r < bundle->n_rows; r++) {
+            uint8_t d = 0;
+            bool same = dimension_at(j, read->at[member->rows[r]], &d) &&
+                        (first || dropped[r] || j->rows[r] == d);
+            dropped[r] |= !same;
+            j->rows[r] = d;
+        }
+        first = false;
+    }
+    j->reads_member = !first;
+    for (size_t r = 0; r < bundle->n_rows; r++) {
+        if (!dropped[r]) {
+            j->rows[j->n_rows] = j->rows[r];
+            j->kept[j->n_rows++] = (uint8_t)r;
+        }
+    }
+}
+
+static bool same_domain(const Joining *j, const Node *lead)
+{
+    const Piece *piece = &lead->pieces[0];
+    if (lead->rank != j->node->rank || piece->n_reduced != j->piece->n_reduced)
+        return false;
+    for (size_t d = 0; d < lead->rank; d++) {
+        if (lead->dims[d] != j->node->dims[d])
+            return false;
+    }
+    for (size_t i = 0; i < piece->n_reduced; i++) {
+        if (piece->reduced[i]->extent != j->piece->reduced[i]->extent)
+            return false;
+    }
+    return true;
+}
+
+/* Distinct tensors that the members of the last nest and the node read, and stores. */
+static bool nest_has_room(const Joining *j, const Bundle *bundle)
+{
+    VEC(NodeId) tensors = {0};
+    size_t stores = 1;
+    for (size_t m = 0; m <= bundle->members.len; m++) {
+        bool self = m == bundle->members.len;
+        if (!self && bundle->members.at[m].nest + 1 != bundle->nests)
+            continue;
+        stores += !self;
+        Reads reads = self ? j->reads
+                           : reads_of(j->f, graph_node(j->f->graph, bundle->members.at[m].node));
+        for (size_t i = 0; i < reads.n; i++) {
+            bool known = false;
+            for (size_t k = 0; k < tensors.len; k++)
+                known |= tensors.at[k] == reads.at[i]->tensor;
+            if (!known)
+                VEC_PUSH(j->f->arena, tensors, reads.at[i]->tensor);
+        }
+    }
+    return stores <= MOST_STORES && tensors.len + stores <= MOST_STREAMS;
+}
+
+/* In the loops of the last nest: nothing of that nest is read, or maps at the node's own place. */
+static bool joins_nest(const Joining *j, const Bundle *bundle)
+{
+    const Member *lead = NULL;
+    for (size_t i = bundle->members.len; i-- > 0;) {
+        if (bundle->members.at[i].nest + 1 == bundle->nests)
+            lead = &bundle->members.at[i];
+    }
+    if (!lead || bundle->contraction || !same_domain(j, graph_node(j->f->graph, lead->node)))
+        return false;
+    for (size_t i = 0; i < j->reads.n; i++) {
+        const Member *member = member_of(bundle, j->reads.at[i]->tensor);
+        if (member && member->nest == lead->nest &&
+            (j->piece->n_reduced > 0 || !at_own_place(j, j->reads.at[i])))
+            return false;
+    }
+    return nest_has_room(j, bundle);
+}
+
+static double row_points(const Joining *j)
+{
+    double points = 1;
+    for (size_t r = 0; r < j->n_rows; r++)
+        points *= (double)j->node->dims[j->rows[r]];
+    return points;
+}
+
+static bool joins_group(const Joining *j, const Bundle *bundle)
+{
+    double bytes = bundle->bytes + (double)node_elements(j->node) * (double)dtype_bytes(j->node->dtype);
+    double rows = row_points(j), points = bundle->points + piece_points(j->piece);
+    if (!j->reads_member || j->n_rows == 0)
+        return false;
+    if (bundle->contraction)
+        return j->piece->n_reduced == 0 && j->pointwise && j->n_rows == bundle->n_rows;
+    if (j->n_rows < bundle->n_rows && points > parallel_points && rows < least_rows)
+        return false;
+    return (j->pointwise && j->piece->n_reduced == 0) ||
+           bytes / rows <= (double)j->f->target->l2_bytes / 2;
+}
+
+/* --- the order of groups ---------------------------------------------------------------------------------- */
+/* Some other input of the node needs the bundle: the node cannot be part of it. */
+static bool needs_itself(const Joining *j, uint32_t b)
+{
+    for (size_t i = 0; i < j->reads.n; i++) {
+        uint32_t of = j->f->of[j->reads.at[i]->tensor];
+        if (of != NO_BUNDLE && of != b && bit(j->f->needs[of], b))
+            return true;
+    }
+    return false;
+}
+
+static void add_needs(const Joining *j, uint32_t b)
+{
+    Fuse *f = j->f;
+    uint64_t *more = NEW_ARRAY(f->arena, uint64_t, f->words);
+    for (size_t i = 0; i < j->reads.n; i++) {
+        uint32_t of = f->of[j->reads.at[i]->tensor];
+        if (of == NO_BUNDLE || of == b)
+            continue;
+        more[of / 64] |= UINT64_C(1) << (of % 64);
+        for (size_t w = 0; w < f->words; w++)
+            more[w] |= f->needs[of][w];
+    }
+    for (uint32_t g = 0; g < f->bundles.len; g++) {
+        if (g != b && !bit(f->needs[g], b))
+            continue;
+        for (size_t w = 0; w < f->words; w++)
+            f->needs[g][w] |= more[w];
+    }
+}
+
+/* --- the walk ------------------------------------------------------------------------------------------------ */
+static void add_member(const Joining *j, uint32_t b, bool new_nest)
+{
+    Fuse *f = j->f;
+    Bundle *bundle = &f->bundles.at[b];
+    Member member = {.node = j->id, .rows = NEW_ARRAY(f->arena, uint8_t, MAX_RANK)};
+    bundle->nests += new_nest;
+    member.nest = bundle->nests - 1;
+    for (size_t m = 0; m < bundle->members.len; m++) {
+        uint8_t *rows = bundle->members.at[m].rows;
+        for (size_t r = 0; r < j->n_rows; r++)
+            rows[r] = rows[j->kept[r]];
+    }
+    memcpy(member.rows, j->rows, j->n_rows);
+    bundle->n_rows = j->n_rows;
+    bundle->points += piece_points(j->piece);
+    bundle->bytes += (double)node_elements(j->node) * (double)dtype_bytes(j->node->dtype);
+    VEC_PUSH(f->arena, bundle->members, member);
+    f->of[j->id] = b;
+    add_needs(j, b);
+    for (size_t i = 0; i < j->reads.n; i++)
+        VEC_PUSH(f->arena, f->readers[j->reads.at[i]->tensor], b);
+}
+
+static bool try_join(Joining *j, uint32_t b)
+{
+    Bundle *bundle = &j->f->bundles.at[b];
+    if (bundle->closed || needs_itself(j, b))
+        return false;
+    j->n_rows = 0;
+    keep_rows(j, bundle);
+    if (!j->reads_member) {
+        /* another reader of the same tensors: equal loops, or nothing */
+        if (!joins_nest(j, bundle))
+            return false;
+        const Member *lead = &bundle->members.at[bundle->members.len - 1];
+        j->n_rows = bundle->n_rows;
+        for (size_t r = 0; r < j->n_rows; r++) {
+            j->rows[r] = lead->rows[r];
+            j->kept[r] = (uint8_t)r;
+        }
+        add_member(j, b, false);
+        return true;
+    }
+    if (j->n_rows == bundle->n_rows && joins_nest(j, bundle)) {
+        add_member(j, b, false);
+        return true;
+    }
+    if (!joins_group(j, bundle))
+        return false;
+    add_member(j, b, true);
+    return true;
+}
+
+static bool join_any(Joining *j)
+{
+    Fuse *f = j->f;
+    if (j->node->n_pieces != 1 || !piece_is_plain(j->node, j->piece) ||
+        piece_is_contraction(f->arena, j->node, j->piece))
+        return false;
+    for (size_t i = j->reads.n; i-- > 0;) {
+        uint32_t of = f->of[j->reads.at[i]->tensor];
+        if (of != NO_BUNDLE && try_join(j, of))
+            return true;
+    }
+    for (size_t i = 0; i < j->reads.n; i++) {
+        NodeId tensor = j->reads.at[i]->tensor;
+        for (size_t k = f->readers[tensor].len; k-- > 0;) {
+            if (graph_node(f->graph, tensor)->rank > 0 && try_join(j, f->readers[tensor].at[k]))
+                return true;
+        }
+    }
+    return false;
+}
+
+static void start_bundle(Joining *j)
+{
+    Fuse *f = j->f;
+    Bundle bundle = {.closed = j->node->n_pieces != 1 || !piece_is_plain(j->node, j->piece),
+                     .contraction = piece_is_contraction(f->arena, j->node, j->piece)};
+    VEC_PUSH(f->arena, f->bundles, bundle);
+    j->n_rows = 0;
+    for (size_t d = 0; d < j->node->rank && !bundle.closed; d++) {
+        if (j->node->dims[d] > 1)
+            j->rows[j->n_rows++] = (uint8_t)d;
+    }
+    add_member(j, (uint32_t)f->bundles.len - 1, true);
+}
+
+static Group finished(Fuse *f, const Bundle *bundle)
+{
+    size_t n = bundle->members.len;
+    NodeId *nodes = NEW_ARRAY(f->arena, NodeId, n);
+    uint32_t *nests = NEW_ARRAY(f->arena, uint32_t, n);
+    const uint8_t **rows = NEW_ARRAY(f->arena, const uint8_t *, n);
+    for (size_t i = 0; i < n; i++) {
+        nodes[i] = bundle->members.at[i].node;
+        nests[i] = bundle->members.at[i].nest;
+        rows[i] = bundle->members.at[i].rows;
+    }
+    return (Group){.n = n, .n_rows = n > 1 ? bundle->n_rows : 0, .nodes = nodes, .nests = nests,
+                   .rows = rows};
+}
+
+Groups pass_fuse(Arena *arena, const Graph *graph, const Target *target)
+{
+    Graph *merged = pass_inline(arena, graph);
+    size_t n = merged->nodes.len;
+    Fuse f = {.arena = arena,
+              .graph = merged,
+              .target = target,
+              .of = NEW_ARRAY(arena, uint32_t, n),
+              .words = (n + 63) / 64,
+              .needs = NEW_ARRAY(arena, uint64_t *, n)};
+    f.readers = arena_alloc_array(arena, n, sizeof *f.readers, _Alignof(max_align_t));
+    for (NodeId id = 0; id < n; id++)
+        f.of[id] = NO_BUNDLE;
+    for (NodeId id = 0; id < n; id++) {
+        const Node *node = graph_node(merged, id);
+        if (node->kind != NODE_EQUATION)
+            continue;
+        f.needs[f.bundles.len] = NEW_ARRAY(arena, uint64_t, f.words);
+        Joining j = {.f = &f, .id = id, .node = node, .piece = &node->pieces[0],
+                     .reads = reads_of(&f, node)};
+        if (!join_any(&j))
+            start_bundle(&j);
+    }
+    Group *groups = NEW_ARRAY(arena, Group, f.bundles.len);
+    for (size_t i = 0; i < f.bundles.len; i++)
+        groups[i] = finished(&f, &f.bundles.at[i]);
+    return (Groups){.graph = merged, .n = f.bundles.len, .groups = groups};
+}

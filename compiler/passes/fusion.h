@@ -1,0 +1,21 @@
+/* fusion.h: what the passes towards kernels share. Private to this folder.
+ *
+ *   inline.c   maps written into their readers
+ *   fuse.c     equations that are computed together
+ *   split.c    large reductions into partial sums
+ *   layout.c   the order of every tensor's elements in memory
+ */
+#ifndef HONE_PASSES_FUSION_H
+#define HONE_PASSES_FUSION_H
+
+#include "passes/passes.h"
+
+/* Points of the piece's domain: extents of left and reduced variables. */
+double piece_points(const Piece *piece);
+/* A sum of products over at least two tensors, neither of which has all variables: it is worth a
+ * register tile. */
+bool piece_is_contraction(Arena *arena, const Node *node, const Piece *piece);
+
+Graph *pass_inline(Arena *arena, const Graph *graph);
+
+#endif

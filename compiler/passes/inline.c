@@ -1,0 +1,213 @@
+/* Maps written into their readers (fusion.md 3.3 move 1, 3.4): a tensor that its readers can compute
+ * again for less than storing and loading it costs is not stored. Needs normal form; keeps values,
+ * outputs and leaves. Only reads at plain variables and constants are replaced: others would be
+ * evaluated several times per element, or need their fills anew. */
+#include "passes/fusion.h"
+
+#include <assert.h>
+
+/* Units are those of sc_cost: one vector instruction. */
+static const double kernel_cost = 200;       /* to start one more kernel */
+static const double far_cost = 4;            /* a vector moved to or from memory */
+static const double near_cost = 1;           /* from the first cache */
+static const size_t most_scalars = 300;      /* of a body after inlining */
+static const size_t most_streams = 12;
+
+typedef struct Use {
+    NodeId reader;
+    double points;               /* of the piece that reads */
+    bool plain;
+} Use;
+typedef VEC(Use) Uses;
+typedef VEC(NodeId) NodeIds;
+
+typedef struct Inline {
+    Arena *arena;
+    const Graph *from;
+    Graph *to;
+    NodeId *ids;                 /* by old node: the new one, NODE_NONE where inlined */
+    const Piece **pieces;        /* by old node: the inlined piece, in the new graph */
+    Uses *uses;                  /* by old node */
+    NodeIds *inputs;             /* by old node: old nodes it reads, inlined ones replaced by theirs */
+    bool *fixed;                 /* by old node: an output */
+} Inline;
+
+/* --- who reads what ------------------------------------------------------------------------------- */
+static bool read_is_plain(const Scalar *read)
+{
+    const Var *var;
+    int64_t value;
+    for (size_t d = 0; d < read->n; d++) {
+        if (!pos_is_var(read->at[d], &var) && !pos_is_const(read->at[d], &value))
+            return false;
+    }
+    return read->fill == NULL;
+}
+
+static void note_uses(Inline *in, NodeId id)
+{
+    const Node *node = graph_node(in->from, id);
+    for (size_t p = 0; p < node->n_pieces; p++) {
+        ScalarList list = piece_list(in->arena, &node->pieces[p], node->rank);
+        for (size_t i = 0; i < list.n; i++) {
+            const Scalar *s = list.at[i];
+            if (s->kind != SCALAR_READ)
+                continue;
+            Use use = {.reader = id, .points = piece_points(&node->pieces[p]),
+                       .plain = read_is_plain(s)};
+            VEC_PUSH(in->arena, in->uses[s->tensor], use);
+        }
+    }
+    for (size_t i = 0; i < node->n_args; i++)
+        in->fixed[node->args[i]] = true;
+}
+
+static void add_input(Inline *in, NodeIds *inputs, NodeId tensor)
+{
+    for (size_t i = 0; i < inputs->len; i++) {
+        if (inputs->at[i] == tensor)
+            return;
+    }
+    VEC_PUSH(in->arena, *inputs, tensor);
+}
+
+static NodeIds inputs_of(Inline *in, NodeId id)
+{
+    NodeIds inputs = {0};
+    const Node *node = graph_node(in->from, id);
+    for (size_t p = 0; p < node->n_pieces; p++) {
+        ScalarList list = piece_list(in->arena, &node->pieces[p], node->rank);
+        for (size_t i = 0; i < list.n; i++) {
+            if (list.at[i]->kind != SCALAR_READ)
+                continue;
+            NodeId tensor = list.at[i]->tensor;
+            if (in->pieces[tensor] == NULL) {
+                add_input(in, &inputs, tensor);
+                continue;
+            }
+            for (size_t k = 0; k < in->inputs[tensor].len; k++)
+                add_input(in, &inputs, in->inputs[tensor].at[k]);
+        }
+    }
+    return inputs;
+}
+
+/* --- the choice -------------------------------------------------------------------------------------- */
+static double load_cost(const Node *node)
+{
+    double bytes = (double)node_elements(node) * (double)dtype_bytes(node->dtype);
+    return bytes <= 16384 ? near_cost : far_cost;
+}
+
+static bool has_input(const NodeIds *inputs, NodeId tensor)
+{
+    for (size_t i = 0; i < inputs->len; i++) {
+        if (inputs->at[i] == tensor)
+            return true;
+    }
+    return false;
+}
+
+static double cost_of_body(Inline *in, const Piece *piece, size_t *scalars)
+{
+    ScalarList list = sc_list(in->arena, 1, &piece->body);
+    double cost = 0;
+    for (size_t i = 0; i < list.n; i++)
+        cost += sc_cost(list.at[i]);
+    *scalars = list.n;
+    return cost;
+}
+
+/* `piece` is the node's own in the new graph, what it reads inlined already. */
+static bool worth_inlining(Inline *in, NodeId id, const Piece *piece)
+{
+    const Node *node = graph_node(in->from, id);
+    size_t scalars;
+    double cost = cost_of_body(in, piece, &scalars);
+    double elements = (double)node_elements(node);
+    double store = kernel_cost + elements * (cost + 2 * load_cost(node)), again = 0;
+    if (scalars > most_scalars)
+        return false;
+    const Uses *uses = &in->uses[id];
+    for (size_t i = 0; i < uses->len; i++) {
+        const Use *use = &uses->at[i];
+        if (!use->plain)
+            return false;
+        double points = node->rank == 0 ? 1 : use->points;   /* scalars leave all loops */
+        NodeIds reads = inputs_of(in, use->reader);
+        size_t streams = reads.len;
+        store += points * load_cost(node);
+        again += points * cost;
+        for (size_t k = 0; k < in->inputs[id].len; k++) {
+            NodeId tensor = in->inputs[id].at[k];
+            if (has_input(&reads, tensor))
+                continue;
+            again += points * load_cost(graph_node(in->from, tensor));
+            streams++;
+        }
+        if (streams > most_streams)
+            return false;
+    }
+    return again <= store;
+}
+
+static bool is_map(const Node *node)
+{
+    return node->kind == NODE_EQUATION && node->n_pieces == 1 && node->pieces[0].n_reduced == 0 &&
+           piece_is_plain(node, &node->pieces[0]);
+}
+
+/* --- rebuilding ----------------------------------------------------------------------------------------- */
+static const Scalar *read_mapped(void *context, ExprPool *pool, const Scalar *old, size_t rank,
+                                 const Position *const *at, const Scalar *fill)
+{
+    const Inline *in = context;
+    const Piece *piece = in->pieces[old->tensor];
+    if (piece == NULL)
+        return sc_read(pool, old->dtype, in->ids[old->tensor], rank, at, fill);
+    Subst subst = {.n = piece->n_vars, .from = piece->vars, .to = at};
+    return sc_subst(pool, piece->body, &subst);
+}
+
+static void copy_node(Inline *in, NodeId id)
+{
+    const Node *node = graph_node(in->from, id);
+    in->inputs[id] = inputs_of(in, id);
+    if (is_map(node) && !in->fixed[id] && in->uses[id].len > 0) {
+        Piece *piece = NEW(in->arena, Piece);
+        *piece = piece_rewrite(in->to, &node->pieces[0], node->rank, read_mapped, in);
+        piece->body = sc_cast(in->to->pool, node->dtype, piece->body);
+        if (worth_inlining(in, id, piece)) {
+            in->pieces[id] = piece;
+            return;
+        }
+    }
+    in->ids[id] = node_rewrite(in->to, node, read_mapped, in, in->ids);
+}
+
+Graph *pass_inline(Arena *arena, const Graph *graph)
+{
+    size_t n = graph->nodes.len;
+    Inline in = {.arena = arena,
+                 .from = graph,
+                 .to = graph_new(arena),
+                 .ids = NEW_ARRAY(arena, NodeId, n),
+                 .pieces = NEW_ARRAY(arena, const Piece *, n),
+                 .uses = NEW_ARRAY(arena, Uses, n),
+                 .inputs = NEW_ARRAY(arena, NodeIds, n),
+                 .fixed = NEW_ARRAY(arena, bool, n)};
+    for (size_t i = 0; i < graph->outputs.len; i++)
+        in.fixed[graph->outputs.at[i].value] = true;
+    for (NodeId id = 0; id < n; id++) {
+        in.ids[id] = NODE_NONE;
+        note_uses(&in, id);
+    }
+    for (NodeId id = 0; id < n; id++)
+        copy_node(&in, id);
+    for (size_t i = 0; i < graph->outputs.len; i++) {
+        const Output *output = &graph->outputs.at[i];
+        NodeId target = output->target == NODE_NONE ? NODE_NONE : in.ids[output->target];
+        graph_output(in.to, output->kind, output->name, in.ids[output->value], target);
+    }
+    return in.to;
+}
