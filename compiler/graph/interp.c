@@ -16,8 +16,8 @@
 typedef struct FlatTerm {
     AtomKind kind;
     int64_t coef, by;
-    size_t index;                 /* VAR: loop; DATA: slot */
-    const struct FlatPos *of;     /* DIV, MOD */
+    size_t index;             /* VAR: loop; DATA: slot */
+    const struct FlatPos *of; /* DIV, MOD */
 } FlatTerm;
 typedef struct FlatPos {
     int64_t constant;
@@ -27,31 +27,31 @@ typedef struct FlatPos {
 
 typedef struct Slot {
     const Scalar *s;
-    size_t level;                 /* 1 + innermost loop it depends on; 0: none */
-    uint64_t stamp;               /* when `value` was computed; 0: never */
+    size_t level;   /* 1 + innermost loop it depends on; 0: none */
+    uint64_t stamp; /* when `value` was computed; 0: never */
     double value;
-    size_t *args;                 /* FN: slots */
-    double *values;               /* FN: of the arguments */
-    const FlatPos **at;           /* READ, INDEX, WITHIN, RANDOM */
-    size_t fill;                  /* READ with a fill: slot */
+    size_t *args;       /* FN: slots */
+    double *values;     /* FN: of the arguments */
+    const FlatPos **at; /* READ, INDEX, WITHIN, RANDOM */
+    size_t fill;        /* READ with a fill: slot */
 } Slot;
 
-typedef struct Loops {            /* left variables, then reduced ones */
+typedef struct Loops { /* left variables, then reduced ones */
     size_t n, n_left;
     const Var **vars;
     int64_t *counter;
-    uint64_t *changed;            /* by level: when a variable of that level or further out changed */
+    uint64_t *changed; /* by level: when a variable of that level or further out changed */
     uint64_t now;
 } Loops;
 
 typedef struct Machine {
     Interp *interp;
-    Arena *arena;                 /* of one node */
+    Arena *arena; /* of one node */
     NodeId node;
     Loops loops;
     Slot *slots;
     size_t n_slots;
-    uint32_t *slot_of;            /* by scalar id - first_id: slot + 1 */
+    uint32_t *slot_of; /* by scalar id - first_id: slot + 1 */
     uint32_t first_id;
 } Machine;
 
@@ -64,7 +64,8 @@ typedef struct FlatGuards {
     FlatGuard *at;
 } FlatGuards;
 
-/* --- flattening -------------------------------------------------------------------------------- */
+/* --- flattening --------------------------------------------------------------------------------
+ */
 static size_t loop_of(const Machine *m, const Var *var)
 {
     for (size_t i = 0; i < m->loops.n; i++)
@@ -162,7 +163,8 @@ static Machine machine_new(Interp *interp, Arena *arena, NodeId node, const Piec
     return m;
 }
 
-/* --- loops -------------------------------------------------------------------------------------- */
+/* --- loops --------------------------------------------------------------------------------------
+ */
 /* The next values of loops first .. last-1; false, and all of them 0 again, after the last ones. */
 static bool loops_next(Loops *loops, size_t first, size_t last)
 {
@@ -189,7 +191,8 @@ static int64_t loops_points(const Loops *loops, size_t first, size_t last)
     return points;
 }
 
-/* --- evaluation --------------------------------------------------------------------------------- */
+/* --- evaluation ---------------------------------------------------------------------------------
+ */
 static double slot_value(Machine *m, size_t index);
 
 static int64_t position_value(Machine *m, const FlatPos *p)
@@ -199,10 +202,18 @@ static int64_t position_value(Machine *m, const FlatPos *p)
         const FlatTerm *term = &p->terms[i];
         int64_t value = 0;
         switch (term->kind) {
-        case ATOM_VAR: value = m->loops.counter[term->index]; break;
-        case ATOM_DIV: value = floor_div(position_value(m, term->of), term->by); break;
-        case ATOM_MOD: value = floor_mod(position_value(m, term->of), term->by); break;
-        case ATOM_DATA: value = (int64_t)slot_value(m, term->index); break;
+        case ATOM_VAR:
+            value = m->loops.counter[term->index];
+            break;
+        case ATOM_DIV:
+            value = floor_div(position_value(m, term->of), term->by);
+            break;
+        case ATOM_MOD:
+            value = floor_mod(position_value(m, term->of), term->by);
+            break;
+        case ATOM_DATA:
+            value = (int64_t)slot_value(m, term->index);
+            break;
         }
         sum += term->coef * value;
     }
@@ -284,12 +295,13 @@ static double slot_value(Machine *m, size_t index)
     return slot->value;
 }
 
-/* --- reductions --------------------------------------------------------------------------------- */
+/* --- reductions ---------------------------------------------------------------------------------
+ */
 typedef struct Total {
     ReduceOp op;
     double value;
     int64_t winner;
-    bool any;                     /* ARGMAX, ARGMIN: `value` is of a point */
+    bool any; /* ARGMAX, ARGMIN: `value` is of a point */
 } Total;
 
 static Total total_new(ReduceOp op)
@@ -300,11 +312,18 @@ static Total total_new(ReduceOp op)
     case REDUCE_SUM:
     case REDUCE_ANY:
     case REDUCE_ARGMAX:
-    case REDUCE_ARGMIN: break;
+    case REDUCE_ARGMIN:
+        break;
     case REDUCE_PROD:
-    case REDUCE_ALL: total.value = 1; break;
-    case REDUCE_MAX: total.value = -INFINITY; break;
-    case REDUCE_MIN: total.value = INFINITY; break;
+    case REDUCE_ALL:
+        total.value = 1;
+        break;
+    case REDUCE_MAX:
+        total.value = -INFINITY;
+        break;
+    case REDUCE_MIN:
+        total.value = INFINITY;
+        break;
     }
     return total;
 }
@@ -316,14 +335,30 @@ static void total_add(Total *total, double x, int64_t point)
     const double pair[] = {total->value, x};
     switch (total->op) {
     case REDUCE_NONE:
-    case REDUCE_SUM: total->value += x; return;
-    case REDUCE_PROD: total->value *= x; return;
-    case REDUCE_MAX: total->value = scalar_fold(OP_MAX, DT_F64, 2, pair); return;
-    case REDUCE_MIN: total->value = scalar_fold(OP_MIN, DT_F64, 2, pair); return;
-    case REDUCE_ANY: total->value = total->value != 0 || x != 0; return;
-    case REDUCE_ALL: total->value = total->value != 0 && x != 0; return;
-    case REDUCE_ARGMAX: better = better || x > total->value; break;
-    case REDUCE_ARGMIN: better = better || x < total->value; break;
+    case REDUCE_SUM:
+        total->value += x;
+        return;
+    case REDUCE_PROD:
+        total->value *= x;
+        return;
+    case REDUCE_MAX:
+        total->value = scalar_fold(OP_MAX, DT_F64, 2, pair);
+        return;
+    case REDUCE_MIN:
+        total->value = scalar_fold(OP_MIN, DT_F64, 2, pair);
+        return;
+    case REDUCE_ANY:
+        total->value = total->value != 0 || x != 0;
+        return;
+    case REDUCE_ALL:
+        total->value = total->value != 0 && x != 0;
+        return;
+    case REDUCE_ARGMAX:
+        better = better || x > total->value;
+        break;
+    case REDUCE_ARGMIN:
+        better = better || x < total->value;
+        break;
     }
     if (better || (isnan(x) && !isnan(total->value))) {
         total->value = x;
@@ -338,7 +373,8 @@ static double total_result(const Total *total)
     return arg ? (double)total->winner : total->value;
 }
 
-/* --- pieces ------------------------------------------------------------------------------------- */
+/* --- pieces -------------------------------------------------------------------------------------
+ */
 /* Guards that use a reduced variable (inner), or those that do not. */
 static FlatGuards guards_of(Machine *m, const Piece *piece, bool inner)
 {
@@ -410,7 +446,8 @@ static void run_piece(Machine *m, const Node *node, const Piece *piece)
     }
 }
 
-/* --- nodes -------------------------------------------------------------------------------------- */
+/* --- nodes --------------------------------------------------------------------------------------
+ */
 static void run_constant(double *values, const Node *node)
 {
     int64_t elements = node_elements(node);

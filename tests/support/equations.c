@@ -13,7 +13,7 @@ typedef struct Text {
     Equations *e;
     const char *at, *start;
     uint64_t random;
-    size_t n_vars;                     /* of the definition being read */
+    size_t n_vars; /* of the definition being read */
     const Var *vars[MAX_VARS];
 } Text;
 
@@ -69,7 +69,8 @@ static int64_t number(Text *t)
     return value;
 }
 
-/* --- random values ------------------------------------------------------------------------------ */
+/* --- random values ------------------------------------------------------------------------------
+ */
 static uint64_t draw(uint64_t *state)
 {
     *state ^= *state << 13;
@@ -78,9 +79,12 @@ static uint64_t draw(uint64_t *state)
     return *state;
 }
 
+enum { MOST_VALUES = 1 << 18 }; /* larger tensors are not for running */
+
 /* All different, none near 0, shuffled. */
 static double *spread(Arena *arena, size_t n, uint64_t *random)
 {
+    n = n > MOST_VALUES ? 0 : n;
     double *values = NEW_ARRAY(arena, double, n + 1);
     for (size_t i = 0; i < n; i++)
         values[i] = 2 * ((double)i + 0.5 - (double)(n / 2)) / (double)(n < 8 ? 8 : n);
@@ -111,7 +115,7 @@ static void read_leaf(Text *t, NodeKind kind)
     size_t n = (size_t)node_elements(graph_node(e->graph, id));
     double *values = spread(e->graph->arena, n, &t->random);
     bool positive = take(t, "positive"), ties = take(t, "ties"), zeros = take(t, "zeros");
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && n <= MOST_VALUES; i++) {
         if (below)
             values[i] = (double)(draw(&t->random) % (uint64_t)below);
         else if (positive)
@@ -127,7 +131,8 @@ static void read_leaf(Text *t, NodeKind kind)
     e->last = id;
 }
 
-/* --- scalars ------------------------------------------------------------------------------------ */
+/* --- scalars ------------------------------------------------------------------------------------
+ */
 static const Scalar *expression(Text *t);
 static const Scalar *unary(Text *t);
 
@@ -260,7 +265,8 @@ static const Scalar *expression(Text *t)
     return infix(t, 0);
 }
 
-/* --- definitions -------------------------------------------------------------------------------- */
+/* --- definitions --------------------------------------------------------------------------------
+ */
 static const Var *declare(Text *t)
 {
     Str key = name(t);
@@ -323,8 +329,8 @@ static Left left_side(Text *t)
 
 static ReduceOp reduction(Text *t)
 {
-    static const ReduceOp ops[] = {REDUCE_SUM, REDUCE_PROD, REDUCE_MAX, REDUCE_MIN, REDUCE_ANY,
-                                   REDUCE_ALL, REDUCE_ARGMAX, REDUCE_ARGMIN};
+    static const ReduceOp ops[] = {REDUCE_SUM, REDUCE_PROD, REDUCE_MAX,    REDUCE_MIN,
+                                   REDUCE_ANY, REDUCE_ALL,  REDUCE_ARGMAX, REDUCE_ARGMIN};
     const char *before = t->at;
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
         if (take(t, reduce_name(ops[i])) && take(t, "[")) {
@@ -349,10 +355,14 @@ static Piece piece_of(Text *t, const Left *left, const Scalar *body)
         if (!pos_in_range(left->at[k], left->dims[k]) && !left->at[k]->has_data)
             guards[n++] = (Guard){0, left->dims[k], left->at[k]};
     const Var **vars = arena_copy(arena, t->vars, t->n_vars * sizeof *vars);
-    return (Piece){.n_vars = left->n_vars, .vars = vars, .n_reduced = t->n_vars - left->n_vars,
+    return (Piece){.n_vars = left->n_vars,
+                   .vars = vars,
+                   .n_reduced = t->n_vars - left->n_vars,
                    .reduced = vars + left->n_vars,
                    .left = arena_copy(arena, left->at, left->rank * sizeof *left->at),
-                   .n_guards = n, .guards = guards, .body = body};
+                   .n_guards = n,
+                   .guards = guards,
+                   .body = body};
 }
 
 static void read_equation(Text *t)
@@ -392,7 +402,8 @@ static void read_equation(Text *t)
 Equations equations_read(Arena *arena, const char *text, uint64_t seed)
 {
     Equations e = {.graph = graph_new(arena)};
-    Text t = {.e = &e, .at = text, .start = text, .random = seed * 2654435761u + 88172645463325252u};
+    Text t = {
+        .e = &e, .at = text, .start = text, .random = seed * 2654435761u + 88172645463325252u};
     while (*t.at) {
         if (*t.at == '\n' || *t.at == ' ') {
             t.at++;

@@ -5,8 +5,8 @@
  *   input r[3]                       as param, but nothing to differentiate by
  *   input ids[2, 3] below 5          i32 in 0 .. 4
  *   y[n:2, p:3] = sum[i:3] k[i] * (x[n, 2*p+i-1] ?? 0)
- *   z[2*p+1 | p:2] of 5 = x[p]       positions on the left: the variables, the dimensions after `of`
- *   z[…] += …                        one more piece of the equation above
+ *   z[2*p+1 | p:2] of 5 = x[p]       positions on the left: the variables, the dimensions after
+ * `of` z[…] += …                        one more piece of the equation above
  *
  * A line is one definition. Reductions: sum prod max min any all argmax argmin, at the start of the
  * right side. Scalars: + - * / // % ^ < <= > >= == != and or not, the functions of scalar.def,
@@ -19,10 +19,10 @@
 
 typedef struct Equations {
     Graph *graph;
-    double *leaves[256];       /* by node */
+    double *leaves[256]; /* by node */
     size_t n_params;
     NodeId params[32];
-    NodeId last;               /* defined last */
+    NodeId last; /* defined last */
 } Equations;
 
 Equations equations_read(Arena *arena, const char *text, uint64_t seed);

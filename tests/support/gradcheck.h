@@ -6,18 +6,21 @@
 #include "support/equations.h"
 
 typedef struct GradCase {
-    const char *name, *text;       /* the gradient of sum(random * last) by every param */
-    double ratio;                  /* points of backward over forward at most; 0: not counted */
-    bool kinks;                    /* no finite differences: leaves with ties */
-    bool scatter;                  /* a scatter may stay */
+    const char *name, *text; /* the gradient of sum(random * last) by every param */
+    double ratio;            /* points of backward over forward at most; 0: not counted */
+    bool kinks;              /* no finite differences: leaves with ties */
+    bool scatter;            /* a scatter may stay */
+    size_t pieces;           /* real sizes: nothing is run; gradients have this many at most */
 } GradCase;
 
 typedef struct GradResult {
-    double by_difference;          /* largest error, relative to the largest gradient */
-    double by_densify;             /* raw against dense */
-    int64_t forward, backward;     /* points */
-    size_t scatters;               /* pieces of the dense graph whose left side may repeat */
-    char why[256];                 /* a graph that is ill-formed or faults; empty: none */
+    double by_difference;      /* largest error, relative to the largest gradient */
+    double by_densify;         /* raw against dense, gradients and loss */
+    double scale;              /* the largest gradient */
+    int64_t forward, backward; /* points */
+    size_t pieces;             /* of gradients and what they need beyond forward */
+    size_t scatters;           /* pieces of the dense graph whose left side may repeat */
+    char why[256];             /* a graph that is ill-formed or faults; empty: none */
 } GradResult;
 
 GradResult gradcheck(HoneSys *sys, const GradCase *c);

@@ -70,8 +70,8 @@ static void windows(void **state)
     const double xs[] = {1, 2, 3, 4, 5}, ks[] = {10, 100, 1000};
     NodeId x = leaf(w, DT_F32, 1, (int64_t[]){5}, xs), k = leaf(w, DT_F32, 1, (int64_t[]){3}, ks);
     const Var *p = var(w, 3), *i = var(w, 3);
-    const Position *e = pos_shift(
-        w->pool, pos_add(w->pool, pos_scale(w->pool, at(w, p), 2), at(w, i)), -1);
+    const Position *e =
+        pos_shift(w->pool, pos_add(w->pool, pos_scale(w->pool, at(w, p), 2), at(w, i)), -1);
     const Position *tap = at(w, i);
     const Scalar *body = sc_fn2(w->pool, OP_MUL, graph_read(w->graph, k, &tap, NULL),
                                 graph_read(w->graph, x, &e, sc_const(w->pool, DT_F32, 0)));
@@ -94,7 +94,11 @@ static void scatter(void **state)
     const Position *pb = at(w, b);
     const Position *row = pos_data(w->pool, graph_read(w->graph, ids, &pb, NULL));
     Guard guard = {.lo = 0, .hi = 3, .position = row};
-    Piece piece = {.n_vars = 1, .vars = &b, .left = &row, .n_guards = 1, .guards = &guard,
+    Piece piece = {.n_vars = 1,
+                   .vars = &b,
+                   .left = &row,
+                   .n_guards = 1,
+                   .guards = &guard,
                    .body = graph_read(w->graph, x, &pb, NULL)};
     NodeId y = graph_equation(w->graph, DT_F32, 1, (int64_t[]){3}, REDUCE_NONE, 1, &piece, STR("y"),
                               (Span){0});
@@ -125,8 +129,8 @@ static void unchosen_reads(void **state)
     const Scalar *gathered = graph_read(w->graph, x, &row, NULL);
     const Scalar *small = sc_fn2(w->pool, OP_LT, id, sc_const(w->pool, DT_I32, 2));
     const Scalar *body = sc_fn3(w->pool, OP_SELECT, small, gathered, sc_const(w->pool, DT_F32, -1));
-    NodeId y = graph_define(w->graph, DT_F32, REDUCE_NONE, 1, &b, 0, NULL, body, STR("y"),
-                            (Span){0});
+    NodeId y =
+        graph_define(w->graph, DT_F32, REDUCE_NONE, 1, &b, 0, NULL, body, STR("y"), (Span){0});
     Interp interp = run(w, true);
     assert_float_equal(interp.values[y][0], 4, 0);
     assert_float_equal(interp.values[y][1], -1, 0);
@@ -145,15 +149,18 @@ static void reductions(void **state)
         ReduceOp op;
         double want[2];
     } rows[] = {
-        {REDUCE_SUM, {12, NAN}},  {REDUCE_PROD, {50, NAN}}, {REDUCE_MAX, {5, NAN}},
-        {REDUCE_MIN, {2, NAN}},   {REDUCE_ANY, {1, 0}},     {REDUCE_ALL, {0, 0}},
-        {REDUCE_ARGMAX, {1, 1}},  {REDUCE_ARGMIN, {0, 1}},
+        {REDUCE_SUM, {12, NAN}}, {REDUCE_PROD, {50, NAN}}, {REDUCE_MAX, {5, NAN}},
+        {REDUCE_MIN, {2, NAN}},  {REDUCE_ANY, {1, 0}},     {REDUCE_ALL, {0, 0}},
+        {REDUCE_ARGMAX, {1, 1}}, {REDUCE_ARGMIN, {0, 1}},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         bool logic = rows[i].op == REDUCE_ANY || rows[i].op == REDUCE_ALL;
         bool arg = rows[i].op == REDUCE_ARGMAX || rows[i].op == REDUCE_ARGMIN;
-        NodeId y = graph_define(w->graph, logic ? DT_BOOL : arg ? DT_I32 : DT_F32, rows[i].op, 1,
-                                &n, 1, &k, logic ? four : body, STR("y"), (Span){0});
+        NodeId y = graph_define(w->graph,
+                                logic ? DT_BOOL
+                                : arg ? DT_I32
+                                      : DT_F32,
+                                rows[i].op, 1, &n, 1, &k, logic ? four : body, STR("y"), (Span){0});
         Interp interp = run(w, true);
         for (int r = 0; r < 2; r++) {
             double have = interp.values[y][r], want = rows[i].want[r];
@@ -166,15 +173,16 @@ static void random_numbers(void **state)
 {
     World *w = *state;
     const Var *n = var(w, 5);
-    NodeId y = graph_define(w->graph, DT_F32, REDUCE_NONE, 1, &n, 0, NULL,
-                            sc_random(w->pool, 99, pos_shift(w->pool, at(w, n), 10)), STR("y"),
-                            (Span){0});
+    NodeId y =
+        graph_define(w->graph, DT_F32, REDUCE_NONE, 1, &n, 0, NULL,
+                     sc_random(w->pool, 99, pos_shift(w->pool, at(w, n), 10)), STR("y"), (Span){0});
     Interp interp = run(w, true);
     for (uint64_t i = 0; i < 5; i++)
         assert_float_equal(interp.values[y][i], hone_random_uniform(7, 99, 3, i + 10), 0);
 }
 
-/* y[(2*a+b) // 3, (2*a+b) % 3] = 10*a + b: divisions on the left, several pieces, an empty extent */
+/* y[(2*a+b) // 3, (2*a+b) % 3] = 10*a + b: divisions on the left, several pieces, an empty extent
+ */
 static void divisions(void **state)
 {
     World *w = *state;
@@ -184,7 +192,11 @@ static void divisions(void **state)
     const Position *value = pos_add(w->pool, pos_scale(w->pool, at(w, a), 10), at(w, b));
     const Var *ab[] = {a, b};
     Piece pieces[] = {{.n_vars = 2, .vars = ab, .left = left, .body = sc_index(w->pool, value)},
-                      {.n_vars = 2, .vars = ab, .left = left, .n_reduced = 1, .reduced = &none,
+                      {.n_vars = 2,
+                       .vars = ab,
+                       .left = left,
+                       .n_reduced = 1,
+                       .reduced = &none,
                        .body = sc_index(w->pool, at(w, a))}};
     NodeId y = graph_equation(w->graph, DT_F32, 2, (int64_t[]){2, 3}, REDUCE_SUM, 2, pieces,
                               STR("y"), (Span){0});
