@@ -113,6 +113,18 @@ static void dump_kernels(Build *b, const PlanEntry *entry)
     }
 }
 
+static bool kernels_verified(Build *b, const PlanEntry *entry)
+{
+    for (size_t i = 0; i < entry->n_kernels; i++) {
+        const char *why = kernel_verify(entry->kernels[i], b->c->arena);
+        if (why != NULL) {
+            return hone_fail(b->error, HONE_INTERNAL, "E799", "kernel `" STR_FMT "` is ill formed: %s",
+                             STR_ARG(entry->kernels[i]->name), why);
+        }
+    }
+    return true;
+}
+
 /* A graph that several stages share is compiled once. */
 static bool add_graph(Build *b, Str name, const Graph *graph)
 {
@@ -134,6 +146,9 @@ static bool add_graph(Build *b, Str name, const Graph *graph)
     b->report->equations += clean->nodes.len;
     b->report->kernels += plan->n_kernels;
     dump_kernels(b, plan);
+    if (!kernels_verified(b, plan)) {
+        return false;
+    }
     VEC_PUSH(b->c->arena, b->entries, ((ProgramEntry){.graph = graph, .plan = plan}));
     return true;
 }

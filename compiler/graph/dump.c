@@ -17,13 +17,13 @@ typedef struct VarName {
     const Var *var;
     Str name;
 } VarName;
-typedef struct Dump {
+struct Dump {
     const Graph *graph;
     Buf *out;
     const Str *nodes;                 /* shown names by node, unique */
     size_t n_vars;
     VarName *vars;                    /* of the piece at hand, unique */
-} Dump;
+};
 
 /* Binding strength, as in the language. */
 enum { LEVEL_ANY, LEVEL_OR, LEVEL_AND, LEVEL_NOT, LEVEL_COMPARE, LEVEL_ADD, LEVEL_MUL, LEVEL_UNARY,
@@ -368,9 +368,7 @@ static void dump_conditions(Dump *d, const Piece *piece)
     dump_extents(d, piece->n_vars, piece->vars);
     for (size_t i = 0; i < piece->n_guards; i++) {
         buf_add(d->out, i > 0 ? STR(", ") : piece->n_vars > 0 ? STR("; ") : STR(""));
-        buf_printf(d->out, "%lld <= ", (long long)piece->guards[i].lo);
-        dump_position(d, piece->guards[i].position);
-        buf_printf(d->out, " < %lld", (long long)piece->guards[i].hi);
+        dump_guard(d, &piece->guards[i]);
     }
     buf_char(d->out, ')');
 }
@@ -482,4 +480,44 @@ void graph_dump(const Graph *graph, Buf *out)
         buf_printf(out, "%s " STR_FMT " = " STR_FMT "\n", kinds[output->kind], STR_ARG(name),
                    STR_ARG(d.nodes[output->value]));
     }
+}
+
+/* --- expressions alone --------------------------------------------------------------------------- */
+Dump *dump_new(const Graph *graph, Buf *out)
+{
+    Dump *d = NEW(graph->arena, Dump);
+    *d = (Dump){.graph = graph, .out = out, .nodes = node_names(graph)};
+    return d;
+}
+
+void dump_variables(Dump *d, size_t n, const Var *const *vars)
+{
+    d->n_vars = 0;
+    d->vars = NEW_ARRAY(d->graph->arena, VarName, n + 1);
+    for (size_t i = 0; i < n; i++)
+        name_var(d, vars[i]);
+}
+
+void dump_variable(Dump *d, const Var *var)
+{
+    buf_add(d->out, var_name(d, var));
+}
+
+void dump_tensor_at(Dump *d, NodeId tensor, size_t rank, const Position *const *at)
+{
+    buf_add(d->out, d->nodes[tensor]);
+    if (rank > 0)
+        dump_positions(d, rank, at);
+}
+
+void dump_guard(Dump *d, const Guard *guard)
+{
+    buf_printf(d->out, "%lld <= ", (long long)guard->lo);
+    dump_position(d, guard->position);
+    buf_printf(d->out, " < %lld", (long long)guard->hi);
+}
+
+void dump_expression(Dump *d, const Scalar *s)
+{
+    dump_scalar(d, s, LEVEL_ANY);
 }

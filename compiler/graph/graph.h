@@ -305,6 +305,15 @@ ScalarList piece_list(Arena *arena, const Piece *piece, size_t rank);
 /* NULL if the graph is well formed, else what is wrong (on the arena). */
 const char *graph_verify(const Graph *graph, Arena *arena);
 void graph_dump(const Graph *graph, Buf *out);
+/* Parts of a text form, for the stages after the graph. Variables get names that are unique among
+ * those given last. */
+typedef struct Dump Dump;
+Dump *dump_new(const Graph *graph, Buf *out);
+void dump_variables(Dump *dump, size_t n, const Var *const *vars);
+void dump_variable(Dump *dump, const Var *var);
+void dump_tensor_at(Dump *dump, NodeId tensor, size_t rank, const Position *const *at);
+void dump_guard(Dump *dump, const Guard *guard);
+void dump_expression(Dump *dump, const Scalar *s);
 void node_dump(const Graph *graph, NodeId id, Buf *out);
 
 /* Double-precision evaluation. values[id] must be set (row-major doubles) for INPUT, PARAM, STATE

@@ -1,0 +1,137 @@
+/* What every kernel must satisfy before code is made of it. A message means a bug of the compiler. */
+#include "loop/internal.h"
+
+typedef struct Check {
+    const Kernel *kernel;
+    Arena *arena;
+} Check;
+
+static bool is_chunked(const Kernel *kernel, const Var *var)
+{
+    for (size_t i = 0; i < kernel->n_chunk_loops; i++) {
+        if (kernel->chunk_loops[i].var == var)
+            return true;
+    }
+    return false;
+}
+
+static bool has_loop(const Nest *nest, const Var *var)
+{
+    for (size_t i = 0; i < nest->n_loops; i++) {
+        if (nest->loops[i].var == var)
+            return true;
+    }
+    return false;
+}
+
+static const char *loops_problem(const Check *check, const Nest *nest)
+{
+    bool reduced = false;
+    size_t lanes = 0;
+    for (size_t i = 0; i < nest->n_loops; i++) {
+        const KLoop *loop = &nest->loops[i];
+        if (loop->tile < 1)
+            return "a loop steps by nothing";
+        if (reduced && !loop->reduced)
+            return "a left loop inside a reduced one";
+        if (loop->reduced && loop->kind == KLOOP_UNROLL)
+            return "a reduced loop is unrolled";
+        if (loop->reduced && is_chunked(check->kernel, loop->var))
+            return "a reduced loop is cut into chunks";
+        for (size_t k = 0; k < i; k++) {
+            if (nest->loops[k].var == loop->var)
+                return "two loops over one variable";
+        }
+        lanes += loop->kind == KLOOP_LANES;
+        reduced |= loop->reduced;
+    }
+    if (lanes > 1)
+        return "two loops in lanes";
+    for (size_t i = 0; i < check->kernel->n_chunk_loops; i++) {
+        if (!has_loop(nest, check->kernel->chunk_loops[i].var))
+            return "a nest lacks a chunk variable";
+    }
+    return NULL;
+}
+
+static const KBuffer *buffer_of(const Kernel *kernel, NodeId tensor)
+{
+    for (size_t i = 0; i < kernel->n_buffers; i++) {
+        if (kernel->buffers[i].tensor == tensor)
+            return &kernel->buffers[i];
+    }
+    return NULL;
+}
+
+static const char *scalar_problem(const Check *check, const Nest *nest, const Scalar *s)
+{
+    for (size_t i = 0; i < s->n_vars; i++) {
+        if (!has_loop(nest, s->vars[i]))
+            return "an expression uses a variable without a loop";
+    }
+    if (s->kind == SCALAR_RANDOM && !check->kernel->uses_random)
+        return "random numbers without their buffer";
+    if (s->kind != SCALAR_READ)
+        return NULL;
+    const KBuffer *buffer = buffer_of(check->kernel, s->tensor);
+    if (!buffer)
+        return "a read of a tensor without a buffer";
+    if (buffer->rank != s->n)
+        return "a read with another rank than its buffer";
+    for (size_t i = 0; i < nest->n_stores; i++) {
+        if (check->kernel->buffers[nest->stores[i].buffer].tensor == s->tensor)
+            return "a body reads what its own nest writes";
+    }
+    return NULL;
+}
+
+static const char *store_problem(const Check *check, const Nest *nest, const KStore *store)
+{
+    if (store->buffer >= check->kernel->n_buffers)
+        return "a store into a buffer that is not there";
+    if (!check->kernel->buffers[store->buffer].written)
+        return "a store into a buffer that is only read";
+    bool reduces = false;
+    for (size_t i = 0; i < nest->n_loops; i++)
+        reduces |= nest->loops[i].reduced;
+    if (reduces != (store->reduce != REDUCE_NONE))
+        return "a reduction without reduced loops, or the other way round";
+    for (size_t i = 0; i < check->kernel->buffers[store->buffer].rank; i++) {
+        for (size_t k = 0; k < nest->n_loops; k++) {
+            if (nest->loops[k].reduced && pos_uses(store->left[i], nest->loops[k].var))
+                return "a left position uses a reduced variable";
+        }
+    }
+    return NULL;
+}
+
+static const char *nest_problem(const Check *check, const Nest *nest)
+{
+    const char *why = loops_problem(check, nest);
+    if (!why && nest->n_stores == 0)
+        why = "a nest without stores";
+    for (size_t i = 0; !why && i < nest->n_stores; i++)
+        why = store_problem(check, nest, &nest->stores[i]);
+    ScalarList list = {0};
+    if (!why)
+        list = nest_list(check->arena, nest->n_stores, nest->stores, check->kernel->buffers);
+    for (size_t i = 0; !why && i < list.n; i++)
+        why = scalar_problem(check, nest, list.at[i]);
+    return why;
+}
+
+const char *kernel_verify(const Kernel *kernel, Arena *arena)
+{
+    Check check = {.kernel = kernel, .arena = arena};
+    const char *why = kernel->n_nests == 0 ? "a kernel without nests" : NULL;
+    for (size_t i = 0; !why && i < kernel->n_buffers; i++) {
+        const KBuffer *buffer = &kernel->buffers[i];
+        if (buffer->place == KPLACE_GLOBAL && buffer->slot >= kernel->n_globals)
+            why = "a buffer beyond the globals";
+        if (buffer->place == KPLACE_SCRATCH && buffer->slot >= kernel->scratch_bytes)
+            why = "a buffer beyond the scratch";
+    }
+    for (size_t i = 0; !why && i < kernel->n_nests; i++)
+        why = nest_problem(&check, &kernel->nests[i]);
+    return why;
+}
