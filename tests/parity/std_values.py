@@ -1,0 +1,296 @@
+#!/usr/bin/env python3
+"""Expected values of the standard library, from plain numpy: writes ../data/std_values.txt.
+
+A line is: name | what is made (a module or optimizer, or -) | expression | shapes of x y z | training |
+values. Parameters and inputs hold pattern(k, i) = ((7 i + 3 k) mod 11 - 5) / 4, element i of tensor k;
+parameters are numbered from 0 in order of declaration, inputs x, y, z are tensors 20, 21, 22.
+An optimizer's values are those of its parameter [2, 3] (pattern 0) after three updates with gradients
+pattern(30), pattern(31), pattern(32).
+"""
+import math
+import os
+
+import numpy as np
+
+lines = []
+
+
+def pattern(k, *shape):
+    n = int(np.prod(shape))
+    return np.array([((7 * i + 3 * k) % 11 - 5) / 4 for i in range(n)]).reshape(shape)
+
+
+def row(name, made, expr, shapes, training, *values):
+    flat = np.concatenate([np.asarray(v, dtype=float).reshape(-1) for v in values])
+    shapes = "; ".join(",".join(map(str, s)) for s in shapes)
+    lines.append(f"{name} | {made} | {expr} | {shapes} | {int(training)} | "
+                 + " ".join(repr(float(v)) for v in flat))
+
+
+erf = np.vectorize(math.erf)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def lse(x):
+    m = x.max(-1)
+    return m + np.log(np.exp(x - m[..., None]).sum(-1))
+
+
+def activations():
+    x = pattern(20, 3, 4) * 3
+    for name, y in {
+        "relu": np.maximum(x, 0), "relu6": np.clip(x, 0, 6), "sigmoid": sigmoid(x),
+        "leaky_relu": np.where(x > 0, x, 0.01 * x), "elu": np.where(x > 0, x, np.expm1(x)),
+        "silu": x * sigmoid(x), "gelu": x * (1 + erf(x / math.sqrt(2))) / 2,
+        "gelu_tanh": 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x ** 3))),
+        "softplus": np.log1p(np.exp(x)), "hardswish": x * np.clip(x + 3, 0, 6) / 6,
+        "tanh": np.tanh(x), "softmax": softmax(x), "log_softmax": np.log(softmax(x)),
+    }.items():
+        row(name, "-", f"{name}(x * 3)", [(3, 4)], False, y)
+    row("softmax_far", "-", "softmax(x * 4000)", [(2, 3)], False, softmax(pattern(20, 2, 3) * 4000))
+    row("dropout_eval", "-", "dropout(x, 0.5)", [(2, 3)], False, pattern(20, 2, 3))
+    row("dropout_never", "-", "dropout(x, 0.0)", [(2, 3)], True, pattern(20, 2, 3))
+    row("normalize", "-", "normalize(x, imagenet_mean, imagenet_std)", [(1, 3, 2, 2)], False,
+        (pattern(20, 1, 3, 2, 2) - np.array([0.485, 0.456, 0.406])[:, None, None])
+        / np.array([0.229, 0.224, 0.225])[:, None, None])
+
+
+def conv(x, w, b, stride, before, after, dilation, groups):
+    n, c, h, wide = x.shape
+    o, per, k, _ = w.shape
+    p = np.zeros((n, c, h + before + after, wide + before + after))
+    p[:, :, before:before + h, before:before + wide] = x
+    high = (p.shape[2] - dilation * (k - 1) - 1) // stride + 1
+    width = (p.shape[3] - dilation * (k - 1) - 1) // stride + 1
+    y = np.zeros((n, o, high, width))
+    for oc in range(o):
+        first = oc // (o // groups) * per
+        for r in range(high):
+            for s in range(width):
+                part = p[:, first:first + per, r * stride:r * stride + dilation * k:dilation,
+                         s * stride:s * stride + dilation * k:dilation][:, :, :k, :k]
+                y[:, oc, r, s] = (part * w[oc]).sum((1, 2, 3)) + (b[oc] if b is not None else 0)
+    return y
+
+
+def convolutions():
+    for name, i, o, k, stride, pad, after, dilation, groups, biased, hw in [
+        ("plain", 2, 3, 3, 1, 0, None, 1, 1, True, (5, 6)),
+        ("padded", 2, 3, 3, 1, 1, None, 1, 1, True, (4, 4)),
+        ("strided", 2, 2, 3, 2, 1, None, 1, 1, False, (7, 6)),
+        ("dilated", 1, 2, 3, 1, 2, None, 2, 1, True, (6, 5)),
+        ("grouped", 4, 6, 3, 1, 1, None, 1, 2, True, (3, 3)),
+        ("depthwise", 3, 3, 3, 2, 0, 1, 1, 3, False, (6, 6)),
+        ("pointwise", 3, 2, 1, 1, 0, None, 1, 1, True, (2, 2)),
+    ]:
+        made = f"Conv2d({i}, {o}, {k}, stride = {stride}, pad = {pad}, dilation = {dilation}, " \
+               f"groups = {groups}, biased = {'true' if biased else 'false'}" \
+               + (f", pad_after = {after})" if after is not None else ")")
+        x, w = pattern(20, 2, i, *hw), pattern(0, o, i // groups, k, k)
+        b = pattern(1, o) if biased else None
+        row("conv_" + name, made, "m(x)", [(2, i, *hw)], False,
+            conv(x, w, b, stride, pad, pad if after is None else after, dilation, groups))
+
+
+def pool(x, k, stride, pad, fill, reduce):
+    n, c, h, w = x.shape
+    p = np.full((n, c, h + 2 * pad, w + 2 * pad), fill)
+    p[:, :, pad:pad + h, pad:pad + w] = x
+    high, wide = (h + 2 * pad - k) // stride + 1, (w + 2 * pad - k) // stride + 1
+    y = np.zeros((n, c, high, wide))
+    for r in range(high):
+        for s in range(wide):
+            y[:, :, r, s] = reduce(p[:, :, r * stride:r * stride + k, s * stride:s * stride + k],
+                                   axis=(2, 3))
+    return y
+
+
+def pooling():
+    x = pattern(20, 2, 2, 5, 6)
+    row("max_pool", "-", "max_pool(x, 3, 2, pad = 1)", [x.shape], False, pool(x, 3, 2, 1, -np.inf, np.max))
+    row("avg_pool", "-", "avg_pool(x, 3, 2, pad = 1)", [x.shape], False, pool(x, 3, 2, 1, 0.0, np.mean))
+    row("avg_pool_plain", "-", "avg_pool(x, 2, 2)", [x.shape], False, pool(x, 2, 2, 0, 0.0, np.mean))
+    row("mean_pool", "-", "mean_pool(x)", [x.shape], False, x.mean((2, 3)))
+    row("peak_pool", "-", "peak_pool(x)", [x.shape], False, x.max((2, 3)))
+    row("flatten", "-", "flatten(x)", [x.shape], False, x)
+
+
+def maps_and_norms():
+    x = pattern(20, 2, 3, 4)
+    row("linear", "Linear(4, 3)", "m(x)", [x.shape], False, x @ pattern(0, 3, 4).T + pattern(1, 3))
+    row("linear_unbiased", "Linear(4, 3, biased = false)", "m(x)", [x.shape], False,
+        x @ pattern(0, 3, 4).T)
+    row("embedding", "Embedding(5, 3)", "m([[0, 4], [2, 2]])", [], False,
+        pattern(0, 5, 3)[[[0, 4], [2, 2]]])
+    u, v = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
+    row("layer_norm", "LayerNorm(4)", "m(x)", [x.shape], True,
+        (x - u) / np.sqrt(v + 1e-5) * pattern(0, 4) + pattern(1, 4))
+    row("rms_norm", "RMSNorm(4)", "m(x)", [x.shape], True,
+        x / np.sqrt((x ** 2).mean(-1, keepdims=True) + 1e-6) * pattern(0, 4))
+    x = pattern(20, 2, 4, 3, 2)
+    w, b = pattern(0, 4)[:, None, None], pattern(1, 4)[:, None, None]
+    g = x.reshape(2, 2, 2, 3, 2)
+    u, v = g.mean((2, 3, 4), keepdims=True), g.var((2, 3, 4), keepdims=True)
+    row("group_norm", "GroupNorm(2, 4)", "m(x)", [x.shape], True,
+        ((g - u) / np.sqrt(v + 1e-5)).reshape(x.shape) * w + b)
+    u, v = x.mean((0, 2, 3)), x.var((0, 2, 3))
+    n = x.size / 4
+    old_mean, old_var = pattern(2, 4), pattern(3, 4) ** 2
+    y = (x - u[:, None, None]) / np.sqrt(v + 1e-5)[:, None, None] * w + b
+    row("batch_norm_training", "BatchNorm2d(4)", "m(x)", [x.shape], True, y,
+        0.9 * old_mean + 0.1 * u, 0.9 * old_var + 0.1 * v * n / (n - 1))
+    row("batch_norm", "BatchNorm2d(4, eps = 1e-3)", "m(x)", [x.shape], False,
+        (x - old_mean[:, None, None]) / np.sqrt(old_var + 1e-3)[:, None, None] * w + b)
+
+
+def attention():
+    q, k, v = pattern(20, 2, 3, 4), pattern(21, 2, 5, 4), pattern(22, 2, 5, 4)
+    out = np.zeros((2, 3, 4))
+    for b in range(2):
+        for h in range(2):
+            part = slice(2 * h, 2 * h + 2)
+            s = q[b][:, part] @ k[b][:, part].T / math.sqrt(2)
+            out[b][:, part] = softmax(s) @ v[b][:, part]
+    row("attention", "-", "attention(x, y, z, open(), 2)", [q.shape, k.shape, v.shape], True, out)
+    x = pattern(20, 1, 1, 3, 4)[0, 0]
+    high, wide = 5, 3
+    y = np.zeros((high, wide))
+    for p in range(high):
+        for s in range(wide):
+            r = min(max((p + 0.5) * 3 / high - 0.5, 0), 2)
+            c = min(max((s + 0.5) * 4 / wide - 0.5, 0), 3)
+            i, j = int(r), int(c)
+            a, b = r - i, c - j
+            i1, j1 = min(i + 1, 2), min(j + 1, 3)
+            y[p, s] = (1 - a) * (1 - b) * x[i, j] + (1 - a) * b * x[i, j1] \
+                + a * (1 - b) * x[i1, j] + a * b * x[i1, j1]
+    row("resize_bilinear", "-", "resize_bilinear(x, 5, 3)", [(1, 1, 3, 4)], False, y)
+
+
+def losses():
+    z = pattern(20, 4, 3)
+    t = np.array([0, 2, 1, 2])
+    p = softmax(z)
+    nll, uni = -np.log(p[range(4), t]), -np.log(p).mean(-1)
+    row("cross_entropy", "-", "cross_entropy(x, [0, 2, 1, 2])", [z.shape], True, [nll.mean()])
+    row("cross_entropy_smooth", "-", "cross_entropy(x, [0, 2, 1, 2], smooth = 0.1)", [z.shape], True,
+        [(0.9 * nll + 0.1 * uni).mean()])
+    row("cross_entropy_skip", "-", "cross_entropy(x, [0, 2, 255, 2], skip = 255)", [z.shape], True,
+        [nll[[0, 1, 3]].mean()])
+    row("cross_entropy_far", "-", "cross_entropy(x * 1000, [0, 2, 1, 2])", [z.shape], True,
+        [(lse(z * 1000) - (z * 1000)[range(4), t]).mean()])
+    w = pattern(20, 2, 3, 4)
+    ids = [[1, 0, 3], [2, 2, 1]]
+    row("next_token_loss", "-", "next_token_loss(x, [[1, 0, 3], [2, 2, 1]])", [w.shape], True,
+        [np.mean([lse(w[b, t]) - w[b, t, ids[b][t + 1]] for b in range(2) for t in range(2)])])
+    x, y = pattern(20, 3, 4), pattern(21, 3, 4)
+    hard = (pattern(21, 3, 4) > 0).astype(float)
+    row("mse", "-", "mse(x, y)", [x.shape] * 2, True, [((x - y) ** 2).mean()])
+    row("l1", "-", "l1(x, y)", [x.shape] * 2, True, [abs(x - y).mean()])
+    d = abs(x - y)
+    row("huber", "-", "huber(x, y, delta = 0.5)", [x.shape] * 2, True,
+        [np.where(d < 0.5, d ** 2 / 2, 0.5 * (d - 0.25)).mean()])
+    q = sigmoid(x)
+    row("bce", "-", "bce(x, float(y > 0))", [x.shape] * 2, True,
+        [-(hard * np.log(q) + (1 - hard) * np.log(1 - q)).mean()])
+    right = np.where(hard == 1, q, 1 - q)
+    part = np.where(hard == 1, 0.25, 0.75)
+    row("focal", "-", "focal(x, float(y > 0))", [x.shape] * 2, True,
+        [(-part * (1 - right) ** 2 * np.log(right)).mean()])
+    row("kl", "-", "kl(x, y)", [x.shape] * 2, True,
+        [(softmax(x) * (np.log(softmax(x)) - np.log(softmax(y)))).sum(-1).mean()])
+    x, y = sigmoid(pattern(20, 2, 2, 3)), (pattern(21, 2, 2, 3) > 0).astype(float)
+    row("dice", "-", "dice(sigmoid(x), float(y > 0))", [x.shape] * 2, True,
+        [(1 - (2 * (x * y).sum((1, 2)) + 1) / ((x + y).sum((1, 2)) + 1)).mean()])
+    row("sumsq", "-", "sumsq(x)", [(3, 4)], True, [(pattern(20, 3, 4) ** 2).sum()])
+    row("hits", "-", "hits(x, [0, 2, 1, 2])", [z.shape], False, [(z.argmax(-1) == t).sum()])
+    z = pattern(20, 2, 3, 2, 2)
+    guess, t = z.argmax(1), np.array([[[0, 1], [2, 2]], [[1, 1], [0, 2]]])
+    c = np.zeros((3, 3))
+    for a, b in zip(t.reshape(-1), guess.reshape(-1)):
+        c[a, b] += 1
+    text = "confusion(x, [[[0, 1], [2, 2]], [[1, 1], [0, 2]]])"
+    row("confusion", "-", text, [z.shape], False, c)
+    iou = [c[k, k] / max(c[k].sum() + c[:, k].sum() - c[k, k], 1) for k in range(3)]
+    row("mean_iou", "-", f"mean_iou({text})", [z.shape], False, [np.mean(iou)])
+
+
+def optimizers():
+    def run(name, made, step):
+        p, states = pattern(0, 2, 3), {}
+        seen = []
+        for t in range(1, 4):
+            p = step(p, pattern(29 + t, 2, 3), t, states)
+            seen.append(p)
+        row(name, made, "update", [], True, *seen)
+
+    def sgd(momentum, decay, nesterov):
+        def step(p, g, t, s):
+            d = g + decay * p
+            s["v"] = momentum * s.get("v", 0) + d
+            return p - 0.1 * (d + momentum * s["v"] if nesterov else s["v"])
+        return step
+    run("sgd", "SGD(lr = 0.1)", sgd(0, 0, False))
+    run("sgd_momentum", "SGD(lr = 0.1, momentum = 0.9, decay = 0.01)", sgd(0.9, 0.01, False))
+    run("sgd_nesterov", "SGD(lr = 0.1, momentum = 0.9, nesterov = true)", sgd(0.9, 0, True))
+
+    def adam(decay, apart, eps=1e-8, trust=False):
+        def step(p, g, t, s):
+            if not apart:
+                g = g + decay * p
+            s["m"] = 0.9 * s.get("m", 0) + 0.1 * g
+            s["v"] = 0.999 * s.get("v", 0) + 0.001 * g * g
+            u = s["m"] / (1 - 0.9 ** t) / (np.sqrt(s["v"] / (1 - 0.999 ** t)) + eps)
+            if apart:
+                u = u + decay * p
+            if trust:
+                u = u * np.linalg.norm(p) / np.linalg.norm(u)
+            return p - 0.1 * u
+        return step
+    run("adam", "Adam(lr = 0.1, decay = 0.1)", adam(0.1, False))
+    run("adamw", "AdamW(lr = 0.1, decay = 0.1)", adam(0.1, True))
+    run("lamb", "LAMB(lr = 0.1, decay = 0.1)", adam(0.1, True, 1e-6, True))
+
+    def lion(p, g, t, s):
+        m = s.get("m", 0)
+        s["m"] = 0.99 * m + 0.01 * g
+        return p - 0.1 * (np.sign(0.9 * m + 0.1 * g) + 0.1 * p)
+    run("lion", "Lion(lr = 0.1)", lion)
+
+    def lars(p, g, t, s):
+        wn, gn = np.linalg.norm(p), np.linalg.norm(g)
+        ratio = 1e-3 * wn / (gn + 1e-4 * wn + 1e-8)
+        s["v"] = 0.9 * s.get("v", 0) + ratio * (g + 1e-4 * p)
+        return p - 0.1 * s["v"]
+    run("lars", "LARS()", lars)
+
+
+def schedules():
+    for u in (0.0, 0.05, 0.1, 0.4, 1.0):
+        up, down = u / 0.1, (u - 0.1) / 0.9
+        warm = u < 0.1
+        row(f"sched_{u}", "-", f"[constant({u}, 0.1), warmup({u}, 0.1), cosine({u}, 0.1), "
+            f"linear({u}, 0.1), one_cycle({u}, 0.1), slanted({u}, 0.1), cosine({u}), constant({u})]",
+            [], True,
+            [min(up, 1), min(up, 1), up if warm else 0.5 * (1 + math.cos(math.pi * down)),
+             up if warm else 1 - down,
+             1e-4 + 0.9999 * 0.5 * (1 - math.cos(math.pi * up)) if warm
+             else 1e-6 + (1 - 1e-6) * 0.5 * (1 + math.cos(math.pi * down)),
+             (1 + 31 * (up if warm else 1 - down)) / 32, 0.5 * (1 + math.cos(math.pi * u)),
+             1])
+
+
+for part in (activations, convolutions, pooling, maps_and_norms, attention, losses, optimizers,
+             schedules):
+    part()
+with open(os.path.join(os.path.dirname(__file__), "..", "data", "std_values.txt"), "w") as f:
+    f.write("\n".join(lines) + "\n")
+print(len(lines), "rows")
