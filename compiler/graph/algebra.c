@@ -469,7 +469,7 @@ const Scalar *algebra_fn(ExprPool *pool, ScalarOp op, DType dtype, size_t n,
     case OP_SELECT:
         return selection(pool, dtype, a, b, args[2]);
     case OP_STOP:
-        return is_int || is_fn(a, OP_STOP) ? a : scalar_of(pool, op, dtype, 1, args);
+        return is_int || pool->no_stops || is_fn(a, OP_STOP) ? a : scalar_of(pool, op, dtype, 1, args);
     case OP_ISNAN:
     case OP_ISINF:
         return is_int ? sc_const(pool, DT_BOOL, 0) : scalar_of(pool, op, dtype, 1, args);

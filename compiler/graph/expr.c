@@ -64,6 +64,11 @@ bool pool_overflowed(const ExprPool *pool)
     return pool->overflow;
 }
 
+void pool_drop_stops(ExprPool *pool)
+{
+    pool->no_stops = true;
+}
+
 /* --- variables ---------------------------------------------------------------------------------- */
 const Var *var_new(ExprPool *pool, int64_t extent, Str name)
 {

@@ -122,6 +122,9 @@ ExprPool *pool_new(Arena *arena);
  * makes positions of a person's numbers asks and diagnoses. */
 bool pool_overflowed(const ExprPool *pool);
 
+/* From now on `stop` is dropped: nothing made in this pool will be differentiated. */
+void pool_drop_stops(ExprPool *pool);
+
 const Var *var_new(ExprPool *pool, int64_t extent, Str name);
 /* The variable of this pool that stands for one of another pool (always the same); itself if it is
  * of this pool. What sc_rewrite and pos_rewrite do to variables. */

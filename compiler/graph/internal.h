@@ -38,6 +38,7 @@ typedef struct Import {
 struct ExprPool {
     Arena *arena;
     bool overflow;
+    bool no_stops;                    /* see pool_drop_stops */
     VEC(const Var *) vars;
     VEC(const Atom *) atoms;
     VEC(const Position *) partners;   /* by atom: e % m of e // m and the other way; NULL: not yet */
