@@ -133,7 +133,7 @@ LLVMValueRef emit_op(Emit *e, ScalarOp op, DType dtype, DType from, size_t n, LL
 /* --- random.c -------------------------------------------------------------------------------- */
 LLVMValueRef emit_random(Emit *e, const Scalar *s, const Point *point);
 
-/* --- maths.c, maths_trig.c, maths_pow.c: f32 of any number of lanes --------------------------- */
+/* --- maths.c, maths_trig.c, maths_wide.c: any number of lanes --------------------------------- */
 typedef struct Maths {                 /* short names for building polynomials on one shape */
     Emit *e;
     LLVMTypeRef real, ints;            /* f32 and i32 of the operand's lanes */
@@ -148,6 +148,7 @@ LLVMValueRef mdiv(Maths *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef mfma(Maths *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);   /* a * b + c */
 LLVMValueRef mpoly(Maths *m, LLVMValueRef x, const double *c, size_t n);       /* c[0] + c[1] x … */
 LLVMValueRef mless(Maths *m, LLVMValueRef a, LLVMValueRef b);                  /* false for NaN */
+LLVMValueRef mequal(Maths *m, LLVMValueRef a, double b);                       /* false for NaN */
 LLVMValueRef mpick(Maths *m, LLVMValueRef cond, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef mabs(Maths *m, LLVMValueRef a);
 LLVMValueRef msign_of(Maths *m, LLVMValueRef magnitude, LLVMValueRef sign);
@@ -160,6 +161,12 @@ LLVMValueRef maths_round(Emit *e, ScalarOp op, LLVMValueRef x);                /
 LLVMValueRef maths_trig(Emit *e, ScalarOp op, size_t n, LLVMValueRef *args);
 LLVMValueRef maths_pow(Emit *e, LLVMValueRef x, LLVMValueRef y);
 LLVMValueRef maths_libm(Emit *e, ScalarOp op, size_t n, LLVMValueRef *args);   /* f64, by lanes */
+enum { LIBM_MOST = 32 };
+typedef struct LibmSymbol {            /* a function that kernels may call */
+    const char *name;
+    uintptr_t address;
+} LibmSymbol;
+size_t libm_symbols(LibmSymbol symbols[LIBM_MOST]);
 
 /* --- nest.c, reduce.c, kernel.c ---------------------------------------------------------------- */
 LLVMBasicBlockRef new_block(Emit *e, const char *name);
@@ -184,8 +191,6 @@ typedef struct Machine {               /* LLVM's target machine for a Target; on
 } Machine;
 const char *machine_open(Machine *machine, const Target *target);   /* NULL, or what is wrong */
 void machine_close(Machine *machine);
-/* Adds the libm functions that kernels may call: name and address. */
-size_t libm_symbols(const char *const **names, void *const **addresses);
 Emit *module_open(Arena *arena, const Target *target, Machine *machine);
 void module_close(Emit *e);
 /* Checks the module. NULL, or the verifier's text on the arena. */

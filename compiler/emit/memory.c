@@ -67,11 +67,10 @@ static Access *access_new(Emit *e, const KBuffer *buffer, size_t rank, const Pos
     a->varying = NEW_ARRAY(e->arena, AccessTerm, n_terms);
     a->checks = NEW_ARRAY(e->arena, AccessCheck, rank + 1);
     a->clamped = NEW_ARRAY(e->arena, AccessCheck, rank + 1);
-    const int64_t *dims = graph_node(e->graph, buffer->tensor)->dims;
     for (size_t d = 0; d < rank; d++) {
         int64_t stride = buffer->strides[d];
-        AccessCheck check = {.position = at[d], .extent = dims[d], .stride = stride};
-        bool proved = pos_in_range(at[d], dims[d]);
+        AccessCheck check = {.position = at[d], .extent = buffer->dims[d], .stride = stride};
+        bool proved = pos_in_range(at[d], buffer->dims[d]);
         if (!proved && !guarded) {
             a->clamped[a->n_clamped++] = check;
             a->gather |= on_lanes(e, deps_position(e, at[d]));
@@ -92,8 +91,7 @@ static Access *access_new(Emit *e, const KBuffer *buffer, size_t rank, const Pos
 }
 
 /* --- faults ----------------------------------------------------------------------------------- */
-/* {1, position, extent, 0} without a branch: what is in range goes to a dummy. The runtime adds
- * the place. Of a vector, the largest wrong position as unsigned. */
+/* {place + 1, position, extent, 0} without a branch: what is in range goes to a dummy. Of a vector, the largest wrong position as unsigned. */
 static void record_fault(Emit *e, LLVMValueRef outside, LLVMValueRef position, int64_t extent)
 {
     if (!e->fault)
@@ -108,7 +106,7 @@ static void record_fault(Emit *e, LLVMValueRef outside, LLVMValueRef position, i
         outside = intrinsic(e, "llvm.vector.reduce.or", 1, &type, 1, &outside);
     }
     LLVMValueRef to = LLVMBuildSelect(e->ir, outside, e->fault, e->dummy, "");
-    LLVMValueRef values[] = {make_int(e->i64, 1), position, make_int(e->i64, extent),
+    LLVMValueRef values[] = {make_int(e->i64, (int64_t)e->kernel->place + 1), position, make_int(e->i64, extent),
                              make_int(e->i64, 0)};
     for (int i = 0; i < 4; i++) {
         LLVMValueRef index = make_int(e->i64, i);
