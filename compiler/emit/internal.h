@@ -28,7 +28,7 @@ typedef struct Point {                 /* coordinate in each loop: the row of an
 
 typedef struct Level {                 /* a loop whose body is being emitted; level 0: the nest */
     uint64_t region;                   /* unique; 0: closed */
-    LLVMBasicBlockRef setup;           /* outer code goes before its terminator; NULL: not yet left */
+    LLVMBasicBlockRef setup;           /* ends with the jump into the open loop inside; NULL: none */
     LLVMValueRef base;                 /* i64: the variable at coordinate 0, lane 0 */
     int64_t count;                     /* coordinates */
     LLVMValueRef masks[MAX_VECTORS];   /* LANES: by vector; NULL: all lanes on */

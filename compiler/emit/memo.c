@@ -167,9 +167,9 @@ LLVMValueRef *memo_slot(Emit *e, MemoEntry *entry, const Point *point)
     return &entry->values[index];
 }
 
-/* Code of a level goes before the jump into the first loop opened inside it; while there is none
- * it goes to the end of what is emitted. Every loop runs at least once and nothing jumps over a
- * loop, so earlier code dominates later code. */
+/* Code of a level goes before the jump into the loop that is open inside it; while none is, to the
+ * end of what is emitted. Every loop runs at least once and nothing jumps over a loop, so earlier
+ * code dominates later code. */
 size_t place(Emit *e, size_t level)
 {
     size_t before = e->placed;

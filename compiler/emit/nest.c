@@ -112,8 +112,8 @@ static void emit_range(Emit *e, size_t loop, const Range *range, Sums *sums)
         return;
     }
     LLVMBasicBlockRef before = e->block, body = new_block(e, "loop");
-    if (!e->levels[e->depth].setup)
-        e->levels[e->depth].setup = before;
+    size_t outer = e->depth;
+    e->levels[outer].setup = before;
     LLVMValueRef end = range->end;
     if (range->trips)
         end = LLVMBuildAdd(e->ir, range->start, make_int(e->i64, range->step * range->trips), "");
@@ -132,6 +132,7 @@ static void emit_range(Emit *e, size_t loop, const Range *range, Sums *sums)
     open_level(e, loop, range, variable);
     emit_from(e, loop + 1, sums);
     close_level(e, loop);
+    e->levels[outer].setup = NULL;
     LLVMPositionBuilderAtEnd(e->ir, e->block);
     LLVMBasicBlockRef latch = e->block, after = new_block(e, "next");
     LLVMValueRef next = LLVMBuildAdd(e->ir, variable, make_int(e->i64, range->step), "");
