@@ -27,7 +27,7 @@ static const Case cases[] = {
              "q[i:33] = a[i] // (b[i] + 1)\nr[i:33] = a[i] % (b[i] - 9)\n"
              "s[i:33] = max(a[i], b[i]) - abs(b[i] - a[i])"},
     {"floats", "param a[33]\nparam b[33]\nq[i:33] = a[i] // (b[i] + 0.0137)\nr[i:33] = a[i] % b[i]\n"
-               "f[i:33] = floor(9.0 * a[i]) + ceil(8.0 * b[i]) * 32.0 + 1024.0 * round(6.0 * a[i])\n"
+               "f[i:33] = floor(9.1 * a[i]) + ceil(8.1 * b[i]) * 32.0 + 1024.0 * round(6.1 * a[i])\n"
                "g[i:33] = sign(a[i]) + abs(b[i])"},
     {"row sums", "param x[7, 53]\ny[n:7] = sum[i:53] x[n, i] * x[n, i]"},
     {"column sums", "param x[53, 71]\ny[i:71] = sum[n:53] x[n, i]"},
