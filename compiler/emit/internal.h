@@ -35,11 +35,11 @@ typedef struct Level {                 /* a loop whose body is being emitted; le
 } Level;
 
 typedef struct MemoEntry {
-    const void *key;                   /* Scalar or Atom; unique pointers */
+    const void *key;                   /* Scalar, Atom or KStore; unique pointers */
     uint64_t deps, region, epoch;
     LLVMValueRef *values;              /* by coordinates of the loops in deps */
     size_t room;
-    struct Access *access;             /* of a READ */
+    struct Access *access;             /* of a READ or a store */
 } MemoEntry;
 typedef struct Memo {
     MemoEntry **slots;
@@ -81,7 +81,11 @@ typedef struct Emit {
     uint64_t regions, epoch;
     Memo memo;
     VEC(Pending) pending;
-    struct { LLVMValueRef from, to; int64_t step; uint64_t region; } steps[64];  /* pointers */
+    struct {                           /* to = from + bytes * by */
+        LLVMValueRef from, by, to;
+        int64_t bytes;
+        uint64_t region;
+    } steps[64];
     size_t n_steps;
 } Emit;
 
@@ -107,6 +111,7 @@ LLVMValueRef value_stored(Emit *e, LLVMValueRef v, DType dtype);
 /* --- memo.c ---------------------------------------------------------------------------------- */
 MemoEntry *memo_scalar(Emit *e, const Scalar *s);
 MemoEntry *memo_atom(Emit *e, const Atom *atom);
+MemoEntry *memo_store(Emit *e, const KStore *store);
 uint64_t deps_position(Emit *e, const Position *p);
 size_t deps_level(Emit *e, uint64_t deps);
 LLVMValueRef *memo_slot(Emit *e, MemoEntry *entry, const Point *point);

@@ -85,6 +85,12 @@ MemoEntry *memo_atom(Emit *e, const Atom *atom)
     return entry;
 }
 
+MemoEntry *memo_store(Emit *e, const KStore *store)
+{
+    bool added;
+    return entry_for(e, store, &added);
+}
+
 static bool stored_here(const Emit *e, NodeId tensor)
 {
     for (size_t i = 0; i < e->nest->n_stores; i++)

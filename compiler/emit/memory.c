@@ -17,6 +17,7 @@ typedef struct AccessTerm {
 typedef struct AccessCheck {           /* a dimension that may be left */
     const Position *position;
     int64_t extent, stride;
+    MemoEntry memo;                    /* of the clamped position */
 } AccessCheck;
 typedef struct Access {
     const KBuffer *buffer;
@@ -69,11 +70,12 @@ static Access *access_new(Emit *e, const KBuffer *buffer, size_t rank, const Pos
     a->clamped = NEW_ARRAY(e->arena, AccessCheck, rank + 1);
     for (size_t d = 0; d < rank; d++) {
         int64_t stride = buffer->strides[d];
-        AccessCheck check = {.position = at[d], .extent = buffer->dims[d], .stride = stride};
+        AccessCheck check = {.position = at[d], .extent = buffer->dims[d], .stride = stride,
+                             .memo = {.deps = deps_position(e, at[d])}};
         bool proved = pos_in_range(at[d], buffer->dims[d]);
         if (!proved && !guarded) {
             a->clamped[a->n_clamped++] = check;
-            a->gather |= on_lanes(e, deps_position(e, at[d]));
+            a->gather |= on_lanes(e, check.memo.deps);
             continue;
         }
         if (!proved)
@@ -90,45 +92,102 @@ static Access *access_new(Emit *e, const KBuffer *buffer, size_t rank, const Pos
     return a;
 }
 
+static const KBuffer *buffer_of(const Emit *e, NodeId tensor)
+{
+    for (size_t i = 0; i < e->kernel->n_buffers; i++)
+        if (e->kernel->buffers[i].tensor == tensor)
+            return &e->kernel->buffers[i];
+    assert(false && "every tensor read has a buffer");
+    return NULL;
+}
+
 /* --- faults ----------------------------------------------------------------------------------- */
-/* {place + 1, position, extent, 0} without a branch: what is in range goes to a dummy. Of a vector, the largest wrong position as unsigned. */
-static void record_fault(Emit *e, LLVMValueRef outside, LLVMValueRef position, int64_t extent)
+/* The row-major element of the tensor that the first data atom of a position reads. */
+static LLVMValueRef data_element(Emit *e, const Position *p, const Point *point)
+{
+    const Scalar *read = NULL;
+    for (size_t i = 0; i < p->n && !read; i++)
+        read = p->terms[i].atom->kind == ATOM_DATA ? p->terms[i].atom->data : NULL;
+    while (read && read->kind == SCALAR_FN)       /* a conversion, an arithmetic expression */
+        read = read->args[read->n - 1];
+    LLVMValueRef sum = make_int(e->i64, 0);
+    if (!read || read->kind != SCALAR_READ)
+        return sum;
+    const KBuffer *buffer = buffer_of(e, read->tensor);
+    for (size_t d = 0; d < read->n; d++) {
+        LLVMValueRef v = emit_position(e, read->at[d], point);
+        v = LLVMBuildIntCast2(e->ir, v, type_lanes(e->i64, lanes_of(v)), true, "");
+        LLVMValueRef pair[] = {
+            LLVMBuildMul(e->ir, sum, make_int(LLVMTypeOf(sum), buffer->dims[d]), ""), v};
+        match_lanes(e, 2, pair);
+        sum = LLVMBuildAdd(e->ir, pair[0], pair[1], "");
+    }
+    return sum;
+}
+
+static LLVMValueRef largest(Emit *e, LLVMValueRef on, LLVMValueRef v)
+{
+    LLVMTypeRef type = LLVMTypeOf(v);
+    v = LLVMBuildSelect(e->ir, on, v, LLVMConstNull(type), "");
+    return intrinsic(e, "llvm.vector.reduce.umax", 1, &type, 1, &v);
+}
+
+/* {place + 1, position, extent, element} without a branch: what is in range goes to a dummy. Of a
+ * vector: the largest wrong position as unsigned, and the last element that has it. */
+static void record_fault(Emit *e, LLVMValueRef outside, const AccessCheck *check,
+                         LLVMValueRef position, const Point *point)
 {
     if (!e->fault)
         return;
     unsigned lanes = lanes_of(outside);
-    LLVMTypeRef wide = type_lanes(e->i64, lanes);
-    position = LLVMBuildIntCast2(e->ir, position, wide, true, "");
+    position = LLVMBuildIntCast2(e->ir, position, type_lanes(e->i64, lanes_of(position)), true, "");
+    LLVMValueRef element = data_element(e, check->position, point);
     if (lanes > 1) {
         LLVMTypeRef type = LLVMTypeOf(outside);
-        position = LLVMBuildSelect(e->ir, outside, position, LLVMConstNull(wide), "");
-        position = intrinsic(e, "llvm.vector.reduce.umax", 1, &wide, 1, &position);
+        LLVMValueRef all = widen(e, position, lanes);
+        position = largest(e, outside, all);
+        LLVMValueRef same = LLVMBuildICmp(e->ir, LLVMIntEQ, all, widen(e, position, lanes), "");
+        same = LLVMBuildAnd(e->ir, same, outside, "");
+        element = largest(e, same, widen(e, element, lanes));
         outside = intrinsic(e, "llvm.vector.reduce.or", 1, &type, 1, &outside);
     }
     LLVMValueRef to = LLVMBuildSelect(e->ir, outside, e->fault, e->dummy, "");
-    LLVMValueRef values[] = {make_int(e->i64, (int64_t)e->kernel->place + 1), position, make_int(e->i64, extent),
-                             make_int(e->i64, 0)};
+    LLVMValueRef values[] = {make_int(e->i64, (int64_t)e->kernel->place + 1), position,
+                             make_int(e->i64, check->extent), element};
     for (int i = 0; i < 4; i++) {
         LLVMValueRef index = make_int(e->i64, i);
         LLVMBuildStore(e->ir, values[i], LLVMBuildGEP2(e->ir, e->i64, to, &index, 1, ""));
     }
 }
 
-/* Lanes that are off hold what they like: their faults do not count. */
-static LLVMValueRef clamp_position(Emit *e, const AccessCheck *check, const Point *point,
-                                   LLVMValueRef mask)
+static LLVMValueRef lane_mask(const Emit *e, const Point *point)
 {
-    LLVMValueRef v = emit_position(e, check->position, point);
+    return e->lane_loop == SIZE_MAX
+               ? NULL
+               : e->levels[e->lane_loop + 1].masks[point->at[e->lane_loop]];
+}
+
+/* In the loop that the position depends on. Lanes that are off hold what they like: their faults do
+ * not count. */
+static LLVMValueRef clamp_position(Emit *e, AccessCheck *check, const Point *point)
+{
+    LLVMValueRef *slot = memo_slot(e, &check->memo, point);
+    if (*slot)
+        return *slot;
+    size_t before = place(e, deps_level(e, check->memo.deps));
+    LLVMValueRef v = emit_position(e, check->position, point), mask = lane_mask(e, point);
     LLVMTypeRef type = LLVMTypeOf(v);
     LLVMValueRef last = make_int(type, check->extent - 1);
     LLVMValueRef outside = LLVMBuildICmp(e->ir, LLVMIntUGT, v, last, "");
     LLVMValueRef counted = outside;
     if (mask && lanes_of(outside) > 1)
         counted = LLVMBuildAnd(e->ir, outside, mask, "");
-    record_fault(e, counted, v, check->extent);
+    record_fault(e, counted, check, v, point);
     LLVMValueRef zero = make_int(type, 0);
     LLVMValueRef low = LLVMBuildICmp(e->ir, LLVMIntSLT, v, zero, "");
-    return LLVMBuildSelect(e->ir, low, zero, LLVMBuildSelect(e->ir, outside, last, v, ""), "");
+    v = LLVMBuildSelect(e->ir, low, zero, LLVMBuildSelect(e->ir, outside, last, v, ""), "");
+    place(e, before);
+    return *memo_slot(e, &check->memo, point) = v;
 }
 
 /* --- addresses ---------------------------------------------------------------------------------- */
@@ -137,68 +196,72 @@ static LLVMValueRef advance(Emit *e, LLVMValueRef pointer, LLVMValueRef bytes)
     return LLVMBuildGEP2(e->ir, e->i8, pointer, &bytes, 1, "");
 }
 
-/* pointer + bytes * variable of a loop, placed in that loop and shared between accesses. */
-static LLVMValueRef step_pointer(Emit *e, LLVMValueRef pointer, size_t loop, int64_t bytes)
+/* pointer + bytes * v, placed in a loop and shared between accesses. */
+static LLVMValueRef step_pointer(Emit *e, LLVMValueRef pointer, LLVMValueRef v, size_t level,
+                                 int64_t bytes)
 {
-    const Level *level = &e->levels[loop + 1];
+    uint64_t region = e->levels[level].region;
     size_t known = e->n_steps < 64 ? e->n_steps : 64;
     for (size_t i = 0; i < known; i++)
-        if (e->steps[i].from == pointer && e->steps[i].step == bytes &&
-            e->steps[i].region == level->region)
+        if (e->steps[i].from == pointer && e->steps[i].by == v && e->steps[i].bytes == bytes &&
+            e->steps[i].region == region)
             return e->steps[i].to;
-    size_t before = place(e, loop + 1);
-    LLVMValueRef offset = LLVMBuildMul(e->ir, level->base, make_int(e->i64, bytes), "");
-    LLVMValueRef to = advance(e, pointer, offset);
+    size_t before = place(e, level);
+    LLVMValueRef to = advance(e, pointer, LLVMBuildMul(e->ir, v, make_int(e->i64, bytes), ""));
     place(e, before);
     size_t slot = e->n_steps++ % 64;
     e->steps[slot].from = pointer;
+    e->steps[slot].by = v;
     e->steps[slot].to = to;
-    e->steps[slot].step = bytes;
-    e->steps[slot].region = level->region;
+    e->steps[slot].bytes = bytes;
+    e->steps[slot].region = region;
     return to;
 }
 
-/* The address of lane 0; the constant part last, so that rows share one pointer. */
-static LLVMValueRef access_pointer(Emit *e, const Access *a, const Point *point,
-                                   LLVMValueRef mask)
+/* The part of a loop variable that is the same in all rows and lanes; *rest: elements beside it. */
+static LLVMValueRef loop_part(Emit *e, size_t loop, int64_t coef, const Point *point, int64_t *rest)
+{
+    int64_t rows = point->at[loop] * (loop == e->lane_loop ? e->target->lanes : 1);
+    LLVMValueRef base = e->levels[loop + 1].base;
+    *rest += coef * rows;
+    if (!LLVMIsConstant(base))
+        return base;
+    *rest += coef * LLVMConstIntGetSExtValue(base);
+    return NULL;
+}
+
+/* The address of lane 0, from the outermost loop inwards; the constant part last, so that rows
+ * share one pointer. */
+static LLVMValueRef access_pointer(Emit *e, const Access *a, const Point *point)
 {
     int64_t size = (int64_t)dtype_bytes(a->buffer->dtype), constant = a->constant;
     LLVMValueRef pointer = a->pointer;
-    for (size_t loop = 0; loop < e->nest->n_loops; loop++) {
+    for (size_t level = 0; level <= e->depth; level++) {
         for (size_t i = 0; i < a->n; i++) {
             const Atom *atom = a->terms[i].atom;
-            if (atom->kind != ATOM_VAR || atom->var != e->nest->loops[loop].var)
+            size_t loop = atom->kind == ATOM_VAR ? loop_of(e, atom->var) : SIZE_MAX;
+            size_t own = loop != SIZE_MAX ? loop + 1 : atom->kind == ATOM_VAR ? 0
+                         : deps_level(e, memo_atom(e, atom)->deps);
+            if (own != level)
                 continue;
-            int64_t rows = loop == e->lane_loop ? point->at[loop] * e->target->lanes
-                                                : point->at[loop];
-            constant += a->terms[i].coef * rows;
-            LLVMValueRef base = e->levels[loop + 1].base;
-            if (LLVMIsConstant(base))
-                constant += a->terms[i].coef * LLVMConstIntGetSExtValue(base);
-            else
-                pointer = step_pointer(e, pointer, loop, a->terms[i].coef * size);
+            LLVMValueRef v = loop == SIZE_MAX
+                                 ? emit_atom(e, atom, point)
+                                 : loop_part(e, loop, a->terms[i].coef, point, &constant);
+            if (v)
+                pointer = step_pointer(e, pointer, v, level, a->terms[i].coef * size);
         }
-    }
-    for (size_t i = 0; i < a->n; i++) {
-        const Atom *atom = a->terms[i].atom;
-        if (atom->kind == ATOM_VAR && loop_of(e, atom->var) != SIZE_MAX)
-            continue;
-        LLVMValueRef v = emit_atom(e, atom, point);
-        pointer = advance(e, pointer, LLVMBuildMul(e->ir, v, make_int(e->i64,
-                                                   a->terms[i].coef * size), ""));
-    }
-    for (size_t i = 0; i < a->n_clamped; i++) {
-        if (on_lanes(e, deps_position(e, a->clamped[i].position)))
-            continue;
-        LLVMValueRef v = clamp_position(e, &a->clamped[i], point, mask);
-        pointer = advance(e, pointer, LLVMBuildMul(e->ir, v, make_int(e->i64,
-                                                   a->clamped[i].stride * size), ""));
+        for (size_t i = 0; i < a->n_clamped; i++) {
+            AccessCheck *check = &a->clamped[i];
+            if (deps_level(e, check->memo.deps) == level && !on_lanes(e, check->memo.deps))
+                pointer = step_pointer(e, pointer, clamp_position(e, check, point), level,
+                                       check->stride * size);
+        }
     }
     return constant ? advance(e, pointer, make_int(e->i64, constant * size)) : pointer;
 }
 
 /* Offsets of the lanes in elements from access_pointer(): <lanes x i32> or i64. */
-static LLVMValueRef access_offsets(Emit *e, const Access *a, const Point *point, LLVMValueRef mask)
+static LLVMValueRef access_offsets(Emit *e, const Access *a, const Point *point)
 {
     unsigned lanes = (unsigned)e->target->lanes;
     LLVMTypeRef element = a->buffer->elements > INT32_MAX ? e->i64 : e->i32;
@@ -206,10 +269,10 @@ static LLVMValueRef access_offsets(Emit *e, const Access *a, const Point *point,
     LLVMValueRef sum = make_iota(e, element, lanes, a->step);
     for (size_t i = 0; i < a->n_varying + a->n_clamped; i++) {
         bool clamped = i >= a->n_varying;
-        const AccessCheck *check = clamped ? &a->clamped[i - a->n_varying] : NULL;
-        if (clamped && !on_lanes(e, deps_position(e, check->position)))
+        AccessCheck *check = clamped ? &a->clamped[i - a->n_varying] : NULL;
+        if (clamped && !on_lanes(e, check->memo.deps))
             continue;
-        LLVMValueRef v = clamped ? clamp_position(e, check, point, mask)
+        LLVMValueRef v = clamped ? clamp_position(e, check, point)
                                  : emit_atom(e, a->varying[i].atom, point);
         v = LLVMBuildIntCast2(e->ir, v, type, true, "");
         int64_t coef = clamped ? check->stride : a->varying[i].coef;
@@ -226,13 +289,6 @@ static LLVMValueRef both(Emit *e, LLVMValueRef a, LLVMValueRef b)
     LLVMValueRef v[] = {a, b};
     match_lanes(e, 2, v);
     return LLVMBuildAnd(e->ir, v[0], v[1], "");
-}
-
-static LLVMValueRef lane_mask(const Emit *e, const Point *point)
-{
-    return e->lane_loop == SIZE_MAX
-               ? NULL
-               : e->levels[e->lane_loop + 1].masks[point->at[e->lane_loop]];
 }
 
 static LLVMValueRef load_scalar(Emit *e, const Access *a, LLVMValueRef pointer, LLVMValueRef ok)
@@ -270,11 +326,10 @@ static LLVMValueRef load_gather(Emit *e, const Access *a, LLVMValueRef pointer,
     return intrinsic(e, "llvm.masked.gather", 2, types, 4, args);
 }
 
-/* Conditions of a read with a fill: uniform ones in *ok, those of lanes in *mask. */
+/* Conditions to be inside: uniform ones are added to *ok, those of lanes to *mask. */
 static void access_conditions(Emit *e, const Access *a, const Point *point, LLVMValueRef *ok,
                               LLVMValueRef *mask)
 {
-    *ok = *mask = NULL;
     for (size_t i = 0; i < a->n_checks; i++) {
         LLVMValueRef c = emit_within(e, a->checks[i].position, 0, a->checks[i].extent, point);
         LLVMValueRef *to = c && lanes_of(c) > 1 ? mask : ok;
@@ -303,15 +358,6 @@ static LLVMValueRef forwarded(Emit *e, const Scalar *s, const Point *point)
     return NULL;
 }
 
-static const KBuffer *buffer_of(const Emit *e, NodeId tensor)
-{
-    for (size_t i = 0; i < e->kernel->n_buffers; i++)
-        if (e->kernel->buffers[i].tensor == tensor)
-            return &e->kernel->buffers[i];
-    assert(false && "every tensor read has a buffer");
-    return NULL;
-}
-
 LLVMValueRef emit_read(Emit *e, const Scalar *s, MemoEntry *entry, const Point *point)
 {
     if (entry->deps & DEPS_FRESH) {
@@ -323,9 +369,9 @@ LLVMValueRef emit_read(Emit *e, const Scalar *s, MemoEntry *entry, const Point *
     if (!entry->access)
         entry->access = access_new(e, buffer_of(e, s->tensor), s->n, s->at, s->fill != NULL);
     const Access *a = entry->access;
-    LLVMValueRef ok, inside, on = lane_mask(e, point), v;
+    LLVMValueRef ok = NULL, inside = NULL, on = lane_mask(e, point), v;
     access_conditions(e, a, point, &ok, &inside);
-    LLVMValueRef pointer = access_pointer(e, a, point, on);
+    LLVMValueRef pointer = access_pointer(e, a, point);
     if (a->step == 0 && !a->gather && !inside) {
         v = load_scalar(e, a, pointer, ok);
     } else {
@@ -335,7 +381,7 @@ LLVMValueRef emit_read(Emit *e, const Scalar *s, MemoEntry *entry, const Point *
         if (!a->gather && a->step == 1)
             v = load_lanes(e, a, pointer, mask);
         else
-            v = load_gather(e, a, pointer, access_offsets(e, a, point, on), mask);
+            v = load_gather(e, a, pointer, access_offsets(e, a, point), mask);
     }
     v = value_loaded(e, v, a->buffer->dtype);
     LLVMValueRef valid = both(e, ok, inside);
@@ -414,24 +460,46 @@ static void store_each(Emit *e, const Access *a, const KStore *store, const Poin
     }
 }
 
-/* value: of the body's dtype. Guards and out-of-range data positions leave elements out. */
+/* A store beside its tensor because of data, where the guards hold, is a fault. */
+static void check_data(Emit *e, const Access *a, const Point *point, LLVMValueRef ok,
+                       LLVMValueRef inside)
+{
+    for (size_t i = 0; i < a->n_checks; i++) {
+        const AccessCheck *check = &a->checks[i];
+        LLVMValueRef c = emit_within(e, check->position, 0, check->extent, point);
+        if (!c || !check->position->has_data)
+            continue;
+        LLVMValueRef outside = LLVMBuildNot(e->ir, c, "");
+        outside = both(e, outside, both(e, ok, inside));
+        if (lanes_of(outside) > 1)
+            outside = both(e, outside, lane_mask(e, point));
+        LLVMValueRef at = emit_position(e, check->position, point);
+        record_fault(e, outside, check, at, point);
+    }
+}
+
+/* Guards and positions outside the tensor leave elements out. */
 void emit_store(Emit *e, const KStore *store, const Point *point, LLVMValueRef value)
 {
+    MemoEntry *entry = memo_store(e, store);
     const KBuffer *buffer = &e->kernel->buffers[store->buffer];
-    Access *a = access_new(e, buffer, buffer->rank, store->left, true);
+    if (!entry->access)
+        entry->access = access_new(e, buffer, buffer->rank, store->left, true);
+    const Access *a = entry->access;
     bool lanes = a->gather || a->step != 0;
-    LLVMValueRef ok, inside;
-    access_conditions(e, a, point, &ok, &inside);
+    LLVMValueRef ok = NULL, inside = NULL;
     for (size_t i = 0; i < store->n_guards; i++) {
         const Guard *g = &store->guards[i];
         LLVMValueRef c = emit_within(e, g->position, g->lo, g->hi, point);
         LLVMValueRef *to = c && lanes_of(c) > 1 ? &inside : &ok;
         *to = both(e, *to, c);
     }
+    check_data(e, a, point, ok, inside);
+    access_conditions(e, a, point, &ok, &inside);
     LLVMValueRef on = lane_mask(e, point);
-    LLVMValueRef pointer = access_pointer(e, a, point, on);
+    LLVMValueRef pointer = access_pointer(e, a, point);
     bool each = a->gather || (a->step == 0 && (inside || lanes_of(value) > 1));
-    LLVMValueRef offsets = each ? access_offsets(e, a, point, on) : NULL;
+    LLVMValueRef offsets = each ? access_offsets(e, a, point) : NULL;
     LLVMBasicBlockRef join = begin_if(e, ok);
     if (each) {
         store_each(e, a, store, point, pointer, offsets, value, inside);
