@@ -40,7 +40,15 @@ typedef struct MemoEntry {
     LLVMValueRef *values;              /* by coordinates of the loops in deps */
     size_t room;
     struct Access *access;             /* of a READ or a store */
+    struct Reached *reached;           /* of a scalar, where the kernel can fault */
 } MemoEntry;
+
+typedef struct AccessCheck {           /* a dimension that may be left */
+    const Position *position;
+    int64_t extent, stride;
+    const Scalar *read;                /* NULL of a store */
+    MemoEntry memo, checked;           /* the clamped position; that it was checked */
+} AccessCheck;
 typedef struct Memo {
     MemoEntry **slots;
     size_t n, n_slots;
@@ -129,6 +137,16 @@ size_t loop_of(const Emit *e, const Var *var);                      /* SIZE_MAX:
 /* --- memory.c -------------------------------------------------------------------------------- */
 LLVMValueRef emit_read(Emit *e, const Scalar *s, MemoEntry *entry, const Point *point);
 void emit_store(Emit *e, const KStore *store, const Point *point, LLVMValueRef value);
+
+LLVMValueRef both(Emit *e, LLVMValueRef a, LLVMValueRef b);         /* and; NULL: always */
+LLVMValueRef lane_mask(const Emit *e, const Point *point);          /* NULL: all on */
+const KBuffer *buffer_of(const Emit *e, NodeId tensor);
+
+/* --- fault.c --------------------------------------------------------------------------------- */
+void fault_prepare(Emit *e);                                        /* of a nest */
+uint64_t fault_deps(Emit *e, const Scalar *read);                   /* of its conditions */
+void fault_check(Emit *e, AccessCheck *check, const Point *point);  /* of a read */
+void fault_record(Emit *e, LLVMValueRef outside, const AccessCheck *check, const Point *point);
 
 /* --- scalar.c -------------------------------------------------------------------------------- */
 LLVMValueRef emit_scalar(Emit *e, const Scalar *s, const Point *point);

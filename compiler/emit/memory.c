@@ -14,11 +14,6 @@ typedef struct AccessTerm {
     int64_t coef;                      /* elements */
     const Atom *atom;
 } AccessTerm;
-typedef struct AccessCheck {           /* a dimension that may be left */
-    const Position *position;
-    int64_t extent, stride;
-    MemoEntry memo;                    /* of the clamped position */
-} AccessCheck;
 typedef struct Access {
     const KBuffer *buffer;
     LLVMValueRef pointer;
@@ -55,8 +50,9 @@ static void access_add(Emit *e, Access *a, const Position *p, int64_t stride)
     }
 }
 
+/* read: NULL of a store. */
 static Access *access_new(Emit *e, const KBuffer *buffer, size_t rank, const Position *const *at,
-                          bool guarded)
+                          const Scalar *read)
 {
     Access *a = NEW(e->arena, Access);
     a->buffer = buffer;
@@ -71,9 +67,10 @@ static Access *access_new(Emit *e, const KBuffer *buffer, size_t rank, const Pos
     for (size_t d = 0; d < rank; d++) {
         int64_t stride = buffer->strides[d];
         AccessCheck check = {.position = at[d], .extent = buffer->dims[d], .stride = stride,
-                             .memo = {.deps = deps_position(e, at[d])}};
+                             .read = read, .memo = {.deps = deps_position(e, at[d])}};
+        check.checked.deps = check.memo.deps | fault_deps(e, read);
         bool proved = pos_in_range(at[d], buffer->dims[d]);
-        if (!proved && !guarded) {
+        if (!proved && read && !read->fill) {
             a->clamped[a->n_clamped++] = check;
             a->gather |= on_lanes(e, check.memo.deps);
             continue;
@@ -92,7 +89,7 @@ static Access *access_new(Emit *e, const KBuffer *buffer, size_t rank, const Pos
     return a;
 }
 
-static const KBuffer *buffer_of(const Emit *e, NodeId tensor)
+const KBuffer *buffer_of(const Emit *e, NodeId tensor)
 {
     for (size_t i = 0; i < e->kernel->n_buffers; i++)
         if (e->kernel->buffers[i].tensor == tensor)
@@ -101,93 +98,33 @@ static const KBuffer *buffer_of(const Emit *e, NodeId tensor)
     return NULL;
 }
 
-/* --- faults ----------------------------------------------------------------------------------- */
-/* The row-major element of the tensor that the first data atom of a position reads. */
-static LLVMValueRef data_element(Emit *e, const Position *p, const Point *point)
-{
-    const Scalar *read = NULL;
-    for (size_t i = 0; i < p->n && !read; i++)
-        read = p->terms[i].atom->kind == ATOM_DATA ? p->terms[i].atom->data : NULL;
-    while (read && read->kind == SCALAR_FN)       /* a conversion, an arithmetic expression */
-        read = read->args[read->n - 1];
-    LLVMValueRef sum = make_int(e->i64, 0);
-    if (!read || read->kind != SCALAR_READ)
-        return sum;
-    const KBuffer *buffer = buffer_of(e, read->tensor);
-    for (size_t d = 0; d < read->n; d++) {
-        LLVMValueRef v = emit_position(e, read->at[d], point);
-        v = LLVMBuildIntCast2(e->ir, v, type_lanes(e->i64, lanes_of(v)), true, "");
-        LLVMValueRef pair[] = {
-            LLVMBuildMul(e->ir, sum, make_int(LLVMTypeOf(sum), buffer->dims[d]), ""), v};
-        match_lanes(e, 2, pair);
-        sum = LLVMBuildAdd(e->ir, pair[0], pair[1], "");
-    }
-    return sum;
-}
-
-static LLVMValueRef largest(Emit *e, LLVMValueRef on, LLVMValueRef v)
-{
-    LLVMTypeRef type = LLVMTypeOf(v);
-    v = LLVMBuildSelect(e->ir, on, v, LLVMConstNull(type), "");
-    return intrinsic(e, "llvm.vector.reduce.umax", 1, &type, 1, &v);
-}
-
-/* {place + 1, position, extent, element} without a branch: what is in range goes to a dummy. Of a
- * vector: the largest wrong position as unsigned, and the last element that has it. */
-static void record_fault(Emit *e, LLVMValueRef outside, const AccessCheck *check,
-                         LLVMValueRef position, const Point *point)
-{
-    if (!e->fault)
-        return;
-    unsigned lanes = lanes_of(outside);
-    position = LLVMBuildIntCast2(e->ir, position, type_lanes(e->i64, lanes_of(position)), true, "");
-    LLVMValueRef element = data_element(e, check->position, point);
-    if (lanes > 1) {
-        LLVMTypeRef type = LLVMTypeOf(outside);
-        LLVMValueRef all = widen(e, position, lanes);
-        position = largest(e, outside, all);
-        LLVMValueRef same = LLVMBuildICmp(e->ir, LLVMIntEQ, all, widen(e, position, lanes), "");
-        same = LLVMBuildAnd(e->ir, same, outside, "");
-        element = largest(e, same, widen(e, element, lanes));
-        outside = intrinsic(e, "llvm.vector.reduce.or", 1, &type, 1, &outside);
-    }
-    LLVMValueRef to = LLVMBuildSelect(e->ir, outside, e->fault, e->dummy, "");
-    LLVMValueRef values[] = {make_int(e->i64, (int64_t)e->kernel->place + 1), position,
-                             make_int(e->i64, check->extent), element};
-    for (int i = 0; i < 4; i++) {
-        LLVMValueRef index = make_int(e->i64, i);
-        LLVMBuildStore(e->ir, values[i], LLVMBuildGEP2(e->ir, e->i64, to, &index, 1, ""));
-    }
-}
-
-static LLVMValueRef lane_mask(const Emit *e, const Point *point)
+LLVMValueRef lane_mask(const Emit *e, const Point *point)
 {
     return e->lane_loop == SIZE_MAX
                ? NULL
                : e->levels[e->lane_loop + 1].masks[point->at[e->lane_loop]];
 }
 
-/* In the loop that the position depends on. Lanes that are off hold what they like: their faults do
- * not count. */
+/* --- clamped positions ---------------------------------------------------------------------------- */
+/* In the loop that the position depends on; its check once per loop of its conditions too. */
 static LLVMValueRef clamp_position(Emit *e, AccessCheck *check, const Point *point)
 {
     LLVMValueRef *slot = memo_slot(e, &check->memo, point);
-    if (*slot)
-        return *slot;
-    size_t before = place(e, deps_level(e, check->memo.deps));
-    LLVMValueRef v = emit_position(e, check->position, point), mask = lane_mask(e, point);
-    LLVMTypeRef type = LLVMTypeOf(v);
-    LLVMValueRef last = make_int(type, check->extent - 1);
-    LLVMValueRef outside = LLVMBuildICmp(e->ir, LLVMIntUGT, v, last, "");
-    LLVMValueRef counted = outside;
-    if (mask && lanes_of(outside) > 1)
-        counted = LLVMBuildAnd(e->ir, outside, mask, "");
-    record_fault(e, counted, check, v, point);
-    LLVMValueRef zero = make_int(type, 0);
-    LLVMValueRef low = LLVMBuildICmp(e->ir, LLVMIntSLT, v, zero, "");
-    v = LLVMBuildSelect(e->ir, low, zero, LLVMBuildSelect(e->ir, outside, last, v, ""), "");
-    place(e, before);
-    return *memo_slot(e, &check->memo, point) = v;
+    if (!*slot) {
+        size_t before = place(e, deps_level(e, check->memo.deps));
+        LLVMValueRef v = emit_position(e, check->position, point);
+        LLVMTypeRef type = LLVMTypeOf(v);
+        LLVMValueRef last = make_int(type, check->extent - 1), zero = make_int(type, 0);
+        LLVMValueRef outside = LLVMBuildICmp(e->ir, LLVMIntUGT, v, last, "");
+        LLVMValueRef low = LLVMBuildICmp(e->ir, LLVMIntSLT, v, zero, "");
+        v = LLVMBuildSelect(e->ir, low, zero, LLVMBuildSelect(e->ir, outside, last, v, ""), "");
+        place(e, before);
+        slot = memo_slot(e, &check->memo, point);
+        *slot = v;
+    }
+    LLVMValueRef v = *slot;
+    fault_check(e, check, point);
+    return v;
 }
 
 /* --- addresses ---------------------------------------------------------------------------------- */
@@ -282,7 +219,7 @@ static LLVMValueRef access_offsets(Emit *e, const Access *a, const Point *point)
 }
 
 /* --- loads ---------------------------------------------------------------------------------------- */
-static LLVMValueRef both(Emit *e, LLVMValueRef a, LLVMValueRef b)
+LLVMValueRef both(Emit *e, LLVMValueRef a, LLVMValueRef b)
 {
     if (!a || !b)
         return a ? a : b;
@@ -367,7 +304,7 @@ LLVMValueRef emit_read(Emit *e, const Scalar *s, MemoEntry *entry, const Point *
         stores_flush(e);
     }
     if (!entry->access)
-        entry->access = access_new(e, buffer_of(e, s->tensor), s->n, s->at, s->fill != NULL);
+        entry->access = access_new(e, buffer_of(e, s->tensor), s->n, s->at, s);
     const Access *a = entry->access;
     LLVMValueRef ok = NULL, inside = NULL, on = lane_mask(e, point), v;
     access_conditions(e, a, point, &ok, &inside);
@@ -470,11 +407,7 @@ static void check_data(Emit *e, const Access *a, const Point *point, LLVMValueRe
         if (!c || !check->position->has_data)
             continue;
         LLVMValueRef outside = LLVMBuildNot(e->ir, c, "");
-        outside = both(e, outside, both(e, ok, inside));
-        if (lanes_of(outside) > 1)
-            outside = both(e, outside, lane_mask(e, point));
-        LLVMValueRef at = emit_position(e, check->position, point);
-        record_fault(e, outside, check, at, point);
+        fault_record(e, both(e, outside, both(e, ok, inside)), check, point);
     }
 }
 
@@ -484,7 +417,7 @@ void emit_store(Emit *e, const KStore *store, const Point *point, LLVMValueRef v
     MemoEntry *entry = memo_store(e, store);
     const KBuffer *buffer = &e->kernel->buffers[store->buffer];
     if (!entry->access)
-        entry->access = access_new(e, buffer, buffer->rank, store->left, true);
+        entry->access = access_new(e, buffer, buffer->rank, store->left, NULL);
     const Access *a = entry->access;
     bool lanes = a->gather || a->step != 0;
     LLVMValueRef ok = NULL, inside = NULL;

@@ -220,6 +220,7 @@ static void emit_copy(Emit *e)
     e->memo = (Memo){0};
     e->n_steps = 0;
     place(e, 0);
+    fault_prepare(e);
     emit_from(e, 0, NULL);
 }
 

@@ -24,18 +24,18 @@ static float from_half(uint16_t h)
     return (float)(h >> 15 ? -v : v);
 }
 
+/* The float is a multiple of 2^-24 after rounding to 11 bits, or less where halves are subnormal. */
 static uint16_t to_half(double v)
 {
-    uint16_t sign = signbit(v) ? 0x8000 : 0, best = 0;
-    double a = fabs(v), least = INFINITY;
-    for (uint16_t h = 0; h < 0x7c00; h++) {
-        double d = fabs((double)from_half(h) - a);
-        if (d < least || (d == least && h % 2 == 0)) {
-            least = d;
-            best = h;
-        }
-    }
-    return (uint16_t)(sign | best);
+    uint16_t sign = signbit(v) ? 0x8000 : 0;
+    double a = fabs(v);
+    if (isnan(v))
+        return 0x7e00;
+    if (a >= 65520)
+        return sign | 0x7c00;
+    int exponent = a < 0x1p-14 ? -14 : ilogb(a);
+    double units = nearbyint(ldexp(a, 10 - exponent));       /* 1024 .. 2048, or fewer */
+    return (uint16_t)(sign + ((exponent + 14) << 10) + (int)units);
 }
 
 double value_get(DType dtype, const void *memory, size_t i)
@@ -67,7 +67,7 @@ void value_set(DType dtype, void *memory, size_t i, double value)
     case DT_U8: ((uint8_t *)memory)[i] = (uint8_t)value; break;
     case DT_I8: ((int8_t *)memory)[i] = (int8_t)value; break;
     case DT_I32: ((int32_t *)memory)[i] = (int32_t)value; break;
-    case DT_I64: ((int64_t *)memory)[i] = (int64_t)value; break;
+    case DT_I64: ((int64_t *)memory)[i] = value >= 0x1p63 ? INT64_MAX : (int64_t)value; break;
     case DT_F16: ((uint16_t *)memory)[i] = to_half(value); break;
     case DT_F32: ((float *)memory)[i] = (float)value; break;
     case DT_F64: ((double *)memory)[i] = value; break;

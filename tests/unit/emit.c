@@ -3,6 +3,7 @@
  * whatever runs which chunk. */
 #include "support/kernels.h"
 
+#include <hone/hone.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -214,12 +215,154 @@ static void test_generic(void **state)
     check_target("generic");
 }
 
+/* --- faults ---------------------------------------------------------------------------------------- */
+typedef struct FaultCase {
+    const char *text, *tensor;
+    size_t element;
+    int64_t value, extent;         /* extent 0: no fault */
+} FaultCase;
+
+static const FaultCase fault_cases[] = {
+    {"param w[11, 20]\ninput t[5] below 11\ny[b:5, d:20] = w[t[b], d]", "t", 3, 11, 11},
+    {"param w[11, 20]\ninput t[5] below 11\ny[b:5, d:20] = w[t[b], d]", "t", 4, -1, 11},
+    {"param w[11]\ninput t[53] below 11\ny[b:53] = w[t[b]]", "t", 50, 2000000000, 11},
+    {"param w[4, 5]\ninput t[4] below 5\ny = sum[b:4] w[b, t[b]]", "t", 2, 5, 5},
+    {"param w[4, 5]\ninput t[4] below 5\ny = sum[b:4] select(t[b] == 7, 0.0, w[b, t[b]])", "t", 2,
+     5, 5},
+    {"param w[4, 5]\ninput t[4] below 5\ny = sum[b:4] select(t[b] == 7, 0.0, w[b, t[b]])", "t", 2,
+     7, 0},
+    {"param w[4, 5]\ninput t[4] below 5\ny[b:4, k:5] = select(k < 6, w[b, t[b]] ?? 0, 1.0)", "t", 2,
+     7, 0},
+    {"param x[23, 37]\ninput t[23] below 5\ny[t[n], d | n:23, d:37] of 5, 37 = x[n, d]", "t", 22, 5,
+     5},
+    {"param x[53]\ninput t[53] below 5\ny[t[n] | n:53] of 5 = x[n]", "t", 52, -3, 5},
+};
+
+static void check_fault(const FaultCase *c, const Target *target)
+{
+    World w = {0};
+    mem_init(&w.mem, &w.sys);
+    w.mem.armed = true;
+    if (setjmp(w.mem.on_failure))
+        fail_msg("out of memory");
+    Arena *arena = arena_new(&w.mem, "test");
+    Equations e = equations_read(arena, c->text, 7);
+    e.leaves[equations_find(&e, c->tensor)][c->element] = (double)c->value;
+    KernelRun run;
+    assert_true(kernels_open(&run, arena, e.graph, target));
+    kernels_fill(&run, e.leaves);
+    kernels_run(&run, CHUNKS_UP);
+    assert_int_equal(run.fault[0], c->extent == 0 ? 0 : 1);
+    if (c->extent != 0) {
+        assert_int_equal(run.fault[1], c->value);
+        assert_int_equal(run.fault[2], c->extent);
+        assert_int_equal(run.fault[3], c->element);
+    }
+    kernels_close(&run);
+    mem_release(&w.mem);
+}
+
+static void test_faults(void **state)
+{
+    (void)state;
+    const Target *const *targets;
+    size_t n = target_list(&targets);
+    for (size_t t = 0; t < n; t++)
+        for (size_t i = 0; target_runs_here(targets[t]) && i < sizeof fault_cases / sizeof *fault_cases;
+             i++)
+            check_fault(&fault_cases[i], targets[t]);
+}
+
+/* --- random numbers and dtypes ----------------------------------------------------------------------- */
+static void test_random(void **state)
+{
+    (void)state;
+    World w = {0};
+    mem_init(&w.mem, &w.sys);
+    w.mem.armed = true;
+    if (setjmp(w.mem.on_failure))
+        fail_msg("out of memory");
+    Arena *arena = arena_new(&w.mem, "test");
+    Equations e = equations_read(arena, "z[i:77, j:3] = random(5, 3*i + j)\ny[i:9] = random(5, 7)", 7);
+    KernelRun run;
+    assert_true(kernels_open(&run, arena, e.graph, target_host()));
+    run.random[0] = 0xfedcba9876543210u;
+    run.random[1] = 0x123456789u;
+    kernels_fill(&run, e.leaves);
+    kernels_run(&run, CHUNKS_UP);
+    for (size_t i = 0; i < 231; i++) {
+        float want = hone_random_uniform(run.random[0], 5, run.random[1], i);
+        assert_true((double)want == kernels_value(&run, equations_find(&e, "z"), i));
+    }
+    float want = hone_random_uniform(run.random[0], 5, run.random[1], 7);
+    assert_true((double)want == kernels_value(&run, equations_find(&e, "y"), 8));
+    kernels_close(&run);
+    mem_release(&w.mem);
+}
+
+static const double samples[] = {0, 1, -1, 2.5, -2.5, 3.5, 100, -100, 127, 128, 200, 255, 256, 300, -129,
+                                 1e-3, 0.1, 65504, 65519, 65520, 7e4, -7e4, 6e-5, 3e-8, 2e-8, 1e-9,
+                                 2147483648.0, -2147483649.0, 3e10, 1e30, 1.00390625, 1.01171875, 0.3};
+enum { SAMPLES = sizeof samples / sizeof *samples };
+
+/* to = cast(from) of all samples that `from` holds. */
+static void check_cast(DType from, DType to, const Target *target)
+{
+    World w = {0};
+    mem_init(&w.mem, &w.sys);
+    w.mem.armed = true;
+    if (setjmp(w.mem.on_failure))
+        fail_msg("out of memory");
+    Arena *arena = arena_new(&w.mem, "test");
+    Graph *graph = graph_new(arena);
+    int64_t dims[] = {SAMPLES};
+    NodeId x = graph_leaf(graph, NODE_INPUT, from, 1, dims, STR("x"), 0, (Span){0});
+    const Var *i = var_new(graph->pool, SAMPLES, STR("i"));
+    const Position *at[] = {pos_var(graph->pool, i)};
+    const Scalar *body = sc_cast(graph->pool, to, graph_read(graph, x, at, NULL));
+    NodeId y = graph_define(graph, to, REDUCE_NONE, 1, &i, 0, NULL, body, STR("y"), (Span){0});
+    KernelRun run;
+    assert_true(kernels_open(&run, arena, graph, target));
+    double values[SAMPLES], *leaves[] = {values};
+    for (size_t k = 0; k < SAMPLES; k++)
+        values[k] = dtype_is_float(from) ? samples[k] : scalar_fold(OP_CAST, from, 1, &samples[k]);
+    kernels_fill(&run, leaves);
+    kernels_run(&run, CHUNKS_UP);
+    for (size_t k = 0; k < SAMPLES; k++) {
+        double held = kernels_value(&run, x, k), want;
+        double wide[SAMPLES] = {0};
+        want = scalar_fold(OP_CAST, to, 1, &held);
+        value_set(to, wide, 0, want);
+        want = value_get(to, wide, 0);
+        double got = kernels_value(&run, y, k);
+        if (got != want)
+            fail_msg("%s: %s(%g) to %s is %g, not %g", target->name, dtype_name(from), held,
+                     dtype_name(to), got, want);
+    }
+    kernels_close(&run);
+    mem_release(&w.mem);
+}
+
+static void test_casts(void **state)
+{
+    (void)state;
+    const Target *const *targets;
+    size_t n = target_list(&targets);
+    for (size_t t = 0; t < n; t++)
+        for (DType from = 0; target_runs_here(targets[t]) && from < DT_COUNT; from++)
+            for (DType to = 0; to < DT_COUNT; to++)
+                check_cast(from, to, targets[t]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_v4),
         cmocka_unit_test(test_v3),
         cmocka_unit_test(test_generic),
+        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_casts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
