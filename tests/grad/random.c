@@ -15,7 +15,8 @@ typedef struct Writer {
     uint64_t random;
     char text[2048];
     size_t len;
-    int n_vars, n_left;
+    int n_vars, n_left, rank_x, rank_z;
+    bool data;
     int extent[6];
 } Writer;
 
@@ -88,54 +89,114 @@ static void mask(Writer *w)
     }
 }
 
-static void write_case(Writer *w)
+/* A factor: a read with a fill of 0 or of another read, or at data. */
+static void factor(Writer *w, const char *tensor, int rank)
 {
-    int rank_x = pick(w, 1, 3), rank_z = pick(w, 1, 2);
-    bool data = pick(w, 0, 4) == 0;
-    put(w, "param x[");
-    for (int k = 0; k < rank_x; k++)
-        put(w, "%s%d", k > 0 ? ", " : "", pick(w, 1, 7));
-    put(w, "]\nparam z[");
-    for (int k = 0; k < rank_z; k++)
-        put(w, "%s%d", k > 0 ? ", " : "", pick(w, 1, 5));
-    w->n_left = pick(w, 1, 3);
-    w->n_vars = w->n_left + pick(w, 0, 3);
-    for (int i = 0; i < w->n_vars; i++)
-        w->extent[i] = pick(w, 1, 5);
-    put(w, "]\n");
-    if (data)
-        put(w, "param g[5]\ninput t[%d] below 5\n", w->extent[0]);
-    put(w, "y[");
-    for (int i = 0; i < w->n_left; i++)
-        put(w, "%s%s:%d", i > 0 ? ", " : "", names[i], w->extent[i]);
-    put(w, "] = ");
-    static const char *const reductions[] = {"sum", "sum", "sum", "sum", "max", "min"};
-    if (w->n_vars > w->n_left) {
-        put(w, "%s[", reductions[pick(w, 0, 5)]);
-        for (int i = w->n_left; i < w->n_vars; i++)
-            put(w, "%s%s:%d", i > w->n_left ? ", " : "", names[i], w->extent[i]);
-        put(w, "] ");
+    int form = w->data ? pick(w, 0, 7) : pick(w, 2, 7);
+    if (form == 0) {
+        put(w, "g[t[a]]");
+    } else if (form == 1) {
+        put(w, "(g[t[a] + %s - %d] ?? 0)", names[pick(w, 0, w->n_vars - 1)], pick(w, 0, 2));
+    } else if (form == 2) {
+        put(w, "(x[");
+        for (int k = 0; k < w->rank_x; k++)
+            put(w, "%s%s", k > 0 ? ", " : "", names[pick(w, 0, w->n_vars - 1)]);
+        put(w, "] ?? ");
+        read_of(w, tensor, rank);
+        put(w, ")");
+    } else {
+        read_of(w, tensor, rank);
     }
+}
+
+static void body(Writer *w, const char *tensor, int rank)
+{
     int masks = pick(w, 0, 5) - 3;
     for (int i = 0; i < masks; i++) {
         put(w, "select(");
         mask(w);
         put(w, ", ");
     }
-    read_of(w, "x", rank_x);
+    factor(w, tensor, rank);
     if (pick(w, 0, 2)) {
         put(w, " * ");
-        read_of(w, "z", rank_z);
+        factor(w, "z", w->rank_z);
     }
-    if (data)
-        put(w, " * g[t[a]]");
     if (pick(w, 0, 5) == 0) {
         put(w, " + ");
-        read_of(w, "x", rank_x);
+        factor(w, tensor, rank);
     }
     for (int i = 0; i < masks; i++)
         put(w, ", 0.0)");
     put(w, "\n");
+}
+
+static void equation(Writer *w, const char *key, const char *tensor, int rank)
+{
+    w->n_left = pick(w, 1, 3);
+    w->n_vars = w->n_left + pick(w, 0, 3);
+    for (int i = 0; i < w->n_vars; i++)
+        w->extent[i] = i == 0 ? w->extent[0] : pick(w, 1, 5);
+    put(w, "%s[", key);
+    for (int i = 0; i < w->n_left; i++)
+        put(w, "%s%s:%d", i > 0 ? ", " : "", names[i], w->extent[i]);
+    put(w, "] = ");
+    static const char *const reductions[] = {"sum", "sum", "sum", "sum", "max", "min", "prod"};
+    if (w->n_vars > w->n_left) {
+        put(w, "%s[", reductions[pick(w, 0, 6)]);
+        for (int i = w->n_left; i < w->n_vars; i++)
+            put(w, "%s%s:%d", i > w->n_left ? ", " : "", names[i], w->extent[i]);
+        put(w, "] ");
+    }
+    body(w, tensor, rank);
+}
+
+/* v[2*a + 1, b] += …: pieces with positions on the left. */
+static void pieces(Writer *w, const char *tensor, int rank)
+{
+    int n = pick(w, 1, 2), rank_v = pick(w, 1, 2), dims[2] = {pick(w, 2, 7), pick(w, 1, 5)};
+    for (int i = 0; i < n; i++) {
+        w->n_left = w->n_vars = pick(w, 1, 2);
+        put(w, "v[");
+        for (int k = 0; k < rank_v; k++) {
+            put(w, "%s", k > 0 ? ", " : "");
+            if (pick(w, 0, 1))
+                affine(w);
+            else
+                put(w, "%s", names[k % w->n_vars]);
+        }
+        put(w, " | a:%d", w->extent[0]);
+        for (int k = 1; k < w->n_vars; k++)
+            put(w, ", %s:%d", names[k], w->extent[k] = pick(w, 1, 4));
+        put(w, "] of %d", dims[0]);
+        if (rank_v > 1)
+            put(w, ", %d", dims[1]);
+        put(w, " += ");
+        body(w, tensor, rank);
+    }
+}
+
+static void write_case(Writer *w)
+{
+    w->rank_x = pick(w, 1, 3);
+    w->rank_z = pick(w, 1, 2);
+    w->data = pick(w, 0, 3) == 0;
+    put(w, "param x[");
+    for (int k = 0; k < w->rank_x; k++)
+        put(w, "%s%d", k > 0 ? ", " : "", pick(w, 1, 7));
+    put(w, "]\nparam z[");
+    for (int k = 0; k < w->rank_z; k++)
+        put(w, "%s%d", k > 0 ? ", " : "", pick(w, 1, 5));
+    put(w, "]\n");
+    w->extent[0] = pick(w, 1, 5);
+    if (w->data)
+        put(w, "param g[5]\ninput t[%d] below 5\n", w->extent[0]);
+    equation(w, "y", "x", w->rank_x);
+    int more = pick(w, 0, 4);
+    if (more == 0)
+        equation(w, "u", "y", w->n_left);
+    else if (more == 1)
+        pieces(w, "y", w->n_left);
 }
 
 static int number_of(const char *variable, int otherwise)
@@ -155,7 +216,7 @@ static void random_equations(void **state)
         pick(&w, 0, 1);
         write_case(&w);
         GradCase row = {
-            .name = "random", .text = w.text, .kinks = seed % 16 != 0 || strstr(w.text, "] = m")};
+            .name = "random", .text = w.text, .kinks = seed % 16 != 0 || strstr(w.text, "= m")};
         GradResult r = gradcheck(&sys, &row);
         scatters += r.scatters > 0;
         nonzero += r.scale > 0.01;
