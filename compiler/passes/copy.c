@@ -27,20 +27,62 @@ static bool is_copy(const Node *node)
     return body->kind == SCALAR_CONST || plain_read(body);
 }
 
+/* The tensor's positions that `at` does not prove inside leave what it copies in the same places:
+ * each is a dimension there too, of the same extent, at the variable alone. */
+static bool same_ranges(const Graph *graph, const Node *node, const Scalar *copied,
+                        const Position *const *at)
+{
+    if (copied->kind != SCALAR_READ)
+        return false;
+    const Node *source = graph_node(graph, copied->tensor);
+    for (size_t k = 0; k < node->rank; k++) {
+        bool same = pos_in_range(at[k], node->dims[k]);
+        for (size_t j = 0; j < source->rank && !same; j++) {
+            const Var *v;
+            same = pos_is_var(copied->at[j], &v) && v == node->pieces[0].vars[k] &&
+                   source->dims[j] == node->dims[k];
+        }
+        if (!same)
+            return false;
+    }
+    return true;
+}
+
+static bool all_in_range(const Node *node, const Position *const *at)
+{
+    for (size_t k = 0; k < node->rank; k++)
+        if (!pos_in_range(at[k], node->dims[k]))
+            return false;
+    return true;
+}
+
+static const Scalar *through_copy(const Graph *graph, const Node *node, const Position *const *at,
+                                  const Scalar *fill)
+{
+    ExprPool *pool = graph->pool;
+    const Piece *piece = &node->pieces[0];
+    Subst subst = {.n = piece->n_vars, .from = piece->vars, .to = at};
+    if (all_in_range(node, at))
+        return sc_subst(pool, piece->body, &subst);
+    bool scaled = piece->body->kind == SCALAR_FN;
+    const Scalar *copied = scaled ? piece->body->args[1] : piece->body;
+    if (!same_ranges(graph, node, copied, at) || (scaled && fill && !sc_is_zero(fill)))
+        return NULL;
+    const Scalar *inner = sc_subst(pool, copied, &subst);
+    const Scalar *read = graph_read(graph, inner->tensor, inner->at, fill);
+    return scaled ? sc_fn2(pool, OP_MUL, piece->body->args[0], read) : read;
+}
+
 const Scalar *read_through(const Graph *graph, NodeId tensor, const Position *const *at,
                            const Scalar *fill)
 {
     const Node *node = graph_node(graph, tensor);
     const Scalar *read = graph_read(graph, tensor, at, fill);
-    if (read->fill)
-        return read;
-    if (node->kind == NODE_CONSTANT && !node->data && dtype_is_float(node->dtype))
+    if (node->kind == NODE_CONSTANT && !node->data && dtype_is_float(node->dtype) &&
+        all_in_range(node, at))
         return sc_const(graph->pool, node->dtype, node->value);
-    if (!is_copy(node))
-        return read;
-    const Piece *piece = &node->pieces[0];
-    Subst subst = {.n = piece->n_vars, .from = piece->vars, .to = at};
-    return sc_subst(graph->pool, piece->body, &subst);
+    const Scalar *through = is_copy(node) ? through_copy(graph, node, at, fill) : NULL;
+    return through ? through : read;
 }
 
 /* --- import --------------------------------------------------------------------------------------- */

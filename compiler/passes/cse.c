@@ -1,9 +1,11 @@
 /* cse: equal equations, intrinsics and constants are computed once. Needs a well-formed graph;
- * guarantees the same values; readers of a later twin read the first, the twin stays for prune. Two
- * equations are equal if they are after renaming the variables of each piece in order: the n-th variable of an extent
+ * guarantees the same values; readers of a later twin read the first, the twin stays for prune. Sums
+ * may differ by a constant factor, which moves into the readers: the sums that batch norm's backward
+ * pass needs are those of its weight and bias. Two equations are equal if they are after renaming the variables of each piece in order: the n-th variable of an extent
  * becomes the n-th standard variable of that extent, and equality is comparison of pointers in one
  * pool. Random numbers with the same key and counter are the same numbers. */
 #include "passes/clean.h"
+#include "passes/densify.h"
 
 #include <string.h>
 
@@ -18,6 +20,7 @@ typedef struct Cse {
     Graph *to;
     VEC(Standard) standards;
     Piece **keys;                     /* by new id: its pieces over standard variables */
+    double *scales;                   /* by new id: its body is this times the key's; else 1 */
     NodeId *slots;                    /* open addressing by hash; NODE_NONE: empty */
     size_t n_slots;                   /* a power of two, at least twice the nodes */
 } Cse;
@@ -70,6 +73,51 @@ static Piece standard_piece(Cse *cse, const Piece *piece, size_t rank)
     return (Piece){.n_vars = piece->n_vars, .vars = renamed, .n_reduced = piece->n_reduced,
                    .reduced = renamed + piece->n_vars, .left = left, .n_guards = piece->n_guards,
                    .guards = guards, .body = sc_subst(pool, piece->body, &subst)};
+}
+
+/* --- constant factors --------------------------------------------------------------------------------- */
+static bool is_fn(const Scalar *s, ScalarOp op)
+{
+    return s->kind == SCALAR_FN && s->op == op;
+}
+
+/* The factor that the body is divided by to become a key; a sum only gives its sign. */
+static double scale_of(const Scalar *body)
+{
+    double value;
+    if (is_fn(body, OP_SELECT) && sc_is_zero(body->args[2]))
+        return scale_of(body->args[1]);
+    if (is_fn(body, OP_MUL) && sc_is_const(body->args[0], &value))
+        return value;
+    if (is_fn(body, OP_ADD))
+        return scale_of(body->args[body->n - 1]) < 0 ? -1 : 1;
+    return 1;
+}
+
+/* A sum over something, whose readers may apply a factor. */
+static bool is_scalable(const Node *node)
+{
+    return node->kind == NODE_EQUATION && node->reduce == REDUCE_SUM && node->n_pieces == 1 &&
+           node->pieces[0].n_reduced > 0 && piece_is_plain(node, &node->pieces[0]) &&
+           (node->dtype == DT_F32 || node->dtype == DT_F64);
+}
+
+static const Scalar *scaled(ExprPool *pool, double by, const Scalar *s)
+{
+    return sc_fn2(pool, OP_MUL, sc_const(pool, s->dtype, by), s);
+}
+
+/* by * tensor, a copy that is read through */
+static NodeId scaled_copy(Cse *cse, NodeId tensor, double by, const Node *twin)
+{
+    ExprPool *pool = cse->to->pool;
+    const Piece *piece = &twin->pieces[0];
+    const Position *at[MAX_RANK];
+    for (size_t k = 0; k < twin->rank; k++)
+        at[k] = pos_var(pool, piece->vars[k]);
+    return graph_define(cse->to, twin->dtype, REDUCE_NONE, piece->n_vars, piece->vars, 0, NULL,
+                        scaled(pool, by, graph_read(cse->to, tensor, at, NULL)), twin->name,
+                        twin->span);
 }
 
 /* --- equality and hash ---------------------------------------------------------------------------- */
@@ -163,14 +211,27 @@ static uint64_t node_hash(const Node *node, const Piece *key)
 }
 
 /* --- the pass --------------------------------------------------------------------------------------- */
-/* The first node that equals this one, which has just been added, or itself. */
-static NodeId first_twin(Cse *cse, NodeId id)
+static Piece *make_key(Cse *cse, NodeId id)
 {
     const Node *node = graph_node(cse->to, id);
     Piece *key = NEW_ARRAY(cse->arena, Piece, node->n_pieces);
     for (size_t i = 0; i < node->n_pieces; i++)
         key[i] = standard_piece(cse, &node->pieces[i], node->rank);
     cse->keys[id] = key;
+    cse->scales[id] = 1;
+    if (is_scalable(node)) {
+        double scale = scale_of(key[0].body);
+        key[0].body = scaled(cse->to->pool, 1 / scale, key[0].body);
+        cse->scales[id] = scale;
+    }
+    return key;
+}
+
+/* The first node that equals this one, which has just been added, or itself. */
+static NodeId first_twin(Cse *cse, NodeId id)
+{
+    const Piece *key = make_key(cse, id);
+    const Node *node = graph_node(cse->to, id);
     size_t mask = cse->n_slots - 1, slot = (size_t)node_hash(node, key) & mask;
     while (cse->slots[slot] != NODE_NONE) {
         NodeId other = cse->slots[slot];
@@ -180,6 +241,17 @@ static NodeId first_twin(Cse *cse, NodeId id)
     }
     cse->slots[slot] = id;
     return id;
+}
+
+/* What the readers of a node that has just been added read from now on. */
+static NodeId shared(Cse *cse, NodeId id)
+{
+    NodeId first = first_twin(cse, id);
+    double by = cse->scales[id] / cse->scales[first];
+    if (first == id || by == 1)
+        return first;
+    Node twin = *graph_node(cse->to, id);
+    return scaled_copy(cse, first, by, &twin);
 }
 
 static bool is_leaf(const Node *node)
@@ -198,12 +270,13 @@ Graph *pass_cse(Arena *arena, const Graph *graph)
     cse.slots = NEW_ARRAY(scratch, NodeId, cse.n_slots);
     for (size_t i = 0; i < cse.n_slots; i++)
         cse.slots[i] = NODE_NONE;
-    cse.keys = NEW_ARRAY(scratch, Piece *, n + 1);
+    cse.keys = NEW_ARRAY(scratch, Piece *, 2 * n + 1);     /* a twin may leave a copy */
+    cse.scales = NEW_ARRAY(scratch, double, 2 * n + 1);
     NodeId *map = NEW_ARRAY(scratch, NodeId, n + 1);
     for (NodeId id = 0; id < n; id++) {
         const Node *node = graph_node(graph, id);
-        NodeId copy = node_rewrite(cse.to, node, read_renamed, map, map);
-        map[id] = is_leaf(node) ? copy : first_twin(&cse, copy);
+        NodeId copy = node_import(cse.to, node, map);
+        map[id] = is_leaf(node) ? copy : shared(&cse, copy);
     }
     outputs_copy(cse.to, graph, map);
     arena_free(scratch);
