@@ -81,8 +81,8 @@ static uint64_t draw(uint64_t *state)
 
 enum { MOST_VALUES = 1 << 18 }; /* larger tensors are not for running */
 
-/* All different, none near 0, shuffled. */
-static double *spread(Arena *arena, size_t n, uint64_t *random)
+/* Evenly spaced, shuffled. */
+double *equations_spread(Arena *arena, size_t n, uint64_t *random)
 {
     n = n > MOST_VALUES ? 0 : n;
     double *values = NEW_ARRAY(arena, double, n + 1);
@@ -113,7 +113,7 @@ static void read_leaf(Text *t, NodeKind kind)
     NodeId id = graph_leaf(e->graph, kind, below ? DT_I32 : DT_F32, rank, dims, key,
                            (uint32_t)e->n_params, (Span){0});
     size_t n = (size_t)node_elements(graph_node(e->graph, id));
-    double *values = spread(e->graph->arena, n, &t->random);
+    double *values = equations_spread(e->graph->arena, n, &t->random);
     bool positive = take(t, "positive"), ties = take(t, "ties"), zeros = take(t, "zeros");
     for (size_t i = 0; i < n && n <= MOST_VALUES; i++) {
         if (below)
@@ -428,7 +428,7 @@ void equations_add_loss(Equations *e, uint64_t seed)
     Node last = *graph_node(graph, e->last);
     uint64_t random = seed + 7046029254386353087u;
     NodeId r = graph_leaf(graph, NODE_INPUT, DT_F32, last.rank, last.dims, STR("r"), 0, (Span){0});
-    e->leaves[r] = spread(graph->arena, (size_t)node_elements(&last), &random);
+    e->leaves[r] = equations_spread(graph->arena, (size_t)node_elements(&last), &random);
     const Var *vars[MAX_RANK];
     const Position *at[MAX_RANK];
     for (size_t k = 0; k < last.rank; k++) {

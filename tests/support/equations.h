@@ -5,8 +5,8 @@
  *   input r[3]                       as param, but nothing to differentiate by
  *   input ids[2, 3] below 5          i32 in 0 .. 4
  *   y[n:2, p:3] = sum[i:3] k[i] * (x[n, 2*p+i-1] ?? 0)
- *   z[2*p+1 | p:2] of 5 = x[p]       positions on the left: the variables, the dimensions after
- * `of` z[…] += …                        one more piece of the equation above
+ *   z[2*p+1 | p:2] of 5 = x[p]       positions on the left, the variables, the dimensions
+ *   z[2*p | p:3] of 5 += x[p]        one more piece of the equation above
  *
  * A line is one definition. Reductions: sum prod max min any all argmax argmin, at the start of the
  * right side. Scalars: + - * / // % ^ < <= > >= == != and or not, the functions of scalar.def,
@@ -17,9 +17,11 @@
 
 #include "graph/graph.h"
 
+enum { MAX_LEAVES = 1024 }; /* nodes that may be leaves */
+
 typedef struct Equations {
     Graph *graph;
-    double *leaves[256]; /* by node */
+    double *leaves[MAX_LEAVES]; /* by node; NULL: no leaf */
     size_t n_params;
     NodeId params[32];
     NodeId last; /* defined last */
@@ -29,6 +31,9 @@ Equations equations_read(Arena *arena, const char *text, uint64_t seed);
 /* `loss = sum r * last` with random r of the same shape, as OUT_LOSS. */
 void equations_add_loss(Equations *e, uint64_t seed);
 NodeId equations_find(const Equations *e, const char *name);
+
+/* n values, all different, none near 0, in -1 .. 1. */
+double *equations_spread(Arena *arena, size_t n, uint64_t *random);
 
 /* Ready to run a graph that passes made of e's. */
 Interp equations_interp(const Equations *e, const Graph *graph);

@@ -12,7 +12,7 @@ enum { MAX_PROBES = 24 }; /* elements per parameter compared with differences */
 
 typedef struct Check {
     Arena *arena;
-    Equations e;
+    Equations *e;
     GradResult *result;
 } Check;
 
@@ -83,7 +83,7 @@ static void count_points(Check *c, const Graph *dense, const Node *last)
 {
     GradResult *r = c->result;
     size_t forward = 0, all = 0, unused = 0;
-    r->forward = points_below(c, c->e.graph, false, &unused) - node_elements(last);
+    r->forward = points_below(c, c->e->graph, false, &unused) - node_elements(last);
     r->backward = points_below(c, dense, true, &all) - points_below(c, dense, false, &forward);
     r->pieces = all - forward;
 }
@@ -160,11 +160,11 @@ static double loss_in(const Graph *graph, const Interp *interp)
 
 static double loss_of(Check *c)
 {
-    Interp interp = equations_interp(&c->e, c->e.graph);
+    Interp interp = equations_interp(c->e, c->e->graph);
     interp.arena = arena_new(arena_mem(c->arena), "difference");
     double loss = NAN;
     if (run(c, &interp, "forward"))
-        loss = loss_in(c->e.graph, &interp);
+        loss = loss_in(c->e->graph, &interp);
     arena_free(interp.arena);
     return loss;
 }
@@ -190,16 +190,16 @@ static double worse(double have, double error)
 
 static size_t param_elements(const Check *c, size_t i)
 {
-    return (size_t)node_elements(graph_node(c->e.graph, c->e.params[i]));
+    return (size_t)node_elements(graph_node(c->e->graph, c->e->params[i]));
 }
 
 static void compare_differences(Check *c, const Graph *graph, const Interp *interp, double scale)
 {
-    for (size_t i = 0; i < c->e.n_params; i++) {
+    for (size_t i = 0; i < c->e->n_params; i++) {
         const double *g = gradient(graph, interp, i);
         size_t n = param_elements(c, i), stride = n / MAX_PROBES + 1;
         for (size_t k = 0; k < n && !c->result->why[0]; k += stride) {
-            double error = fabs(g[k] - difference(c, &c->e.leaves[c->e.params[i]][k])) / scale;
+            double error = fabs(g[k] - difference(c, &c->e->leaves[c->e->params[i]][k])) / scale;
             c->result->by_difference = worse(c->result->by_difference, error);
         }
     }
@@ -208,7 +208,7 @@ static void compare_differences(Check *c, const Graph *graph, const Interp *inte
 static void compare_dense(Check *c, const Graph *raw, const Interp *raw_run, const Graph *dense,
                           const Interp *dense_run, double scale)
 {
-    for (size_t i = 0; i < c->e.n_params; i++) {
+    for (size_t i = 0; i < c->e->n_params; i++) {
         const double *a = gradient(raw, raw_run, i), *b = gradient(dense, dense_run, i);
         for (size_t k = 0; k < param_elements(c, i); k++)
             c->result->by_densify = worse(c->result->by_densify, fabs(a[k] - b[k]) / scale);
@@ -227,12 +227,11 @@ static void dump(Check *c, const Graph *graph)
 
 static void check(Check *c, const GradCase *row)
 {
-    c->e = equations_read(c->arena, row->text, 1);
-    Node last = *graph_node(c->e.graph, c->e.last);
-    equations_add_loss(&c->e, 1);
-    if (!well_formed(c, c->e.graph, "text"))
+    Node last = *graph_node(c->e->graph, c->e->last);
+    equations_add_loss(c->e, 1);
+    if (!well_formed(c, c->e->graph, "text"))
         return;
-    Graph *raw = pass_autodiff(c->arena, c->e.graph, c->e.n_params, c->e.params);
+    Graph *raw = pass_autodiff(c->arena, c->e->graph, c->e->n_params, c->e->params);
     if (!well_formed(c, raw, "raw"))
         return;
     if (row->pieces > 0) {
@@ -242,11 +241,11 @@ static void check(Check *c, const GradCase *row)
             count_points(c, dense, &last);
         return;
     }
-    Interp raw_run = equations_interp(&c->e, raw);
+    Interp raw_run = equations_interp(c->e, raw);
     if (!run(c, &raw_run, "raw"))
         return;
     double scale = 1e-2; /* sums that cancel leave rounding errors */
-    for (size_t i = 0; i < c->e.n_params; i++)
+    for (size_t i = 0; i < c->e->n_params; i++)
         scale = fmax(scale, largest(gradient(raw, &raw_run, i), param_elements(c, i)));
     c->result->scale = scale;
     if (!row->kinks)
@@ -256,7 +255,7 @@ static void check(Check *c, const GradCase *row)
         return;
     dump(c, raw);
     dump(c, dense);
-    Interp dense_run = equations_interp(&c->e, dense);
+    Interp dense_run = equations_interp(c->e, dense);
     if (!run(c, &dense_run, "dense"))
         return;
     compare_dense(c, raw, &raw_run, dense, &dense_run, scale);
@@ -266,40 +265,51 @@ static void check(Check *c, const GradCase *row)
     count_points(c, dense, &last);
 }
 
-GradResult gradcheck(HoneSys *sys, const GradCase *row)
+GradResult gradcheck_graph(Arena *arena, Equations *e, const GradCase *row)
 {
     GradResult result = {0};
+    Check c = {.arena = arena, .e = e, .result = &result};
+    check(&c, row);
+    return result;
+}
+
+GradResult gradcheck(HoneSys *sys, const GradCase *row)
+{
     Mem mem;
     mem_init(&mem, sys);
-    Check c = {.arena = arena_new(&mem, "gradcheck"), .result = &result};
-    check(&c, row);
+    Arena *arena = arena_new(&mem, "gradcheck");
+    Equations e = equations_read(arena, row->text, 1);
+    GradResult result = gradcheck_graph(arena, &e, row);
     mem_release(&mem);
     return result;
+}
+
+bool gradcheck_good(const GradCase *row, const GradResult *r)
+{
+    double ratio = (double)r->backward / (double)(r->forward ? r->forward : 1);
+    bool good = !r->why[0] && r->by_difference < 1e-7 && r->by_densify < 1e-12 &&
+                (row->scatter || r->scatters == 0) && (row->ratio == 0 || ratio <= row->ratio) &&
+                (row->pieces == 0 || r->pieces <= row->pieces);
+    if (!good || getenv("GRADCHECK_ALL"))
+        fprintf(stderr,
+                "%-28s %s differences %.1e densify %.1e points %lld -> %lld (%.2f) "
+                "pieces %zu scatters %zu %s\n",
+                row->name, good ? "ok  " : "FAIL", r->by_difference, r->by_densify,
+                (long long)r->forward, (long long)r->backward, ratio, r->pieces, r->scatters,
+                r->why);
+    return good;
 }
 
 int gradcheck_all(const GradCase *cases, size_t n)
 {
     HoneSys sys = {0};
     const char *only = getenv("GRADCHECK_ONLY");
-    bool all = getenv("GRADCHECK_ALL") != NULL;
     int failures = 0;
     for (size_t i = 0; i < n; i++) {
-        const GradCase *row = &cases[i];
-        if (only && !strstr(row->name, only))
+        if (only && !strstr(cases[i].name, only))
             continue;
-        GradResult r = gradcheck(&sys, row);
-        double ratio = (double)r.backward / (double)(r.forward ? r.forward : 1);
-        bool good = !r.why[0] && r.by_difference < 1e-7 && r.by_densify < 1e-12 &&
-                    (row->scatter || r.scatters == 0) && (row->ratio == 0 || ratio <= row->ratio) &&
-                    (row->pieces == 0 || r.pieces <= row->pieces);
-        failures += !good;
-        if (!good || all)
-            fprintf(stderr,
-                    "%-28s %s differences %.1e densify %.1e points %lld -> %lld (%.2f) "
-                    "pieces %zu scatters %zu %s\n",
-                    row->name, good ? "ok  " : "FAIL", r.by_difference, r.by_densify,
-                    (long long)r.forward, (long long)r.backward, ratio, r.pieces, r.scatters,
-                    r.why);
+        GradResult r = gradcheck(&sys, &cases[i]);
+        failures += !gradcheck_good(&cases[i], &r);
     }
     return failures;
 }

@@ -24,6 +24,11 @@ typedef struct GradResult {
 } GradResult;
 
 GradResult gradcheck(HoneSys *sys, const GradCase *c);
+/* The same for a graph that is there already, with its leaves' values; row->text is not looked at.
+ */
+GradResult gradcheck_graph(Arena *arena, Equations *e, const GradCase *row);
+/* Says what is wrong with the result, if anything is. */
+bool gradcheck_good(const GradCase *row, const GradResult *r);
 /* Runs all rows and says which fail; the number of failures. */
 int gradcheck_all(const GradCase *cases, size_t n);
 
