@@ -221,11 +221,11 @@ static void random_equations(void **state)
         scatters += r.scatters > 0;
         nonzero += r.scale > 0.01;
         costly += r.forward > 0 && r.backward > 4 * r.forward + 200;
-        if (!r.why[0] && r.by_densify < 1e-10 && r.by_difference < 1e-6)
+        if (!r.why[0] && r.by_densify < 1e-10 && r.by_cleaning < 1e-10 && r.by_difference < 1e-6)
             continue;
         if (wrong++ < 5)
-            fprintf(stderr, "seed %d: densify %.1e differences %.1e %s\n%s\n", seed, r.by_densify,
-                    r.by_difference, r.why, w.text);
+            fprintf(stderr, "seed %d: densify %.1e clean %.1e differences %.1e %s\n%s\n", seed,
+                    r.by_densify, r.by_cleaning, r.by_difference, r.why, w.text);
     }
     if (getenv("HONE_FUZZ_N"))
         fprintf(stderr, "%d equations, %d not empty, %d with scatters, %d costly, %d wrong\n", n,

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "model/internal.h"
+#include "support/files.h"
 #include "support/gradcheck.h"
 #include "support/world.h"
 
@@ -19,6 +20,8 @@ typedef struct StdCase {
     const char *shapes;     /* of x, y, z: "2,3; 4"; "i5: 2,3" holds ints below 5 */
     double ratio;
     bool scatter, evaluation;
+    size_t pieces; /* real sizes, counted only: gradients by parameters, in this many */
+    bool inputs;   /* nothing is asked of x, y, z */
 } StdCase;
 
 static const StdCase maps[] = {
@@ -98,6 +101,29 @@ static const StdCase losses[] = {
     {NULL, "sumsq(x)", "3,4", .ratio = 1.05},
 };
 
+/* Blocks and networks; those of real size are counted only. */
+static const StdCase models[] = {
+    {"BasicBlock(2, 3, 2)", "m(x)", "2,2,5,7", .ratio = 1.8},
+    {"BasicBlock(2, 2)", "m(x)", "2,2,4,3", .ratio = 1.9},
+    {"Bottleneck(4, 2, 2)", "m(x)", "2,4,5,4", .ratio = 1.75},
+    {"Bottleneck(8, 2, 1, dilation = 2)", "m(x)", "1,8,5,4", .ratio = 1.65},
+    {"SeparableBlock(2, 3, 2)", "m(x)", "2,2,5,7", .ratio = 2.1},
+    {"GPT2(7, 4, 4, 2, 2, 0.1)", "next_token_loss(m(x), x)", "i7: 2,3", .ratio = 1.5,
+     .scatter = true},
+    {"BertClassifier(2, 7, 4, 8, 2, 2, 0.1)", "cross_entropy(m(x, y, 1 - 0 * x), z)",
+     "i2: 2,3; i2: 2,3; i2: 2", .ratio = 1.6, .scatter = true},
+    {"MobileNetV1(10)", "cross_entropy(m(x), y)", "32,3,224,224; i10: 32", .ratio = 1.97,
+     .pieces = 315, .inputs = true},
+    {"ResNet18(10)", "cross_entropy(m(x), y)", "32,3,224,224; i10: 32", .ratio = 1.94,
+     .pieces = 242, .inputs = true},
+    {"ResNet50(10)", "cross_entropy(m(x), y)", "32,3,224,224; i10: 32", .ratio = 1.97,
+     .pieces = 611, .inputs = true},
+    {"FCN(21)", "sumsq(m(x))", "2,3,513,513", .ratio = 2, .pieces = 618, .inputs = true},
+    {"GPT2()", "next_token_loss(m(x), x)", "i7: 8,512", .ratio = 2, .pieces = 472, .inputs = true},
+    {"BertClassifier()", "cross_entropy(m(x, y, z), [0, 1])", "i2: 2,128; i2: 2,128; i2: 2,128",
+     .ratio = 2, .pieces = 575, .inputs = true},
+};
+
 static World world;
 
 static int setup(void **state)
@@ -120,7 +146,7 @@ static const char *blanks(const char *at)
 }
 
 /* x, y, z: parameters, so that gradients by them can be asked for; ints are inputs. */
-static void add_leaves(Elab *e, Scope *scope, const char *shapes)
+static void add_leaves(Elab *e, Scope *scope, const char *shapes, bool inputs)
 {
     static const char *const names[] = {"x", "y", "z"};
     const char *at = blanks(shapes);
@@ -135,8 +161,9 @@ static void add_leaves(Elab *e, Scope *scope, const char *shapes)
             at = end;
         } while (*at == ',');
         at = blanks(at);
-        NodeId node = graph_leaf(e->graph, ints ? NODE_INPUT : NODE_PARAM, ints ? DT_I32 : DT_F32,
-                                 rank, dims, str_of(names[k]), 1000 + k, (Span){0});
+        NodeId node =
+            graph_leaf(e->graph, ints || inputs ? NODE_INPUT : NODE_PARAM, ints ? DT_I32 : DT_F32,
+                       rank, dims, str_of(names[k]), 1000 + k, (Span){0});
         scope_set(scope, str_of(names[k]), array_of_node(e, node, CLOCK_TENSOR, (Span){0}),
                   (Span){0});
     }
@@ -156,25 +183,39 @@ static void fill_leaves(Equations *q, const char *shapes)
         assert_true(id < MAX_LEAVES);
         double *values = equations_spread(q->graph->arena, n, &random);
         for (size_t i = 0; i < n; i++) {
-            if (node->kind == NODE_INPUT)
+            if (!dtype_is_float(node->dtype))
                 values[i] = (double)((7 * i + 3) % strtoull(below + 1, NULL, 10));
             else if (str_ends(node->name, STR("running_var")))
                 values[i] = values[i] * values[i] + 0.1;
         }
         q->leaves[id] = values;
-        if (node->kind == NODE_PARAM)
+        if (node->kind == NODE_PARAM) {
+            assert_true(q->n_params < MAX_PARAMS);
             q->params[q->n_params++] = id;
+        }
     }
+}
+
+static void put_transformers(void)
+{
+    size_t n;
+    char *text = file_get(TEST_DIR "/data/transformers.hone", &n);
+    assert_non_null(text);
+    world_put(&world, "transformers.hone", text);
+    free(text);
 }
 
 static NodeId elaborate(const StdCase *row, Graph **graph)
 {
     char text[1024];
     snprintf(text, sizeof text,
-             "use nn, losses\nfn open() {\n  y[b < 2, t < 3, u < 5] = 0.0\n  return y\n}\n"
+             "use nn, losses, resnet, mobilenet_v1, transformers\nfn open() {\n  y[b < "
+             "2, t < 3, u "
+             "< 5] = 0.0\n  return y\n}\n"
              "let made = %s\nlet out = %s\n",
              row->made ? row->made : "0", row->out);
     world_put(&world, "t.hone", text);
+    put_transformers();
     File *file = world_load(&world, "t.hone");
     if (!file)
         return NODE_NONE;
@@ -189,7 +230,7 @@ static NodeId elaborate(const StdCase *row, Graph **graph)
     }
     *graph = graph_new(world.c.arena);
     Elab *e = elab_new(&world.c, model, *graph, !row->evaluation, NULL);
-    add_leaves(e, scope, row->shapes);
+    add_leaves(e, scope, row->shapes, row->inputs);
     Value value = elab_expr(e, scope, file_item(file, AST_LET, STR("out"))->kids[0]);
     return value.kind == VALUE_TENSOR ? value.node : NODE_NONE;
 }
@@ -212,7 +253,10 @@ static int check_all(const StdCase *rows, size_t n)
             continue;
         }
         fill_leaves(&q, rows[i].shapes);
-        GradCase row = {.name = name, .ratio = rows[i].ratio, .scatter = rows[i].scatter};
+        GradCase row = {.name = name,
+                        .ratio = rows[i].ratio,
+                        .scatter = rows[i].scatter,
+                        .pieces = rows[i].pieces};
         GradResult r = gradcheck_graph(world.c.arena, &q, &row);
         failures += !gradcheck_good(&row, &r);
     }
@@ -225,6 +269,7 @@ static void library(void **state)
     int failures = check_all(maps, sizeof maps / sizeof *maps);
     failures += check_all(layers, sizeof layers / sizeof *layers);
     failures += check_all(losses, sizeof losses / sizeof *losses);
+    failures += check_all(models, sizeof models / sizeof *models);
     assert_int_equal(failures, 0);
 }
 

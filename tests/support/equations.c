@@ -427,7 +427,8 @@ void equations_add_loss(Equations *e, uint64_t seed)
     Graph *graph = e->graph;
     Node last = *graph_node(graph, e->last);
     uint64_t random = seed + 7046029254386353087u;
-    NodeId r = graph_leaf(graph, NODE_INPUT, DT_F32, last.rank, last.dims, STR("r"), 0, (Span){0});
+    NodeId r =
+        graph_leaf(graph, NODE_INPUT, DT_F32, last.rank, last.dims, STR("cotangent"), 0, (Span){0});
     e->leaves[r] = equations_spread(graph->arena, (size_t)node_elements(&last), &random);
     const Var *vars[MAX_RANK];
     const Position *at[MAX_RANK];
@@ -442,19 +443,28 @@ void equations_add_loss(Equations *e, uint64_t seed)
     graph_output(graph, OUT_LOSS, STR("loss"), loss, NODE_NONE);
 }
 
-/* Passes keep all leaves, in order, under other ids. */
+static NodeId leaf_like(const Equations *e, const Node *node)
+{
+    for (NodeId id = 0; id < e->graph->nodes.len && id < MAX_LEAVES; id++) {
+        const Node *leaf = graph_node(e->graph, id);
+        if (e->leaves[id] && leaf->kind == node->kind && leaf->variable == node->variable &&
+            str_eq(leaf->name, node->name))
+            return id;
+    }
+    fprintf(stderr, "equations: no leaf `" STR_FMT "`\n", STR_ARG(node->name));
+    abort();
+}
+
+/* Passes give leaves other ids, and drop those that nothing needs. */
 Interp equations_interp(const Equations *e, const Graph *graph)
 {
     Interp interp = {.graph = graph, .arena = graph->arena, .seed = 7, .step = 3};
     interp.values = NEW_ARRAY(graph->arena, double *, graph->nodes.len);
-    NodeId from = 0;
     for (NodeId id = 0; id < graph->nodes.len; id++) {
-        NodeKind kind = graph_node(graph, id)->kind;
-        if (kind == NODE_EQUATION || kind == NODE_CONSTANT || kind == NODE_INTRINSIC)
-            continue;
-        while (!e->leaves[from])
-            from++;
-        interp.values[id] = e->leaves[from++];
+        const Node *node = graph_node(graph, id);
+        if (node->kind != NODE_EQUATION && node->kind != NODE_CONSTANT &&
+            node->kind != NODE_INTRINSIC)
+            interp.values[id] = e->leaves[leaf_like(e, node)];
     }
     return interp;
 }

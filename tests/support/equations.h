@@ -17,13 +17,13 @@
 
 #include "graph/graph.h"
 
-enum { MAX_LEAVES = 1024 }; /* nodes that may be leaves */
+enum { MAX_LEAVES = 4096, MAX_PARAMS = 512 }; /* nodes that may be leaves */
 
 typedef struct Equations {
     Graph *graph;
     double *leaves[MAX_LEAVES]; /* by node; NULL: no leaf */
     size_t n_params;
-    NodeId params[32];
+    NodeId params[MAX_PARAMS];
     NodeId last; /* defined last */
 } Equations;
 

@@ -205,16 +205,6 @@ static void compare_differences(Check *c, const Graph *graph, const Interp *inte
     }
 }
 
-static void compare_dense(Check *c, const Graph *raw, const Interp *raw_run, const Graph *dense,
-                          const Interp *dense_run, double scale)
-{
-    for (size_t i = 0; i < c->e->n_params; i++) {
-        const double *a = gradient(raw, raw_run, i), *b = gradient(dense, dense_run, i);
-        for (size_t k = 0; k < param_elements(c, i); k++)
-            c->result->by_densify = worse(c->result->by_densify, fabs(a[k] - b[k]) / scale);
-    }
-}
-
 /* GRADCHECK_DUMP=1 shows both graphs. */
 static void dump(Check *c, const Graph *graph)
 {
@@ -223,6 +213,39 @@ static void dump(Check *c, const Graph *graph)
     Buf text = buf_new(c->arena);
     graph_dump(graph, &text);
     fprintf(stderr, STR_FMT "\n", STR_ARG(buf_str(&text)));
+}
+
+/* The largest difference of gradients and losses of two graphs that should be the same. */
+static double distance(Check *c, const Graph *one, const Interp *run_one, const Graph *other,
+                       const Interp *run_other)
+{
+    double loss = loss_in(one, run_one);
+    double error = fabs(loss - loss_in(other, run_other)) / fmax(fabs(loss), 1);
+    for (size_t i = 0; i < c->e->n_params; i++) {
+        const double *a = gradient(one, run_one, i), *b = gradient(other, run_other, i);
+        for (size_t k = 0; k < param_elements(c, i); k++)
+            error = worse(error, fabs(a[k] - b[k]) / c->result->scale);
+    }
+    return error;
+}
+
+static void clean(Check *c, const Graph *dense, const Interp *dense_run)
+{
+    Graph *graph = pass_simplify(c->arena, dense);
+    graph = pass_fold(c->arena, graph);
+    graph = pass_cse(c->arena, graph);
+    graph = pass_narrow(c->arena, graph);
+    graph = pass_prune(c->arena, graph);
+    size_t pieces = 0;
+    if (!well_formed(c, graph, "clean"))
+        return;
+    c->result->cleaned = points_below(c, graph, true, &pieces);
+    dump(c, graph);
+    if (!dense_run)
+        return;
+    Interp interp = equations_interp(c->e, graph);
+    if (run(c, &interp, "clean"))
+        c->result->by_cleaning = distance(c, dense, dense_run, graph, &interp);
 }
 
 static void check(Check *c, const GradCase *row)
@@ -237,8 +260,10 @@ static void check(Check *c, const GradCase *row)
     if (row->pieces > 0) {
         Graph *dense = pass_densify(c->arena, raw);
         dump(c, dense);
-        if (well_formed(c, dense, "dense"))
+        if (well_formed(c, dense, "dense")) {
             count_points(c, dense, &last);
+            clean(c, dense, NULL);
+        }
         return;
     }
     Interp raw_run = equations_interp(c->e, raw);
@@ -258,11 +283,10 @@ static void check(Check *c, const GradCase *row)
     Interp dense_run = equations_interp(c->e, dense);
     if (!run(c, &dense_run, "dense"))
         return;
-    compare_dense(c, raw, &raw_run, dense, &dense_run, scale);
-    double loss = loss_in(raw, &raw_run), other = loss_in(dense, &dense_run);
-    c->result->by_densify = worse(c->result->by_densify, fabs(loss - other) / fmax(fabs(loss), 1));
+    c->result->by_densify = distance(c, raw, &raw_run, dense, &dense_run);
     count_scatters(c, dense, &dense_run);
     count_points(c, dense, &last);
+    clean(c, dense, &dense_run);
 }
 
 GradResult gradcheck_graph(Arena *arena, Equations *e, const GradCase *row)
@@ -288,15 +312,16 @@ bool gradcheck_good(const GradCase *row, const GradResult *r)
 {
     double ratio = (double)r->backward / (double)(r->forward ? r->forward : 1);
     bool good = !r->why[0] && r->by_difference < 1e-7 && r->by_densify < 1e-12 &&
-                (row->scatter || r->scatters == 0) && (row->ratio == 0 || ratio <= row->ratio) &&
+                r->by_cleaning < 1e-12 && (row->scatter || r->scatters == 0) &&
+                (row->ratio == 0 || ratio <= row->ratio) &&
                 (row->pieces == 0 || r->pieces <= row->pieces);
     if (!good || getenv("GRADCHECK_ALL"))
         fprintf(stderr,
                 "%-28s %s differences %.1e densify %.1e points %lld -> %lld (%.2f) "
-                "pieces %zu scatters %zu %s\n",
+                "clean %.1e %lld pieces %zu scatters %zu %s\n",
                 row->name, good ? "ok  " : "FAIL", r->by_difference, r->by_densify,
-                (long long)r->forward, (long long)r->backward, ratio, r->pieces, r->scatters,
-                r->why);
+                (long long)r->forward, (long long)r->backward, ratio, r->by_cleaning,
+                (long long)r->cleaned, r->pieces, r->scatters, r->why);
     return good;
 }
 

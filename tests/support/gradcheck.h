@@ -16,8 +16,10 @@ typedef struct GradCase {
 typedef struct GradResult {
     double by_difference;      /* largest error, relative to the largest gradient */
     double by_densify;         /* raw against dense, gradients and loss */
+    double by_cleaning;        /* dense against all cleaning passes after it */
     double scale;              /* the largest gradient */
     int64_t forward, backward; /* points */
+    int64_t cleaned;           /* points of all outputs after the cleaning passes */
     size_t pieces;             /* of gradients and what they need beyond forward */
     size_t scatters;           /* pieces of the dense graph whose left side may repeat */
     char why[256];             /* a graph that is ill-formed or faults; empty: none */
