@@ -218,9 +218,12 @@ Coverage coverage_of(Arena *arena, const Node *node)
 {
     Coverage coverage = {.clear = true, .first = SIZE_MAX, .disjoint = true};
     Cover *covers = NEW_ARRAY(arena, Cover, node->n_pieces);
+    bool *injective = NEW_ARRAY(arena, bool, node->n_pieces);
+    coverage.injective = injective;
     int64_t elements = node_elements(node), written = 0;
     for (size_t i = 0; i < node->n_pieces; i++) {
         covers[i] = cover_of(arena, node, &node->pieces[i]);
+        injective[i] = covers[i].known;
         if (!covers[i].known) {
             coverage.disjoint = false;
             continue;

@@ -40,6 +40,7 @@ void left_bound(size_t rank, const Position *const *left, size_t n, const Var *c
 typedef struct Coverage {
     bool clear;              /* elements that no piece writes exist, or may exist */
     size_t first;            /* this piece runs first and stores; SIZE_MAX: none covers everything */
+    const bool *injective;   /* by piece: it writes no element twice */
     bool disjoint;           /* no element is written twice: every piece stores */
 } Coverage;
 Coverage coverage_of(Arena *arena, const Node *node);

@@ -179,29 +179,21 @@ static void nest_clear(WorkKernel *work, const Lowering *in, NodeId id)
     VEC_PUSH(work->arena, work->nests, nest);
 }
 
+/* injective: known of the piece as a whole, where its left positions alone do not show it. */
 static void nest_piece(WorkKernel *work, const Lowering *in, NodeId id, const Piece *piece,
-                       bool accumulate)
+                       bool accumulate, bool injective)
 {
     const Node *node = graph_node(in->graph, id);
     WorkNest nest = {0};
     uint32_t buffer = add_buffer(work, in, id);
     work->buffers.at[buffer].written = true;
     nest_variables(work, &nest, node, piece);
+    for (size_t i = 0; i < nest.bound.len; i++)
+        nest.bound.at[i] |= injective;
     VEC_PUSH(work->arena, nest.stores, store_of(work, node, piece, buffer, accumulate));
     store_settle(work, &nest, &nest.stores.at[0]);
     add_reads(work, in, &nest);
     VEC_PUSH(work->arena, work->nests, nest);
-}
-
-static bool all_bound(const WorkKernel *work, const Node *node, const Piece *piece)
-{
-    bool *bound = NEW_ARRAY(work->arena, bool, piece->n_vars);
-    left_bound(node->rank, piece->left, piece->n_vars, piece->vars, bound);
-    for (size_t i = 0; i < piece->n_vars; i++) {
-        if (!bound[i])
-            return false;
-    }
-    return true;
 }
 
 /* --- nests of several equations ------------------------------------------------------------------------- */
@@ -292,8 +284,8 @@ static void lower_pieces(Arena *arena, const Lowering *in, NodeId id, WorkKernel
         WorkKernel own = work_new(arena, in);
         WorkKernel *to = work ? work : &own;
         bool stores = !adds || (k == 0 && !coverage.clear);
-        assert(!stores || all_bound(to, node, piece));
-        nest_piece(to, in, id, piece, !stores);
+        assert(!stores || coverage.injective[i]);
+        nest_piece(to, in, id, piece, !stores, coverage.injective[i]);
         if (!work)
             VEC_PUSH(arena, *kernels, work_finish(&own, in, id));
     }

@@ -124,6 +124,7 @@ static void read_leaf(Text *t, NodeKind kind)
             values[i] = (double)(draw(&t->random) % 3) - 1;
         else if (zeros)
             values[i] = 0;
+        values[i] = (double)(float)values[i]; /* compiled code reads the same */
     }
     e->leaves[id] = values;
     if (kind == NODE_PARAM)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "passes/passes.h"
+#include "support/kernels.h"
 
 enum { MAX_PROBES = 24 }; /* elements per parameter compared with differences */
 
@@ -215,6 +216,27 @@ static void dump(Check *c, const Graph *graph)
     fprintf(stderr, STR_FMT "\n", STR_ARG(buf_str(&text)));
 }
 
+/* Compiled code of the host against the interpreter, equation by equation. */
+static void compare_kernels(Check *c, const Graph *graph, const Interp *interp)
+{
+    KernelRun run;
+    if (!kernels_open(&run, c->arena, graph, target_host())) {
+        snprintf(c->result->why, sizeof c->result->why, "kernels: %.200s", run.why);
+        return;
+    }
+    run.random[0] = interp->seed;
+    run.random[1] = interp->step;
+    kernels_fill(&run, interp->values);
+    kernels_run(&run, CHUNKS_DOWN);
+    NodeId worst = 0;
+    double error = kernels_difference(&run, interp, &worst);
+    if (error > 1e-4)
+        snprintf(c->result->why, sizeof c->result->why, "kernels: node %u differs by %g", worst,
+                 error);
+    c->result->by_kernels = worse(c->result->by_kernels, error);
+    kernels_close(&run);
+}
+
 /* The largest difference of gradients and losses of two graphs that should be the same. */
 static double distance(Check *c, const Graph *one, const Interp *run_one, const Graph *other,
                        const Interp *run_other)
@@ -229,7 +251,7 @@ static double distance(Check *c, const Graph *one, const Interp *run_one, const 
     return error;
 }
 
-static void clean(Check *c, const Graph *dense, const Interp *dense_run)
+static void clean(Check *c, const Graph *dense, const Interp *dense_run, bool compiled)
 {
     Graph *graph = pass_simplify(c->arena, dense);
     graph = pass_fold(c->arena, graph);
@@ -244,8 +266,11 @@ static void clean(Check *c, const Graph *dense, const Interp *dense_run)
     if (!dense_run)
         return;
     Interp interp = equations_interp(c->e, graph);
-    if (run(c, &interp, "clean"))
-        c->result->by_cleaning = distance(c, dense, dense_run, graph, &interp);
+    if (!run(c, &interp, "clean"))
+        return;
+    c->result->by_cleaning = distance(c, dense, dense_run, graph, &interp);
+    if (compiled)
+        compare_kernels(c, graph, &interp);
 }
 
 static void check(Check *c, const GradCase *row)
@@ -262,7 +287,7 @@ static void check(Check *c, const GradCase *row)
         dump(c, dense);
         if (well_formed(c, dense, "dense")) {
             count_points(c, dense, &last);
-            clean(c, dense, NULL);
+            clean(c, dense, NULL, false);
         }
         return;
     }
@@ -284,9 +309,11 @@ static void check(Check *c, const GradCase *row)
     if (!run(c, &dense_run, "dense"))
         return;
     c->result->by_densify = distance(c, raw, &raw_run, dense, &dense_run);
+    if (!row->uncompiled)
+        compare_kernels(c, raw, &raw_run);
     count_scatters(c, dense, &dense_run);
     count_points(c, dense, &last);
-    clean(c, dense, &dense_run);
+    clean(c, dense, &dense_run, !row->uncompiled);
 }
 
 GradResult gradcheck_graph(Arena *arena, Equations *e, const GradCase *row)
@@ -301,6 +328,9 @@ GradResult gradcheck(HoneSys *sys, const GradCase *row)
 {
     Mem mem;
     mem_init(&mem, sys);
+    mem.armed = true;
+    if (setjmp(mem.on_failure))
+        abort();
     Arena *arena = arena_new(&mem, "gradcheck");
     Equations e = equations_read(arena, row->text, 1);
     GradResult result = gradcheck_graph(arena, &e, row);
@@ -317,11 +347,11 @@ bool gradcheck_good(const GradCase *row, const GradResult *r)
                 (row->pieces == 0 || r->pieces <= row->pieces);
     if (!good || getenv("GRADCHECK_ALL"))
         fprintf(stderr,
-                "%-28s %s differences %.1e densify %.1e points %lld -> %lld (%.2f) "
+                "%-28s %s differences %.1e densify %.1e kernels %.1e points %lld -> %lld (%.2f) "
                 "clean %.1e %lld pieces %zu scatters %zu %s\n",
                 row->name, good ? "ok  " : "FAIL", r->by_difference, r->by_densify,
-                (long long)r->forward, (long long)r->backward, ratio, r->by_cleaning,
-                (long long)r->cleaned, r->pieces, r->scatters, r->why);
+                r->by_kernels, (long long)r->forward, (long long)r->backward, ratio,
+                r->by_cleaning, (long long)r->cleaned, r->pieces, r->scatters, r->why);
     return good;
 }
 

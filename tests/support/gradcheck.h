@@ -8,6 +8,7 @@
 typedef struct GradCase {
     const char *name, *text; /* the gradient of sum(random * last) by every param */
     double ratio;            /* points of backward over forward at most; 0: not counted */
+    bool uncompiled;         /* no comparison of compiled code */
     bool kinks;              /* no finite differences: leaves with ties */
     bool scatter;            /* a scatter may stay */
     size_t pieces;           /* real sizes: nothing is run; gradients have this many at most */
@@ -17,6 +18,7 @@ typedef struct GradResult {
     double by_difference;      /* largest error, relative to the largest gradient */
     double by_densify;         /* raw against dense, gradients and loss */
     double by_cleaning;        /* dense against all cleaning passes after it */
+    double by_kernels;         /* compiled code against the interpreter, relative to each tensor */
     double scale;              /* the largest gradient */
     int64_t forward, backward; /* points */
     int64_t cleaned;           /* points of all outputs after the cleaning passes */

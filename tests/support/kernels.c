@@ -176,12 +176,16 @@ bool kernels_open(KernelRun *run, Arena *arena, const Graph *graph, const Target
 {
     *run = (KernelRun){.arena = arena, .graph = graph, .target = target, .random = {11, 3}};
     lower_all(run);
+    map_nodes(run);
     const Graph **graphs = NEW_ARRAY(arena, const Graph *, run->n + 1);
-    for (size_t i = 0; i < run->n; i++)
+    for (size_t i = 0; i < run->n; i++) {
         graphs[i] = graph;
+        run->why = kernel_verify(run->kernels[i], arena);
+        if (run->why)
+            return false;
+    }
     EmitOptions options = {.target = target, .threads = 1, .verify = true};
     run->code = code_compile(arena, graphs, run->kernels, run->n, &options, &run->why);
-    map_nodes(run);
     return run->code != NULL;
 }
 
@@ -250,4 +254,28 @@ uint64_t kernels_hash(const KernelRun *run)
             hash = (hash ^ at[i]) * 0x100000001b3u;
     }
     return hash;
+}
+
+/* Largest difference from the interpreter over all equations, relative to the tensor's scale. */
+double kernels_difference(const KernelRun *run, const Interp *interp, NodeId *worst)
+{
+    double most = 0;
+    for (NodeId id = 0; id < run->graph->nodes.len; id++) {
+        const Node *node = graph_node(run->graph, id);
+        if (node->kind != NODE_EQUATION)
+            continue;
+        double scale = 0.05;          /* sums that cancel leave rounding errors */
+        for (size_t i = 0; i < (size_t)node_elements(node); i++)
+            if (isfinite(interp->values[id][i]))
+                scale = fmax(scale, fabs(interp->values[id][i]));
+        for (size_t i = 0; i < (size_t)node_elements(node); i++) {
+            double want = interp->values[id][i], got = kernels_value(run, id, i);
+            double error = want == got || (isnan(want) && isnan(got)) ? 0 : fabs(got - want) / scale;
+            if (!(error <= most)) {
+                most = isnan(error) ? INFINITY : error;
+                *worst = id;
+            }
+        }
+    }
+    return most;
 }

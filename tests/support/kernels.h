@@ -31,6 +31,9 @@ double kernels_value(const KernelRun *run, NodeId id, size_t element);
 /* FNV over the bytes of every equation's tensor. */
 uint64_t kernels_hash(const KernelRun *run);
 
+/* The largest difference from the interpreter over all equations, relative to each tensor's scale. */
+double kernels_difference(const KernelRun *run, const Interp *interp, NodeId *worst);
+
 double value_get(DType dtype, const void *at, size_t element);
 void value_set(DType dtype, void *at, size_t element, double value);
 

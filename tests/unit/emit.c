@@ -111,40 +111,6 @@ typedef struct World {
     Mem mem;
 } World;
 
-/* Largest difference from the interpreter over all equations, relative to the tensor's scale. */
-static double difference(const KernelRun *run, const Interp *interp, NodeId *worst)
-{
-    double most = 0;
-    for (NodeId id = 0; id < run->graph->nodes.len; id++) {
-        const Node *node = graph_node(run->graph, id);
-        if (node->kind != NODE_EQUATION)
-            continue;
-        double scale = 1e-3;
-        for (size_t i = 0; i < (size_t)node_elements(node); i++)
-            if (isfinite(interp->values[id][i]))
-                scale = fmax(scale, fabs(interp->values[id][i]));
-        for (size_t i = 0; i < (size_t)node_elements(node); i++) {
-            double want = interp->values[id][i], got = kernels_value(run, id, i);
-            double error = want == got || (isnan(want) && isnan(got)) ? 0 : fabs(got - want) / scale;
-            if (!(error <= most)) {
-                most = isnan(error) ? INFINITY : error;
-                *worst = id;
-            }
-        }
-    }
-    return most;
-}
-
-/* What the interpreter reads is what the kernels read. */
-static void round_leaves(const Equations *e)
-{
-    for (NodeId id = 0; id < e->graph->nodes.len; id++) {
-        const Node *node = graph_node(e->graph, id);
-        for (size_t i = 0; e->leaves[id] && i < (size_t)node_elements(node); i++)
-            e->leaves[id][i] = (double)(float)e->leaves[id][i];
-    }
-}
-
 static bool check_case(World *w, const Case *c, const Target *target)
 {
     mem_init(&w->mem, &w->sys);
@@ -153,7 +119,6 @@ static bool check_case(World *w, const Case *c, const Target *target)
         return false;
     Arena *arena = arena_new(&w->mem, "test");
     Equations e = equations_read(arena, c->text, 7);
-    round_leaves(&e);
     KernelRun run;
     bool good = kernels_open(&run, arena, e.graph, target);
     if (!good) {
@@ -168,7 +133,7 @@ static bool check_case(World *w, const Case *c, const Target *target)
             kernels_fill(&run, e.leaves);
             kernels_run(&run, (ChunkOrder)order);
             NodeId worst = 0;
-            double error = difference(&run, &interp, &worst);
+            double error = kernels_difference(&run, &interp, &worst);
             uint64_t now = kernels_hash(&run);
             if (error > 1e-5)
                 print_error("%s, %s: %.*s differs by %g\n", target->name, c->name,
