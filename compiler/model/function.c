@@ -204,8 +204,17 @@ static bool is_open(const Ast *dim, const Scope *scope)
     return dim->kind == AST_NAME && !str_is(dim->text, "_") && scope_find(scope, dim->text) == NULL;
 }
 
+/* Are the dimensions that `..` stands for not what differs? */
+static bool rest_fits(const Value *rest, size_t at, size_t n, const Array *a)
+{
+    bool fits = rest->n + n - 1 == a->rank;
+    for (size_t k = 0; fits && k < rest->n; k++)
+        fits = rest->items[k].i == a->dims[at + k];
+    return fits;
+}
+
 /* "[.., 512]": what a type says where its dims are known. */
-static Str wanted_text(Elab *e, Scope *scope, const Ast *type)
+static Str wanted_text(Elab *e, Scope *scope, const Ast *type, const Array *a)
 {
     Buf text = buf_new(e->c->arena);
     buf_char(&text, '[');
@@ -213,8 +222,13 @@ static Str wanted_text(Elab *e, Scope *scope, const Ast *type)
         const Ast *dim = type->kids[i];
         buf_add(&text, i > 0 ? STR(", ") : STR(""));
         Value v = value_poison();
+        const Binding *rest = dim->kind == AST_ELLIPSIS ? map_get(&scope->names, STR("..")) : NULL;
+        if (rest != NULL && rest_fits(&rest->value, i, type->n, a))
+            rest = NULL;
+        for (size_t k = 0; rest != NULL && k < rest->value.n; k++)
+            buf_printf(&text, "%s%lld", k > 0 ? ", " : "", (long long)rest->value.items[k].i);
         if (dim->kind == AST_ELLIPSIS)
-            buf_add(&text, STR(".."));
+            buf_add(&text, rest == NULL ? STR("..") : STR(""));
         else if (dim->kind != AST_NAME || scope_find(scope, dim->text) != NULL)
             v = eval(e, scope, dim);
         if (v.kind == VALUE_INT)
@@ -229,7 +243,7 @@ static Str wanted_text(Elab *e, Scope *scope, const Ast *type)
 static bool dims_differ(Elab *e, Scope *scope, const Ast *type, const Array *a, Span at, Str callee,
                         DiagCode code)
 {
-    Str wants = wanted_text(e, scope, type), gets = dims_text(e->c->arena, a->rank, a->dims);
+    Str wants = wanted_text(e, scope, type, a), gets = dims_text(e->c->arena, a->rank, a->dims);
     Diag *d = elab_error(e, code, at, "dimension mismatch in call to `" STR_FMT "`",
                          STR_ARG(callee));
     diag_label(d, "wants " STR_FMT ", gets " STR_FMT, STR_ARG(wants), STR_ARG(gets));
