@@ -14,6 +14,7 @@ enum {
 
 /* --- values known when compiling -------------------------------------------------------------------- */
 static bool scalar_known(Dense *dense, const Scalar *s);
+static bool position_known(Dense *dense, const Position *p);
 
 static Interp *constants(Dense *dense)
 {
@@ -29,6 +30,17 @@ static Interp *constants(Dense *dense)
     return &dense->constants;
 }
 
+static bool piece_known(Dense *dense, const Piece *piece, size_t rank)
+{
+    for (size_t k = 0; k < rank; k++)
+        if (!position_known(dense, piece->left[k]))
+            return false;
+    for (size_t i = 0; i < piece->n_guards; i++)
+        if (!position_known(dense, piece->guards[i].position))
+            return false;
+    return scalar_known(dense, piece->body);
+}
+
 /* Evaluates the tensor if it depends on no input and no random number. */
 static bool node_known(Dense *dense, NodeId id)
 {
@@ -39,9 +51,14 @@ static bool node_known(Dense *dense, NodeId id)
         node_elements(node) > MAX_KNOWN)
         return false;
     for (size_t i = 0; i < node->n_pieces; i++)
-        if (!scalar_known(dense, node->pieces[i].body))
+        if (!piece_known(dense, &node->pieces[i], node->rank))
             return false;
-    return interp_node(constants(dense), id);
+    Interp *interp = constants(dense);
+    if (interp_node(interp, id))
+        return true;
+    interp->values[id] = NULL;           /* a fault: left for the run to report */
+    interp->faulted = false;
+    return false;
 }
 
 static bool position_known(Dense *dense, const Position *p)
@@ -110,12 +127,20 @@ static double read_at(const Point *point, const Scalar *s)
     return point->dense->constants.values[s->tensor][offset];
 }
 
-enum { MAX_ARGS = 64 };
+enum { FEW_ARGS = 16 };
+
+static double function_at(const Point *point, const Scalar *s)
+{
+    double few[FEW_ARGS];
+    double *args = s->n <= FEW_ARGS ? few : NEW_ARRAY(point->dense->arena, double, s->n);
+    for (size_t k = 0; k < s->n; k++)
+        args[k] = scalar_at(point, s->args[k]);
+    return scalar_fold(s->op, s->dtype, s->n, args);
+}
 
 static double scalar_at(const Point *point, const Scalar *s)
 {
     int64_t i;
-    double args[MAX_ARGS];
     switch (s->kind) {
     case SCALAR_CONST: return s->value;
     case SCALAR_INDEX: return (double)position_at(point, s->at[0]);
@@ -123,11 +148,7 @@ static double scalar_at(const Point *point, const Scalar *s)
     case SCALAR_WITHIN:
         i = position_at(point, s->at[0]);
         return i >= s->lo && i < s->hi;
-    case SCALAR_FN:
-        assert(s->n <= MAX_ARGS);
-        for (size_t k = 0; k < s->n; k++)
-            args[k] = scalar_at(point, s->args[k]);
-        return scalar_fold(s->op, s->dtype, s->n, args);
+    case SCALAR_FN: return function_at(point, s);
     case SCALAR_RANDOM: break;
     }
     assert(false && "a value known when compiling");
