@@ -182,12 +182,11 @@ static void fill_leaves(Equations *q, const char *shapes)
         size_t n = (size_t)node_elements(node);
         assert_true(id < MAX_LEAVES);
         double *values = equations_spread(q->graph->arena, n, &random);
-        for (size_t i = 0; i < n; i++) {
-            if (!dtype_is_float(node->dtype))
-                values[i] = (double)((7 * i + 3) % strtoull(below + 1, NULL, 10));
-            else if (str_ends(node->name, STR("running_var")))
-                values[i] = values[i] * values[i] + 0.1;
-        }
+        bool ints = !dtype_is_float(node->dtype);
+        bool variance = str_ends(node->name, STR("running_var"));
+        for (size_t i = 0; (ints || variance) && i < n && n <= MOST_VALUES; i++)
+            values[i] = ints ? (double)((7 * i + 3) % strtoull(below + 1, NULL, 10))
+                             : values[i] * values[i] + 0.1;
         q->leaves[id] = values;
         if (node->kind == NODE_PARAM) {
             assert_true(q->n_params < MAX_PARAMS);

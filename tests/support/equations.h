@@ -32,7 +32,9 @@ Equations equations_read(Arena *arena, const char *text, uint64_t seed);
 void equations_add_loss(Equations *e, uint64_t seed);
 NodeId equations_find(const Equations *e, const char *name);
 
-/* n values, all different, none near 0, in -1 .. 1. */
+/* n values, all different, none near 0, in -1 .. 1; none at all for more than MOST_VALUES,
+ * which are not for running. */
+enum { MOST_VALUES = 1 << 18 };
 double *equations_spread(Arena *arena, size_t n, uint64_t *random);
 
 /* Ready to run a graph that passes made of e's. */
