@@ -8,6 +8,7 @@
 
 #include "passes/passes.h"
 #include "support/kernels.h"
+#include "support/planned.h"
 
 enum { MAX_PROBES = 24 }; /* elements per parameter compared with differences */
 
@@ -269,8 +270,13 @@ static void clean(Check *c, const Graph *dense, const Interp *dense_run, bool co
     if (!run(c, &interp, "clean"))
         return;
     c->result->by_cleaning = distance(c, dense, dense_run, graph, &interp);
-    if (compiled)
-        compare_kernels(c, graph, &interp);
+    if (!compiled)
+        return;
+    compare_kernels(c, graph, &interp);
+    PlannedResult planned = planned_compare(c->arena, pass_split(c->arena, graph), &interp,
+                                            target_host());
+    if (planned.why[0] && !c->result->why[0])
+        snprintf(c->result->why, sizeof c->result->why, "planned: %.200s", planned.why);
 }
 
 static void check(Check *c, const GradCase *row)
