@@ -122,8 +122,7 @@ static const Position *const *without(const Merge *merge, size_t index, size_t r
     ExprPool *pool = merge->work->graph->pool;
     size_t du = merge->du[index], dv = merge->dv[index], n = 0;
     const Position **out = NEW_ARRAY(merge->work->arena, const Position *, rank);
-    int64_t by = merge->work->buffers.at[index].strides[du] /
-                 merge->work->buffers.at[index].strides[dv];
+    int64_t by = merge->v->extent;         /* the ratio of their strides; both may be 0 */
     for (size_t d = 0; d < rank; d++) {
         if (d == dv)
             out[n++] = pos_add(pool, pos_scale(pool, at[du], by), at[dv]);
