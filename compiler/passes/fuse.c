@@ -135,6 +135,8 @@ static void keep_rows(Joining *j, const Bundle *bundle)
         for (size_t r = 0; r < bundle->n_rows; r++) {
             uint8_t d = 0;
             bool same = dimension_at(j, read->at[member->rows[r]], &d) &&
+                        graph_node(j->f->graph, read->tensor)->dims[member->rows[r]] ==
+                            j->node->dims[d] &&
                         (first || dropped[r] || j->rows[r] == d);
             dropped[r] |= !same;
             j->rows[r] = d;
