@@ -107,6 +107,22 @@ static const GradCase transposed[] = {
     {"transposed k5 s3",
      CONVT("(h+1-i) % 3 == 0 and (v+1-j) % 3 == 0", 14, 11, 5, "5, 4", "(h+1-i)//3", "(v+1-j)//3"),
      .ratio = 0.26},
+    {"transposed k4 s2 by taps",
+     "param x[2, 3, 5, 5]\nparam w[3, 2, 4, 4]\n"
+     "y[n:2, o:2, h:10, v:10] = sum[c:3, i:2, j:2] w[c, o, 2*i + (h+1)%2, 2*j + (v+1)%2] * "
+     "(x[n, c, (h+1)//2 - i, (v+1)//2 - j] ?? 0)",
+     .ratio = 2.7},
+    {"transposed k3 s2 by taps",
+     "param x[2, 3, 5, 4]\nparam w[3, 2, 3, 3]\n"
+     "y[n:2, o:2, h:10, v:8] = sum[c:3, i:2, j:2] (w[c, o, 2*i + (h+1)%2, 2*j + (v+1)%2] ?? 0) * "
+     "(x[n, c, (h+1)//2 - i, (v+1)//2 - j] ?? 0)",
+     .ratio = 2.7},
+    {"transposed k34 s17 p8",
+     "param x[1, 1, 3, 3]\nparam w[1, 1, 34, 34]\n"
+     "y[n:1, o:1, h:52, v:52] = sum[c:1, i:34, j:34] "
+     "select((h+8-i) % 17 == 0 and (v+8-j) % 17 == 0, "
+     "w[c, o, i, j] * (x[n, c, (h+8-i)//17, (v+8-j)//17] ?? 0), 0.0)",
+     .ratio = 0.01},
 };
 
 static const GradCase pools[] = {

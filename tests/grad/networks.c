@@ -179,6 +179,24 @@ static const GradCase reductions[] = {
      .ratio = 1.05},
 };
 
+static const GradCase dtypes[] = {
+    {"bf16 weights",
+     "param x[3, 5]\nparam w[4, 5] bf16\nparam b[4] bf16\n"
+     "m[n:3, o:4] = sum[i:5] x[n, i] * w[o, i]\ny[n:3, o:4] = m[n, o] + b[o]",
+     .ratio = 3},
+    {"f16 in the middle",
+     "param x[6]\nparam w[6] f16\nh[i:6] = w[i] * w[i]\n"
+     "y[i:6] = h[i] * x[i] + exp(w[i])",
+     .ratio = 3},
+    {"f64 state", "param x[6]\ninput s f64\nparam k[6] f64\ny[i:6] = x[i] * s * k[i]", .ratio = 3},
+    {"ints and bytes",
+     "param x[4]\ninput a[4] below 200 u8\ninput t[4] below 3\n"
+     "y[i:4] = (float(a[i]) / 255.0 - 0.5) * x[i] * t[i] + x[i] ^ t[i]",
+     .ratio = 1},
+    {"gather from bf16", "param w[5, 3] bf16\ninput t[4] below 5\ny[b:4, d:3] = w[t[b], d] * 2.0",
+     .ratio = 1, .scatter = true},
+};
+
 static const GradCase networks[] = {
     {"causal attention",
      "param z[2, 3, 24]\n"
@@ -241,6 +259,7 @@ static void all(void **state)
     RUN(gathers);
     RUN(maps);
     RUN(reductions);
+    RUN(dtypes);
     RUN(networks);
     assert_int_equal(failures, 0);
 }

@@ -108,8 +108,12 @@ static void read_leaf(Text *t, NodeKind kind)
     if (rank > 0)
         need(t, "]");
     int64_t below = take(t, "below") ? number(t) : 0;
-    NodeId id = graph_leaf(e->graph, kind, below ? DT_I32 : DT_F32, rank, dims, key,
-                           (uint32_t)e->n_params, (Span){0});
+    DType dtype = below ? DT_I32 : DT_F32;
+    for (int d = 0; d < DT_COUNT; d++)
+        if (take(t, dtype_name((DType)d)))
+            dtype = (DType)d;
+    NodeId id =
+        graph_leaf(e->graph, kind, dtype, rank, dims, key, (uint32_t)e->n_params, (Span){0});
     size_t n = (size_t)node_elements(graph_node(e->graph, id));
     double *values = equations_spread(e->graph->arena, n, &t->random);
     n = n > MOST_VALUES ? 0 : n;

@@ -4,6 +4,7 @@
  *   param s[4] positive              0.2 .. 1.2;  also `ties`: -1, 0 and 1;  `zeros`
  *   input r[3]                       as param, but nothing to differentiate by
  *   input ids[2, 3] below 5          i32 in 0 .. 4
+ *   param h[3] bf16                  of another dtype: its name, before `positive`
  *   y[n:2, p:3] = sum[i:3] k[i] * (x[n, 2*p+i-1] ?? 0)
  *   z[2*p+1 | p:2] of 5 = x[p]       positions on the left, the variables, the dimensions
  *   z[2*p | p:3] of 5 += x[p]        one more piece of the equation above

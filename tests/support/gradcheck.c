@@ -10,7 +10,7 @@
 #include "support/kernels.h"
 #include "support/planned.h"
 
-enum { MAX_PROBES = 24 }; /* elements per parameter compared with differences */
+enum { MAX_PROBES = 24, MANY_PARAMS = 16 }; /* elements per parameter compared with differences */
 
 typedef struct Check {
     Arena *arena;
@@ -199,7 +199,9 @@ static void compare_differences(Check *c, const Graph *graph, const Interp *inte
 {
     for (size_t i = 0; i < c->e->n_params; i++) {
         const double *g = gradient(graph, interp, i);
-        size_t n = param_elements(c, i), stride = n / MAX_PROBES + 1;
+        size_t n = param_elements(c, i), most = MAX_PROBES;
+        most = c->e->n_params > MANY_PARAMS ? most / 4 : most;
+        size_t stride = n / most + 1;
         for (size_t k = 0; k < n && !c->result->why[0]; k += stride) {
             double error = fabs(g[k] - difference(c, &c->e->leaves[c->e->params[i]][k])) / scale;
             c->result->by_difference = worse(c->result->by_difference, error);
@@ -217,6 +219,17 @@ static void dump(Check *c, const Graph *graph)
     fprintf(stderr, STR_FMT "\n", STR_ARG(buf_str(&text)));
 }
 
+/* The interpreter does not round to bf16 and f16. */
+static bool has_narrow(const Graph *graph)
+{
+    for (NodeId id = 0; id < graph->nodes.len; id++) {
+        DType dtype = graph_node(graph, id)->dtype;
+        if (dtype == DT_BF16 || dtype == DT_F16)
+            return true;
+    }
+    return false;
+}
+
 /* Compiled code of the host against the interpreter, equation by equation. */
 static void compare_kernels(Check *c, const Graph *graph, const Interp *interp)
 {
@@ -231,7 +244,7 @@ static void compare_kernels(Check *c, const Graph *graph, const Interp *interp)
     kernels_run(&run, CHUNKS_DOWN);
     NodeId worst = 0;
     double error = kernels_difference(&run, interp, &worst);
-    if (error > 1e-4)
+    if (error > (has_narrow(graph) ? 5e-2 : 1e-4))
         snprintf(c->result->why, sizeof c->result->why, "kernels: node %u differs by %g", worst,
                  error);
     c->result->by_kernels = worse(c->result->by_kernels, error);
@@ -273,8 +286,10 @@ static void clean(Check *c, const Graph *dense, const Interp *dense_run, bool co
     if (!compiled)
         return;
     compare_kernels(c, graph, &interp);
-    PlannedResult planned = planned_compare(c->arena, pass_split(c->arena, graph), &interp,
-                                            target_host());
+    if (has_narrow(graph))
+        return;
+    PlannedResult planned =
+        planned_compare(c->arena, pass_split(c->arena, graph), &interp, target_host());
     if (planned.why[0] && !c->result->why[0])
         snprintf(c->result->why, sizeof c->result->why, "planned: %.200s", planned.why);
 }
@@ -355,9 +370,9 @@ bool gradcheck_good(const GradCase *row, const GradResult *r)
         fprintf(stderr,
                 "%-28s %s differences %.1e densify %.1e kernels %.1e points %lld -> %lld (%.2f) "
                 "clean %.1e %lld pieces %zu scatters %zu %s\n",
-                row->name, good ? "ok  " : "FAIL", r->by_difference, r->by_densify,
-                r->by_kernels, (long long)r->forward, (long long)r->backward, ratio,
-                r->by_cleaning, (long long)r->cleaned, r->pieces, r->scatters, r->why);
+                row->name, good ? "ok  " : "FAIL", r->by_difference, r->by_densify, r->by_kernels,
+                (long long)r->forward, (long long)r->backward, ratio, r->by_cleaning,
+                (long long)r->cleaned, r->pieces, r->scatters, r->why);
     return good;
 }
 
