@@ -370,7 +370,7 @@ static Group finished(Fuse *f, const Bundle *bundle)
 
 Groups pass_fuse(Arena *arena, const Graph *graph, const Target *target)
 {
-    Graph *merged = pass_inline(arena, graph);
+    Graph *merged = pass_prune(arena, pass_inline(arena, graph));     /* what vanished with factors 0 */
     size_t n = merged->nodes.len;
     Fuse f = {.arena = arena,
               .graph = merged,

@@ -145,7 +145,7 @@ static const int64_t *row_major(Arena *arena, const Node *node)
     return strides;
 }
 
-static void lower_all(KernelRun *run)
+void kernels_lower(KernelRun *run)
 {
     size_t n = run->graph->nodes.len;
     const int64_t **strides = NEW_ARRAY(run->arena, const int64_t *, n);
@@ -175,7 +175,7 @@ static void lower_all(KernelRun *run)
 bool kernels_open(KernelRun *run, Arena *arena, const Graph *graph, const Target *target)
 {
     *run = (KernelRun){.arena = arena, .graph = graph, .target = target, .random = {11, 3}};
-    lower_all(run);
+    kernels_lower(run);
     map_nodes(run);
     const Graph **graphs = NEW_ARRAY(arena, const Graph *, run->n + 1);
     for (size_t i = 0; i < run->n; i++) {

@@ -20,6 +20,8 @@ typedef struct KernelRun {
     const char *why;           /* what LLVM or the kernel verifier said */
 } KernelRun;
 
+/* arena, graph and target given: fills kernels and n. */
+void kernels_lower(KernelRun *run);
 /* Lowers and compiles; false: why. */
 bool kernels_open(KernelRun *run, Arena *arena, const Graph *graph, const Target *target);
 void kernels_close(KernelRun *run);
