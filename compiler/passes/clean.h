@@ -4,7 +4,8 @@
  *   simplify.c   views and uniform constants read through, `stop` removed
  *   fold.c       what depends on constants only is computed
  *   cse.c        equal equations computed once
- *   narrow.c     extents shrunk to what is read
+ *   narrow.c     extents shrunk to what is read and not zero
+ *   support.c    where tensors are not zero, and the loops that visit it
  *
  * Each keeps the order of nodes, leaves included, so that ids grow with use and a leaf keeps its
  * place among leaves; names, spans and Node.variable stay.
@@ -21,5 +22,39 @@ void outputs_copy(Graph *to, const Graph *from, const NodeId *map);
 /* A ReadMap that renames tensors; its context is the array of new ids. */
 const Scalar *read_renamed(void *map, ExprPool *pool, const Scalar *old, size_t rank,
                            const Position *const *at, const Scalar *fill);
+
+/* --- support.c ------------------------------------------------------------------------------------ */
+typedef struct Range {
+    int64_t lo, hi;               /* hi exclusive; lo == hi: nothing */
+} Range;
+
+static inline Range range_whole(int64_t extent)
+{
+    return (Range){0, extent};
+}
+bool range_empty(Range r);
+Range range_both(Range a, Range b);          /* intersection */
+Range range_hull(Range a, Range b);
+
+/* Outside of support[id] (a range per dimension) a tensor is zero; NULL: nothing is known. */
+typedef struct Supports {
+    Arena *arena;
+    const Graph *graph;           /* reads of pieces are of its nodes */
+    Range **support;
+} Supports;
+/* Per variable, left ones first, the values at which the body may differ from 0. false: none. */
+bool piece_visited(const Supports *supports, const Piece *piece, Range **ranges);
+/* Does the variable stand in a position that is checked at run time? Then it keeps its range. */
+bool var_checked(Arena *arena, const Piece *piece, size_t rank, const Var *v);
+
+/* Variables shortened: each from[i] is to[i], a shorter variable plus a constant. */
+typedef struct Shorter {
+    VEC(const Var *) from, kept;
+    VEC(const Position *) to;
+} Shorter;
+/* The variable takes the values of the range only; it is not empty. */
+void shorter_add(Arena *arena, ExprPool *pool, Shorter *shorter, const Var *v, Range range);
+Piece piece_shortened(Arena *arena, ExprPool *pool, const Piece *piece, size_t rank,
+                      const Shorter *shorter);
 
 #endif

@@ -109,6 +109,33 @@ static void batch_norm_needs_four_sums(void **state)
     no_stops(graph);
 }
 
+/* The largest size that a tensor of this rank and last extent has. */
+static int64_t largest(const Graph *graph, size_t rank, int64_t last)
+{
+    int64_t most = 0;
+    for (NodeId id = 0; id < graph->nodes.len; id++) {
+        const Node *node = graph_node(graph, id);
+        if (node->kind == NODE_EQUATION && node->rank == rank && node->dims[rank - 1] == last &&
+            node_elements(node) > most)
+            most = node_elements(node);
+    }
+    return most;
+}
+
+/* Of each picture one row is classified: forward and backward, the layer sees no other. */
+static void unread_rows_are_not_computed(void **state)
+{
+    (void)state;
+    const Graph *whole = training(
+        "use nn, optim, losses\n"
+        "module Net() {\n  fc1: Linear(8, 17)\n  fc2: Linear(17, 5)\n"
+        "  fn forward(x: [N, C, H, W]) {\n    y = fc2(gelu(fc1(x)))\n"
+        "    z[n, k] = y[n, 0, 2, k]\n    return z\n  }\n}\n" RECIPE("images(\"p\", size = 8)",
+        "    loss = cross_entropy(model(b.image), b.label)\n"));
+    assert_int_equal(largest(whole, 4, 17), 4 * 3 * 8 * 17);
+    assert_int_equal(largest(cleaned(whole), 4, 17), 4 * 17);
+}
+
 static void resnet_passes_in_no_time(void **state)
 {
     (void)state;
@@ -130,6 +157,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(batch_norm_needs_four_sums),
+        cmocka_unit_test(unread_rows_are_not_computed),
         cmocka_unit_test(resnet_passes_in_no_time),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
