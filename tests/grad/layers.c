@@ -122,7 +122,8 @@ static const GradCase transposed[] = {
      "y[n:1, o:1, h:52, v:52] = sum[c:1, i:34, j:34] "
      "select((h+8-i) % 17 == 0 and (v+8-j) % 17 == 0, "
      "w[c, o, i, j] * (x[n, c, (h+8-i)//17, (v+8-j)//17] ?? 0), 0.0)",
-     .ratio = 0.01},
+     .ratio = 0.01,
+     .kinks = true},
 };
 
 static const GradCase pools[] = {
