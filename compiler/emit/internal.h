@@ -18,9 +18,6 @@
 
 enum { MAX_LOOPS = 2 * MAX_RANK + 8, MAX_VECTORS = 16 };
 
-/* deps: bit i for loop i of the nest; FRESH: reads what this nest stores, so it cannot be hoisted */
-#define DEPS_FRESH (UINT64_C(1) << 63)
-
 typedef struct Point {                 /* coordinate in each loop: the row of an UNROLL loop, the
                                         * vector of the LANES loop, else 0 */
     int64_t at[MAX_LOOPS];
@@ -36,7 +33,7 @@ typedef struct Level {                 /* a loop whose body is being emitted; le
 
 typedef struct MemoEntry {
     const void *key;                   /* Scalar, Atom or KStore; unique pointers */
-    uint64_t deps, region, epoch;
+    uint64_t deps, region;             /* deps: bit i for loop i of the nest */
     LLVMValueRef *values;              /* by coordinates of the loops in deps */
     size_t room;
     struct Access *access;             /* of a READ or a store */
@@ -59,12 +56,6 @@ typedef struct ChunkRun {              /* this chunk's part of a chunk loop's va
     int64_t length;                    /* as emitted now; 0: known at run time only */
 } ChunkRun;
 
-typedef struct Pending {               /* a value computed and not yet stored */
-    const KStore *store;
-    Point point;
-    LLVMValueRef value;
-} Pending;
-
 typedef struct Emit {
     Arena *arena;
     const Target *target;
@@ -86,9 +77,8 @@ typedef struct Emit {
     size_t depth;                      /* innermost open level */
     size_t placed;                     /* level where code goes now */
     size_t lane_loop;                  /* SIZE_MAX: none */
-    uint64_t regions, epoch;
+    uint64_t regions;
     Memo memo;
-    VEC(Pending) pending;
     struct {                           /* to = from + bytes * by */
         LLVMValueRef from, by, to;
         int64_t bytes;
@@ -204,7 +194,6 @@ void point_set(const Emit *e, size_t i, Point *point);
 Sums sums_begin(Emit *e);
 void sums_add(Emit *e, Sums *sums);                     /* the body at the innermost loop */
 void sums_finish(Emit *e, const Sums *sums);            /* fold lanes, store */
-void stores_flush(Emit *e);
 LLVMValueRef emit_kernel(Emit *e, const Graph *graph, const Kernel *kernel, const char *name);
 
 /* --- object.c -------------------------------------------------------------------------------- */

@@ -91,14 +91,6 @@ MemoEntry *memo_store(Emit *e, const KStore *store)
     return entry_for(e, store, &added);
 }
 
-static bool stored_here(const Emit *e, NodeId tensor)
-{
-    for (size_t i = 0; i < e->nest->n_stores; i++)
-        if (e->kernel->buffers[e->nest->stores[i].buffer].tensor == tensor)
-            return true;
-    return false;
-}
-
 MemoEntry *memo_scalar(Emit *e, const Scalar *s)
 {
     bool added;
@@ -110,8 +102,6 @@ MemoEntry *memo_scalar(Emit *e, const Scalar *s)
     case SCALAR_CONST:
         break;
     case SCALAR_READ:
-        if (stored_here(e, s->tensor))
-            deps |= DEPS_FRESH;
         if (s->fill)
             deps |= memo_scalar(e, s->fill)->deps;
         for (size_t i = 0; i < s->n; i++)
@@ -136,11 +126,9 @@ bool on_lanes(const Emit *e, uint64_t deps)
     return e->lane_loop != SIZE_MAX && (deps >> e->lane_loop & 1);
 }
 
-/* The level of the innermost loop in deps; what is fresh stays where it is needed. */
+/* The level of the innermost loop in deps. */
 size_t deps_level(Emit *e, uint64_t deps)
 {
-    if (deps & DEPS_FRESH)
-        return e->depth;
     size_t level = 0;
     for (size_t i = 0; i < e->nest->n_loops; i++)
         if (deps >> i & 1)
@@ -160,15 +148,13 @@ LLVMValueRef *memo_slot(Emit *e, MemoEntry *entry, const Point *point)
         index = index * count + (size_t)point->at[i];
         n *= count;
     }
-    bool stale = (entry->deps & DEPS_FRESH) && entry->epoch != e->epoch;
-    if (entry->region != region || stale) {
+    if (entry->region != region) {
         if (entry->room < n) {
             entry->values = NEW_ARRAY(e->arena, LLVMValueRef, n);
             entry->room = n;
         }
         memset(entry->values, 0, entry->room * sizeof *entry->values);
         entry->region = region;
-        entry->epoch = e->epoch;
     }
     return &entry->values[index];
 }

@@ -25,7 +25,9 @@ typedef struct Access {
     AccessCheck *checks;               /* outside: not accessed */
     AccessCheck *clamped;              /* outside: nearest end, and a fault is recorded */
     int64_t step;                      /* elements between lanes, of the VAR atom */
-    bool gather;
+    bool gather, to_zeros;
+    MemoEntry zeros;                   /* the pointer at zeros_level, or to the zeros */
+    size_t zeros_level;
 } Access;
 
 static void access_add(Emit *e, Access *a, const Position *p, int64_t stride)
@@ -167,20 +169,29 @@ static LLVMValueRef loop_part(Emit *e, size_t loop, int64_t coef, const Point *p
     return NULL;
 }
 
-/* The address of lane 0, from the outermost loop inwards; the constant part last, so that rows
- * share one pointer. */
-static LLVMValueRef access_pointer(Emit *e, const Access *a, const Point *point)
+/* The level in which a term's value is known. */
+static size_t term_level(Emit *e, const AccessTerm *term)
 {
-    int64_t size = (int64_t)dtype_bytes(a->buffer->dtype), constant = a->constant;
-    LLVMValueRef pointer = a->pointer;
-    for (size_t level = 0; level <= e->depth; level++) {
+    const Atom *atom = term->atom;
+    if (atom->kind != ATOM_VAR)
+        return deps_level(e, memo_atom(e, atom)->deps);
+    size_t loop = loop_of(e, atom->var);
+    return loop == SIZE_MAX ? 0 : loop + 1;
+}
+
+/* Adds what levels from .. to contribute to the address of lane 0, outermost first; the constant
+ * part last, so that rows share pointers. */
+static LLVMValueRef walk_levels(Emit *e, const Access *a, const Point *point, LLVMValueRef pointer,
+                                size_t from, size_t to)
+{
+    int64_t size = (int64_t)dtype_bytes(a->buffer->dtype);
+    int64_t constant = from == 0 ? a->constant : 0;
+    for (size_t level = from; level <= to; level++) {
         for (size_t i = 0; i < a->n; i++) {
+            if (term_level(e, &a->terms[i]) != level)
+                continue;
             const Atom *atom = a->terms[i].atom;
             size_t loop = atom->kind == ATOM_VAR ? loop_of(e, atom->var) : SIZE_MAX;
-            size_t own = loop != SIZE_MAX ? loop + 1 : atom->kind == ATOM_VAR ? 0
-                         : deps_level(e, memo_atom(e, atom)->deps);
-            if (own != level)
-                continue;
             LLVMValueRef v = loop == SIZE_MAX
                                  ? emit_atom(e, atom, point)
                                  : loop_part(e, loop, a->terms[i].coef, point, &constant);
@@ -195,6 +206,11 @@ static LLVMValueRef access_pointer(Emit *e, const Access *a, const Point *point)
         }
     }
     return constant ? advance(e, pointer, make_int(e->i64, constant * size)) : pointer;
+}
+
+static LLVMValueRef access_pointer(Emit *e, const Access *a, const Point *point)
+{
+    return walk_levels(e, a, point, a->pointer, 0, e->depth);
 }
 
 /* Offsets of the lanes in elements from access_pointer(): <lanes x i32> or i64. */
@@ -274,41 +290,79 @@ static void access_conditions(Emit *e, const Access *a, const Point *point, LLVM
     }
 }
 
-/* A value stored by this nest and read at the very same element: taken from the register. */
-static LLVMValueRef forwarded(Emit *e, const Scalar *s, const Point *point)
+/* --- reads beside the tensor ------------------------------------------------------------------------ */
+enum { ZEROS = 16384 };                           /* bytes */
+
+static LLVMValueRef zeros(Emit *e)
 {
-    for (size_t i = e->pending.len; i-- > 0;) {
-        const Pending *p = &e->pending.at[i];
-        const KBuffer *buffer = &e->kernel->buffers[p->store->buffer];
-        if (buffer->tensor != s->tensor)
-            continue;
-        bool same = p->store->n_guards == 0 && !p->store->accumulate;
-        for (size_t d = 0; same && d < s->n; d++)
-            same = p->store->left[d] == s->at[d];
-        for (size_t l = 0; same && l < e->nest->n_loops; l++)
-            same = p->point.at[l] == point->at[l];
-        if (same) {
-            LLVMValueRef v = convert(e, p->value, p->store->body->dtype, buffer->dtype);
-            return value_loaded(e, value_stored(e, v, buffer->dtype), buffer->dtype);
-        }
+    LLVMValueRef known = LLVMGetNamedGlobal(e->module, "zeros");
+    if (known)
+        return known;
+    LLVMTypeRef type = LLVMArrayType2(e->i8, ZEROS);
+    LLVMValueRef page = LLVMAddGlobal(e->module, type, "zeros");
+    LLVMSetInitializer(page, LLVMConstNull(type));
+    LLVMSetLinkage(page, LLVMInternalLinkage);
+    LLVMSetAlignment(page, 64);
+    return page;
+}
+
+/* Can the read of a fill of 0 go to the zeros instead, once for all loops inside the conditions?
+ * Finds their level and the dependences of the pointer there. */
+static bool goes_to_zeros(Emit *e, const Scalar *s, Access *a)
+{
+    double fill;
+    if (a->gather || a->n_checks == 0 || !sc_is_const(s->fill, &fill) || fill != 0)
+        return false;
+    a->zeros.deps = 0;
+    for (size_t i = 0; i < a->n_checks; i++) {
+        if (on_lanes(e, a->checks[i].memo.deps))
+            return false;
+        a->zeros.deps |= a->checks[i].memo.deps;
     }
-    return NULL;
+    a->zeros_level = deps_level(e, a->zeros.deps);
+    int64_t span = e->target->lanes;              /* elements */
+    for (size_t i = 0; i < a->n; i++) {
+        const AccessTerm *term = &a->terms[i];
+        bool inner = term_level(e, term) > a->zeros_level, var = term->atom->kind == ATOM_VAR;
+        if (inner && (!var || term->coef < 0 || term->coef > ZEROS ||
+                      term->atom->var->extent > ZEROS))
+            return false;
+        if (inner)
+            span += term->coef * (term->atom->var->extent - 1);
+        else if (!var)
+            a->zeros.deps |= memo_atom(e, term->atom)->deps;
+        else if (loop_of(e, term->atom->var) != SIZE_MAX)
+            a->zeros.deps |= UINT64_C(1) << loop_of(e, term->atom->var);
+    }
+    return span * (int64_t)dtype_bytes(a->buffer->dtype) <= ZEROS;
+}
+
+static LLVMValueRef pointer_or_zeros(Emit *e, Access *a, const Point *point)
+{
+    LLVMValueRef *slot = memo_slot(e, &a->zeros, point), ok = NULL, mask = NULL;
+    if (!*slot) {
+        size_t before = place(e, a->zeros_level);
+        access_conditions(e, a, point, &ok, &mask);
+        LLVMValueRef pointer = walk_levels(e, a, point, a->pointer, 0, a->zeros_level);
+        pointer = ok ? LLVMBuildSelect(e->ir, ok, pointer, zeros(e), "") : pointer;
+        place(e, before);
+        slot = memo_slot(e, &a->zeros, point);
+        *slot = pointer;
+    }
+    return walk_levels(e, a, point, *slot, a->zeros_level + 1, e->depth);
 }
 
 LLVMValueRef emit_read(Emit *e, const Scalar *s, MemoEntry *entry, const Point *point)
 {
-    if (entry->deps & DEPS_FRESH) {
-        LLVMValueRef v = forwarded(e, s, point);
-        if (v)
-            return v;
-        stores_flush(e);
-    }
-    if (!entry->access)
+    if (!entry->access) {
         entry->access = access_new(e, buffer_of(e, s->tensor), s->n, s->at, s);
-    const Access *a = entry->access;
-    LLVMValueRef ok = NULL, inside = NULL, on = lane_mask(e, point), v;
-    access_conditions(e, a, point, &ok, &inside);
-    LLVMValueRef pointer = access_pointer(e, a, point);
+        entry->access->to_zeros = goes_to_zeros(e, s, entry->access);
+    }
+    Access *a = entry->access;
+    LLVMValueRef ok = NULL, inside = NULL, on = lane_mask(e, point), pointer, v;
+    if (!a->to_zeros)
+        access_conditions(e, a, point, &ok, &inside);
+    pointer = a->to_zeros ? pointer_or_zeros(e, a, point) : access_pointer(e, a, point);
     if (a->step == 0 && !a->gather && !inside) {
         v = load_scalar(e, a, pointer, ok);
     } else {

@@ -40,32 +40,22 @@ void point_set(const Emit *e, size_t i, Point *point)
 }
 
 /* --- map bodies ------------------------------------------------------------------------------------- */
-void stores_flush(Emit *e)
-{
-    for (size_t i = 0; i < e->pending.len; i++) {
-        const Pending *p = &e->pending.at[i];
-        DType to = e->kernel->buffers[p->store->buffer].dtype;
-        emit_store(e, p->store, &p->point, convert(e, p->value, p->store->body->dtype, to));
-    }
-    if (e->pending.len)
-        e->epoch++;
-    e->pending.len = 0;
-}
-
-/* All values first, then all stores: loads of later instances are not held up by stores. */
+/* All values first, then all stores: a store may overwrite what the bodies read. */
 static void emit_points(Emit *e)
 {
-    size_t n = point_count(e);
-    for (size_t s = 0; s < e->nest->n_stores; s++) {
-        const KStore *store = &e->nest->stores[s];
-        for (size_t i = 0; i < n; i++) {
-            Pending p = {.store = store};
-            point_set(e, i, &p.point);
-            p.value = emit_scalar(e, store->body, &p.point);
-            VEC_PUSH(e->arena, e->pending, p);
-        }
+    size_t n = point_count(e), n_stores = e->nest->n_stores;
+    LLVMValueRef *values = NEW_ARRAY(e->arena, LLVMValueRef, n * n_stores);
+    Point point;
+    for (size_t i = 0; i < n * n_stores; i++) {
+        point_set(e, i % n, &point);
+        values[i] = emit_scalar(e, e->nest->stores[i / n].body, &point);
     }
-    stores_flush(e);
+    for (size_t i = 0; i < n * n_stores; i++) {
+        const KStore *store = &e->nest->stores[i / n];
+        point_set(e, i % n, &point);
+        DType to = e->kernel->buffers[store->buffer].dtype;
+        emit_store(e, store, &point, convert(e, values[i], store->body->dtype, to));
+    }
 }
 
 /* --- loops -------------------------------------------------------------------------------------------- */

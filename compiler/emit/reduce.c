@@ -199,21 +199,17 @@ static void pick_winner(Emit *e, ReduceOp op, DType dtype, LLVMValueRef *value, 
     *at = LLVMBuildSelect(e->ir, win, position, *at, "");
 }
 
-/* Guards on reduced variables leave terms out; those on left variables are the store's. */
-static LLVMValueRef term_mask(Emit *e, const KStore *store, const Point *point)
+/* Lanes of the last vector that are on, where lanes are reduced: others add nothing. */
+static LLVMValueRef term_mask(Emit *e, const Point *point)
 {
-    LLVMValueRef mask = NULL;
-    if (reduces_lanes(e))
-        mask = e->levels[e->lane_loop + 1].masks[point->at[e->lane_loop]];
-    return mask;
-    (void)store;
+    return reduces_lanes(e) ? lane_mask(e, point) : NULL;
 }
 
 static void add_term(Emit *e, const KStore *store, const Point *point, LLVMValueRef *value,
                      LLVMValueRef *at)
 {
     DType dtype = sum_dtype(e, store);
-    LLVMValueRef old = *value, old_at = at ? *at : NULL, mask = term_mask(e, store, point);
+    LLVMValueRef old = *value, old_at = at ? *at : NULL, mask = term_mask(e, point);
     bool same = store->body->dtype == dtype;
     if (store->reduce == REDUCE_SUM && same && dtype_is_float(dtype)) {
         *value = add_body(e, store->body, point, old);
@@ -350,5 +346,4 @@ void sums_finish(Emit *e, const Sums *sums)
         }
         first += arg ? 2 * each : each;
     }
-    e->epoch++;
 }
