@@ -50,8 +50,7 @@ static void format_left(char to[32], double seconds)
     }
 }
 
-static void describe(const Progress *progress, const Position *position, double loss, double lr,
-                     char *line, size_t room)
+static void describe(const Progress *progress, const Position *position, char *line, size_t room)
 {
     double seconds = clock_seconds() - progress->start;
     double steps = (double)(position->updates - progress->first_update);
@@ -64,7 +63,7 @@ static void describe(const Progress *progress, const Position *position, double 
     }
     snprintf(line, room, "%s · %s · step %lld/%lld · loss %.4g · lr %.2g · %.3g samples/s%s%s · %s left",
              progress->program->name, stage->name, (long long)position->updates,
-             (long long)progress->total, loss, lr, samples, progress->metrics[0] ? " · " : "",
+             (long long)progress->total, progress->loss, progress->lr, samples, progress->metrics[0] ? " · " : "",
              progress->metrics, left);
 }
 
@@ -78,12 +77,14 @@ void progress_clear(Progress *progress)
 void progress_step(Progress *progress, const Position *position, double loss, double lr)
 {
     double now = clock_seconds();
+    progress->loss = loss;
+    progress->lr = lr;
     if (progress->options->quiet || now - progress->shown < (progress->terminal ? redraw : plain)) {
         return;
     }
     progress->shown = now;
     char line[512], text[560];
-    describe(progress, position, loss, lr, line, sizeof line);
+    describe(progress, position, line, sizeof line);
     snprintf(text, sizeof text, progress->terminal ? "\r\033[K%s" : "%s\n", line);
     write_text(progress, progress->options->err_fd, text);
 }
@@ -146,8 +147,8 @@ void progress_eval(Progress *progress, const Position *position, const HoneEntry
         eval_json(progress, position, metrics, engine);
     }
     if (!progress->terminal) {
-        progress_note(progress, "%s %lld/%lld %s",
-                      progress->program->stages[position->stage].name,
-                      (long long)position->updates, (long long)progress->total, progress->metrics);
+        char line[768];
+        describe(progress, position, line, sizeof line);
+        progress_note(progress, "%s", line);
     }
 }

@@ -152,6 +152,7 @@ typedef struct Progress {
     bool terminal;
     double start, shown;           /* seconds */
     int64_t first_update, total;   /* updates of the run */
+    double loss, lr;               /* of the last step */
     char metrics[256];             /* of the last evaluation */
 } Progress;
 double clock_seconds(void);

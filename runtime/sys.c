@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 enum { ALIGN = 64 };
-static const size_t HUGE_PAGE = (size_t)2 << 20;
+static const size_t HUGE_PAGE = (size_t)2 << 20, SMALL_PAGE = 4096;
 
 static bool fails(_Atomic int64_t *counter, int64_t which, bool persistent)
 {
@@ -74,10 +74,11 @@ void hone_free(HoneSys *sys, void *memory)
 
 static size_t map_bytes(size_t bytes)
 {
-    return (bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+    return (bytes + SMALL_PAGE - 1) & ~(SMALL_PAGE - 1);
 }
 
-/* Maps one huge page more than asked for and gives back what lies outside the aligned part. */
+/* Maps one huge page more than asked for and gives back what lies outside the aligned part. The tail
+ * that fills no huge page keeps small ones, so that memory in use is what was asked for. */
 void *hone_map(HoneSys *sys, size_t bytes)
 {
     assert(bytes > 0);
@@ -98,7 +99,10 @@ void *hone_map(HoneSys *sys, size_t bytes)
     if (HUGE_PAGE - before > 0) {
         munmap(start + whole, HUGE_PAGE - before);
     }
-    madvise(start, whole, MADV_HUGEPAGE); /* a wish: refusal changes nothing but speed */
+    size_t huge = whole & ~(HUGE_PAGE - 1);
+    if (huge > 0) {
+        madvise(start, huge, MADV_HUGEPAGE); /* a wish: refusal changes nothing but speed */
+    }
     return start;
 }
 

@@ -184,7 +184,7 @@ HoneProgram *session_program(Session *s, const Recipe *recipe, bool code, BuildR
     BuildOptions options = {
         .target = target,
         .threads = (int)s->line->threads,
-        .code = code || dump >= STAGE_llvm,
+        .code = code || dump == STAGE_llvm || dump == STAGE_asm,
         .dump = dump,
         .dumped = &dumped,
     };
