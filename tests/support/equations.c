@@ -79,13 +79,15 @@ static uint64_t draw(uint64_t *state)
     return *state;
 }
 
-/* Evenly spaced, shuffled. */
+/* About evenly spaced, so that sums do not cancel, and shuffled. */
 double *equations_spread(Arena *arena, size_t n, uint64_t *random)
 {
     n = n > MOST_VALUES ? 0 : n;
     double *values = NEW_ARRAY(arena, double, n + 1);
-    for (size_t i = 0; i < n; i++)
-        values[i] = 2 * ((double)i + 0.5 - (double)(n / 2)) / (double)(n < 8 ? 8 : n);
+    for (size_t i = 0; i < n; i++) {
+        double jitter = (double)(draw(random) % 1001) / 2000 - 0.25;
+        values[i] = 2 * ((double)i + 0.5 + jitter - (double)(n / 2)) / (double)(n < 8 ? 8 : n);
+    }
     for (size_t i = n; i > 1; i--) {
         size_t k = draw(random) % i;
         double swap = values[i - 1];
