@@ -181,7 +181,8 @@ typedef struct Diags {
     Arena *arena;
     const Sources *sources;
     VEC(Diag *) list;
-    size_t errors, warnings;
+    size_t errors;         /* also repeated ones: who compares counts learns of every failure */
+    size_t warnings;       /* in the list */
     Map seen;              /* what was added already */
 } Diags;
 

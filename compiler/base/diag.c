@@ -66,13 +66,13 @@ Diag *diag(Diags *diags, DiagCode code, Span span, const char *fmt, ...)
     *d = (Diag){.arena = diags->arena, .code = code, .span = span, .message = message};
     Str key = str_format(diags->arena, "%s %u %u %u " STR_FMT, diag_code_name(code), span.file,
                          span.start, span.end, STR_ARG(message));
+    diags->errors += rows[code].name[0] == 'E';
     if (map_has(&diags->seen, key)) {
         return d;
     }
     map_set(&diags->seen, key, d);
     d->order = diags->list.len;
     VEC_PUSH(diags->arena, diags->list, d);
-    diags->errors += rows[code].name[0] == 'E';
     diags->warnings += rows[code].name[0] == 'W';
     return d;
 }

@@ -101,6 +101,7 @@ static Ast *sample_call(Check *check, const Ast *item)
 static bool sample_dims(Check *check, Elab *e, Scope *scope, const Ast *type, size_t *rank,
                         int64_t *dims)
 {
+    int64_t elements = 1;
     for (size_t i = 0; i < type->n; i++) {
         const Ast *dim = type->kids[i];
         bool rest = dim->kind == AST_ELLIPSIS, any = dim->kind == AST_NAME && str_is(dim->text, "_");
@@ -117,6 +118,9 @@ static bool sample_dims(Check *check, Elab *e, Scope *scope, const Ast *type, si
             scope_set(scope, dim->text, value_int(*size), dim->span);
         } else if (!any && !elab_int(e, scope, dim, size)) {
             return false;
+        }
+        if (*size < 1 || !CHECKED_MUL(elements, *size, &elements)) {
+            return false;                    /* these sizes do not suit; others may */
         }
     }
     return true;

@@ -90,6 +90,57 @@ static int find_name(const char *const *names, Str name)
     return -1;
 }
 
+static const struct {
+    const char *source, *name;
+    int kind;                              /* HONE_OPT_… */
+    bool needed;
+} arguments[] = {
+    {"images", "path", HONE_OPT_STRING, true},  {"images", "size", HONE_OPT_INT, true},
+    {"images", "crop", HONE_OPT_STRING, false}, {"images", "scale", HONE_OPT_FLOAT, false},
+    {"images", "flip", HONE_OPT_BOOL, false},   {"arrays", "file", HONE_OPT_STRING, true},
+};
+enum { ARGUMENTS = sizeof arguments / sizeof *arguments };
+
+static bool argument_kind(RecipeBuild *b, const Ast *expr, const char *source,
+                          const HoneOption *option)
+{
+    static const char *const names[] = {
+        [HONE_OPT_INT] = "an int", [HONE_OPT_FLOAT] = "a float", [HONE_OPT_BOOL] = "a bool",
+        [HONE_OPT_STRING] = "a string"};
+    for (size_t i = 0; i < ARGUMENTS; i++) {
+        if (strcmp(arguments[i].source, source) != 0 ||
+            strcmp(arguments[i].name, option->name) != 0) {
+            continue;
+        }
+        int wants = arguments[i].kind, kind = (int)option->kind;
+        if (kind == wants || (wants == HONE_OPT_FLOAT && kind == HONE_OPT_INT)) {
+            return true;
+        }
+        Diag *d = diag(&b->c->diags, E106, expr->span, "`%s` of `%s` is %s", option->name, source,
+                       names[wants]);
+        diag_label(d, "this is %s", names[kind]);
+        return false;
+    }
+    return true;
+}
+
+static bool arguments_given(RecipeBuild *b, const Ast *call, const HoneSource *source)
+{
+    bool ok = true;
+    for (size_t i = 0; i < ARGUMENTS; i++) {
+        bool given = !arguments[i].needed || strcmp(arguments[i].source, source->reader) != 0;
+        for (uint32_t k = 0; k < source->n_options && !given; k++) {
+            given = strcmp(source->options[k].name, arguments[i].name) == 0;
+        }
+        if (!given) {
+            diag(&b->c->diags, E104, call->span, "`%s` needs the argument `%s`", source->reader,
+                 arguments[i].name);
+            ok = false;
+        }
+    }
+    return ok;
+}
+
 static bool argument_slot(RecipeBuild *b, const Ast *call, size_t at, const char *const *names,
                           const char **slot)
 {
@@ -141,9 +192,10 @@ static HoneSource *source_build(RecipeBuild *b, const Ast *call)
     bool ok = true;
     for (size_t i = 1; i < call->n; i++) {
         const Ast *arg = call->kids[i];
+        const Ast *expr = arg->kind == AST_NAMED ? arg->kids[0] : arg;
         HoneOption option = {0};
-        if (!argument_slot(b, call, i, names, &option.name) ||
-            !option_value(b, arg->kind == AST_NAMED ? arg->kids[0] : arg, &option)) {
+        if (!argument_slot(b, call, i, names, &option.name) || !option_value(b, expr, &option) ||
+            !argument_kind(b, expr, source->reader, &option)) {
             ok = false;
             continue;
         }
@@ -156,7 +208,7 @@ static HoneSource *source_build(RecipeBuild *b, const Ast *call)
         options[source->n_options++] = option;
     }
     source->options = options;
-    return ok ? source : NULL;
+    return ok && arguments_given(b, call, source) ? source : NULL;
 }
 
 /* --- fields ---------------------------------------------------------------------------------------------- */

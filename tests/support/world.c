@@ -35,7 +35,9 @@ File *world_load(World *w, const char *path)
 {
     size_t n = w->c.n_settings;
     const OptionSetting *settings = w->c.settings;
+    bool armed = w->mem.armed;
     mem_release(&w->mem);
+    w->mem.armed = armed;
     Arena *arena = arena_new(&w->mem, "test");
     compiler_init(&w->c, &w->mem, &w->sys, arena);
     w->c.n_settings = n;
