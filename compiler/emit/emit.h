@@ -1,11 +1,15 @@
 /* emit: kernels to native code. The only folder that includes llvm-c.
  *
- *   types.c    target machine, vector types, one EmitContext per module
- *   nest.c     chunk loops, nests, lanes, unroll-and-jam, masks, stores
- *   scalar.c   scalar expressions to vector values; loads by stride (broadcast, contiguous, gather)
- *   maths.c    exp log tanh erf … as polynomials on vectors (<= 4 ulp)
+ *   types.c    vector types, constants, conversions between dtypes
+ *   kernel.c nest.c   one function per kernel: chunks, nests, lanes, unroll-and-jam
+ *   reduce.c   accumulators in registers
+ *   memo.c     which loop an expression belongs to; nothing is emitted twice
+ *   scalar.c position.c random.c   expressions to vector values
+ *   access.c memory.c fault.c      addresses, conditions, loads, stores, range checks
+ *   maths.c maths_trig.c maths_wide.c   exp log tanh erf … as polynomials on vectors (<= 4 ulp)
  *   object.c   modules -> object bytes
  *   jit.c      object bytes -> LLJIT -> function pointers
+ *   text.c     IR and assembly of one kernel
  */
 #ifndef HONE_EMIT_H
 #define HONE_EMIT_H

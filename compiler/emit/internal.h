@@ -124,13 +124,46 @@ LLVMValueRef emit_position(Emit *e, const Position *p, const Point *point);
 LLVMValueRef emit_within(Emit *e, const Position *p, int64_t lo, int64_t hi, const Point *point);
 size_t loop_of(const Emit *e, const Var *var);                      /* SIZE_MAX: none */
 
-/* --- memory.c -------------------------------------------------------------------------------- */
-LLVMValueRef emit_read(Emit *e, const Scalar *s, MemoEntry *entry, const Point *point);
-void emit_store(Emit *e, const KStore *store, const Point *point, LLVMValueRef value);
+/* --- access.c -------------------------------------------------------------------------------- */
+typedef struct AccessTerm {
+    int64_t coef;                      /* elements */
+    const Atom *atom;
+} AccessTerm;
+typedef struct Access {
+    const KBuffer *buffer;
+    LLVMValueRef pointer;
+    int64_t constant;                  /* elements */
+    size_t n, n_checks, n_clamped;
+    AccessTerm *terms;                 /* uniform atoms, and VAR atoms of any loop */
+    AccessTerm *varying;               /* lane-dependent atoms other than the variable itself */
+    size_t n_varying;
+    AccessCheck *checks;               /* outside: not accessed */
+    AccessCheck *clamped;              /* outside: nearest end, and a fault is recorded */
+    int64_t step;                      /* elements between lanes, of the VAR atom */
+    bool gather, to_zeros;
+    MemoEntry zeros;                   /* the pointer at zeros_level, or to the zeros */
+    size_t zeros_level;
+} Access;
 
+/* read: NULL of a store. */
+Access *access_new(Emit *e, const KBuffer *buffer, size_t rank, const Position *const *at,
+                   const Scalar *read);
+/* The address of lane 0; of the lanes, in elements from there: <lanes x i32> or i64. */
+LLVMValueRef access_pointer(Emit *e, const Access *a, const Point *point);
+LLVMValueRef access_offsets(Emit *e, const Access *a, const Point *point);
+/* Conditions to be inside: uniform ones are added to *ok, those of lanes to *mask. */
+void access_conditions(Emit *e, const Access *a, const Point *point, LLVMValueRef *ok,
+                       LLVMValueRef *mask);
+/* Can the read of a fill of 0 go to zeros instead, once for all loops inside the conditions? */
+bool access_to_zeros(Emit *e, const Scalar *s, Access *a);
+LLVMValueRef access_or_zeros(Emit *e, Access *a, const Point *point);
 LLVMValueRef both(Emit *e, LLVMValueRef a, LLVMValueRef b);         /* and; NULL: always */
 LLVMValueRef lane_mask(const Emit *e, const Point *point);          /* NULL: all on */
 const KBuffer *buffer_of(const Emit *e, NodeId tensor);
+
+/* --- memory.c -------------------------------------------------------------------------------- */
+LLVMValueRef emit_read(Emit *e, const Scalar *s, MemoEntry *entry, const Point *point);
+void emit_store(Emit *e, const KStore *store, const Point *point, LLVMValueRef value);
 
 /* --- fault.c --------------------------------------------------------------------------------- */
 void fault_prepare(Emit *e);                                        /* of a nest */
