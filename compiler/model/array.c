@@ -1,7 +1,7 @@
 /* array: tensors under construction. An Array is an element expression over shared variables, one
- * per (distance from the last dimension, extent), and over the index variables in scope. Whole-array
- * expressions therefore combine without renaming, and one statement becomes one equation. Operators
- * and the meaning of names are elsewhere. */
+ * per (distance from the last dimension, extent), and over the index variables in scope.
+ * Whole-array expressions therefore combine without renaming, and one statement becomes one
+ * equation. Operators and the meaning of names are elsewhere. */
 #include <assert.h>
 
 #include "model/internal.h"
@@ -10,11 +10,11 @@ const Var *shared_var(Elab *e, size_t from_end, int64_t extent)
 {
     struct ElabState *state = e->state;
     for (size_t i = 0; i < state->shared.len; i++) {
-        if (state->shared_from_end.at[i] == from_end && state->shared.at[i]->extent == extent)
+        if (state->shared_from_end.at[i] == from_end && state->shared.at[i]->extent == extent) {
             return state->shared.at[i];
+        }
     }
-    const Var *var = var_new(e->graph->pool, extent,
-                             str_format(elab_arena(e), "i%zu", from_end));
+    const Var *var = var_new(e->graph->pool, extent, str_format(elab_arena(e), "i%zu", from_end));
     VEC_PUSH(elab_arena(e), state->shared, var);
     VEC_PUSH(elab_arena(e), state->shared_from_end, from_end);
     return var;
@@ -30,7 +30,10 @@ Value array_value(Elab *e, const Array *a, Clock clock, Span span)
     Array *copy = NEW(elab_arena(e), Array);
     *copy = *a;
     bool whole = a->base != NODE_NONE && a->n_lead == 0;
-    return (Value){.kind = VALUE_TENSOR, .clock = clock, .span = span, .array = copy,
+    return (Value){.kind = VALUE_TENSOR,
+                   .clock = clock,
+                   .span = span,
+                   .array = copy,
                    .node = whole ? a->base : NODE_NONE};
 }
 
@@ -38,10 +41,12 @@ Value array_value(Elab *e, const Array *a, Clock clock, Span span)
 static void array_read(Elab *e, Array *a)
 {
     const Position *at[MAX_RANK];
-    for (size_t i = 0; i < a->n_lead; i++)
+    for (size_t i = 0; i < a->n_lead; i++) {
         at[i] = a->lead[i];
-    for (size_t i = 0; i < a->rank; i++)
+    }
+    for (size_t i = 0; i < a->rank; i++) {
         at[a->n_lead + i] = pos_var(e->graph->pool, array_var(e, a, i));
+    }
     a->body = sc_read(e->graph->pool, a->dtype, a->base, a->n_lead + a->rank, at, NULL);
 }
 
@@ -49,8 +54,9 @@ Value array_of_node(Elab *e, NodeId id, Clock clock, Span span)
 {
     const Node *node = graph_node(e->graph, id);
     Array a = {.dtype = node->dtype, .rank = node->rank, .base = id};
-    for (size_t i = 0; i < node->rank; i++)
+    for (size_t i = 0; i < node->rank; i++) {
         a.dims[i] = node->dims[i];
+    }
     array_read(e, &a);
     return array_value(e, &a, clock, span);
 }
@@ -73,36 +79,44 @@ Value array_index(Elab *e, const Position *p, Span span)
     return array_value(e, &a, CLOCK_TENSOR, span);
 }
 
-/* --- lists ------------------------------------------------------------------------------------------ */
+/* --- lists
+ * ------------------------------------------------------------------------------------------ */
 static bool list_shape(const Value *v, size_t depth, Array *a)
 {
     if (v->kind != VALUE_LIST) {
-        if (v->kind == VALUE_FLOAT)
+        if (v->kind == VALUE_FLOAT) {
             a->dtype = DT_F32;
+        }
         return (value_is_number(v) || v->kind == VALUE_BOOL) && depth == a->rank;
     }
-    if (v->n == 0 || depth >= MAX_RANK)
+    if (v->n == 0 || depth >= MAX_RANK) {
         return false;
+    }
     if (depth == a->rank) {
-        if (a->dims[depth] != 0)
+        if (a->dims[depth] != 0) {
             return false;
+        }
         a->dims[a->rank++] = (int64_t)v->n;
     }
-    if (a->dims[depth] != (int64_t)v->n)
+    if (a->dims[depth] != (int64_t)v->n) {
         return false;
+    }
     for (size_t i = 0; i < v->n; i++) {
-        if (!list_shape(&v->items[i], depth + 1, a))
+        if (!list_shape(&v->items[i], depth + 1, a)) {
             return false;
+        }
     }
     return true;
 }
 
 static void list_fill(const Value *v, double **to)
 {
-    for (size_t i = 0; v->kind == VALUE_LIST && i < v->n; i++)
+    for (size_t i = 0; v->kind == VALUE_LIST && i < v->n; i++) {
         list_fill(&v->items[i], to);
-    if (v->kind != VALUE_LIST)
+    }
+    if (v->kind != VALUE_LIST) {
         *(*to)++ = v->kind == VALUE_FLOAT ? v->f : (double)v->i;
+    }
 }
 
 static bool array_from_list(Elab *e, const Value *v, Array *a)
@@ -115,8 +129,9 @@ static bool array_from_list(Elab *e, const Value *v, Array *a)
         return false;
     }
     int64_t n = 1;
-    for (size_t i = 0; i < a->rank; i++)
-        n *= a->dims[i];                       /* the items exist: no overflow */
+    for (size_t i = 0; i < a->rank; i++) {
+        n *= a->dims[i]; /* the items exist: no overflow */
+    }
     double *data = NEW_ARRAY(elab_arena(e), double, (size_t)n), *end = data;
     list_fill(v, &end);
     a->base = graph_constant(e->graph, a->dtype, a->rank, a->dims, data, 0, v->span);
@@ -132,8 +147,8 @@ bool array_from(Elab *e, const Value *v, Array *a)
     case VALUE_BOOL: {
         DType dtype = v->kind == VALUE_INT ? DT_I32 : v->kind == VALUE_FLOAT ? DT_F32 : DT_BOOL;
         double number = v->kind == VALUE_FLOAT ? v->f : (double)v->i;
-        *a = (Array){.dtype = dtype, .body = sc_const(e->graph->pool, dtype, number),
-                     .base = NODE_NONE};
+        *a = (Array){
+            .dtype = dtype, .body = sc_const(e->graph->pool, dtype, number), .base = NODE_NONE};
         return true;
     }
     case VALUE_TENSOR:
@@ -156,7 +171,8 @@ bool array_from(Elab *e, const Value *v, Array *a)
     return false;
 }
 
-/* --- from expression to node ---------------------------------------------------------------------------- */
+/* --- from expression to node
+ * ---------------------------------------------------------------------------- */
 const Scalar *array_body(Elab *e, const Array *a)
 {
     return a->position != NULL ? sc_index(e->graph->pool, a->position) : a->body;
@@ -164,8 +180,9 @@ const Scalar *array_body(Elab *e, const Array *a)
 
 void array_draw(Elab *e, Array *a)
 {
-    if (!a->draws)
+    if (!a->draws) {
         return;
+    }
     ExprPool *pool = e->graph->pool;
     const Position *number = pos_const(pool, 0);
     for (size_t i = 0; i < e->state->ambient.len + a->rank; i++) {
@@ -195,12 +212,13 @@ void array_define(Elab *e, Array *a, const Var *const *own, Str name, Span span)
         }
     }
     a->n_lead = n;
-    for (size_t i = 0; i < a->rank; i++)
+    for (size_t i = 0; i < a->rank; i++) {
         vars[n++] = own[i];
+    }
     if (n > MAX_RANK) {
         elab_error(e, E212, span, "a tensor has at most %d dimensions; this needs %zu", MAX_RANK,
                    n);
-        a->rank = a->n_lead = n = 0;           /* a stand-in: the error stops the build */
+        a->rank = a->n_lead = n = 0; /* a stand-in: the error stops the build */
         a->body = sc_const(pool, a->dtype, 0);
         a->reduce = REDUCE_NONE;
         a->n_reduced = 0;
@@ -214,44 +232,51 @@ void array_define(Elab *e, Array *a, const Var *const *own, Str name, Span span)
 
 void array_node(Elab *e, Array *a, Str name, Span span)
 {
-    if (a->base != NODE_NONE)
+    if (a->base != NODE_NONE) {
         return;
+    }
     const Var *own[MAX_RANK];
-    for (size_t i = 0; i < a->rank; i++)
+    for (size_t i = 0; i < a->rank; i++) {
         own[i] = array_var(e, a, i);
+    }
     array_define(e, a, own, name, span);
 }
 
 void array_settle(Elab *e, Array *a)
 {
-    if (a->reduce != REDUCE_NONE)
+    if (a->reduce != REDUCE_NONE) {
         array_node(e, a, (Str){0}, (Span){0});
+    }
 }
 
 void array_cast(Elab *e, Array *a, DType dtype)
 {
-    if (a->dtype == dtype && a->position == NULL)
+    if (a->dtype == dtype && a->position == NULL) {
         return;
+    }
     array_settle(e, a);
     double number;
     const Scalar *body = array_body(e, a);
-    if (sc_is_const(body, &number) && dtype_is_float(dtype))
-        a->body = sc_const(e->graph->pool, dtype, number);     /* never rounded on the way */
-    else
+    if (sc_is_const(body, &number) && dtype_is_float(dtype)) {
+        a->body = sc_const(e->graph->pool, dtype, number); /* never rounded on the way */
+    } else {
         a->body = sc_cast(e->graph->pool, dtype, body);
+    }
     a->position = NULL;
     a->base = NODE_NONE;
     a->n_lead = 0;
     a->dtype = dtype;
 }
 
-/* --- combining --------------------------------------------------------------------------------------------- */
+/* --- combining
+ * --------------------------------------------------------------------------------------------- */
 Str dims_text(Arena *arena, size_t rank, const int64_t *dims)
 {
     Buf text = buf_new(arena);
     buf_char(&text, '[');
-    for (size_t i = 0; i < rank; i++)
+    for (size_t i = 0; i < rank; i++) {
         buf_printf(&text, "%s%lld", i > 0 ? ", " : "", (long long)dims[i]);
+    }
     buf_char(&text, ']');
     return buf_str(&text);
 }
@@ -260,15 +285,18 @@ bool arrays_broadcast(Elab *e, size_t n, Array **arrays, size_t *rank, int64_t *
                       const char *what)
 {
     const Array *widest = arrays[0];
-    for (size_t i = 1; i < n; i++)
+    for (size_t i = 1; i < n; i++) {
         widest = arrays[i]->rank > widest->rank ? arrays[i] : widest;
+    }
     for (size_t i = 0; i < n; i++) {
         size_t shift = widest->rank - arrays[i]->rank;
         bool suffix = true;
-        for (size_t k = 0; k < arrays[i]->rank; k++)
+        for (size_t k = 0; k < arrays[i]->rank; k++) {
             suffix = suffix && arrays[i]->dims[k] == widest->dims[k + shift];
-        if (suffix)
+        }
+        if (suffix) {
             continue;
+        }
         Arena *arena = e->c->arena;
         const Array *first = arrays[i] == arrays[0] ? widest : arrays[0];
         Str a = dims_text(arena, arrays[0]->rank, arrays[0]->dims);
@@ -281,8 +309,9 @@ bool arrays_broadcast(Elab *e, size_t n, Array **arrays, size_t *rank, int64_t *
         return false;
     }
     *rank = widest->rank;
-    for (size_t k = 0; k < widest->rank; k++)
+    for (size_t k = 0; k < widest->rank; k++) {
         dims[k] = widest->dims[k];
+    }
     return true;
 }
 
@@ -291,7 +320,8 @@ Clock values_clock(size_t n, const Value *values)
     Clock clock = CLOCK_BUILD;
     for (size_t i = 0; i < n; i++) {
         Clock own = values[i].kind == VALUE_TENSOR ? values[i].clock
-                    : values[i].kind == VALUE_LIST ? CLOCK_TENSOR : CLOCK_BUILD;
+                    : values[i].kind == VALUE_LIST ? CLOCK_TENSOR
+                                                   : CLOCK_BUILD;
         clock = own > clock ? own : clock;
     }
     return clock;
@@ -299,12 +329,15 @@ Clock values_clock(size_t n, const Value *values)
 
 static DType widen(DType a, DType b)
 {
-    if (a == b)
+    if (a == b) {
         return a;
-    if ((a == DT_BF16 && b == DT_F16) || (a == DT_F16 && b == DT_BF16))
+    }
+    if ((a == DT_BF16 && b == DT_F16) || (a == DT_F16 && b == DT_BF16)) {
         return DT_F32;
-    if ((a == DT_U8 && b == DT_I8) || (a == DT_I8 && b == DT_U8))
+    }
+    if ((a == DT_U8 && b == DT_I8) || (a == DT_I8 && b == DT_U8)) {
         return DT_I32;
+    }
     return a > b ? a : b;
 }
 
@@ -326,14 +359,18 @@ DType values_dtype(size_t n, const Value *values)
             weak_float = true;
         }
     }
-    if (all_bool)
+    if (all_bool) {
         return DT_BOOL;
-    if (clock == CLOCK_STEP)
+    }
+    if (clock == CLOCK_STEP) {
         return DT_F64;
-    if (!any_strong)
+    }
+    if (!any_strong) {
         return DT_F32;
-    if (weak_float && !dtype_is_float(strong))
+    }
+    if (weak_float && !dtype_is_float(strong)) {
         return DT_F32;
+    }
     return strong == DT_BOOL ? DT_I32 : strong;
 }
 
@@ -348,8 +385,9 @@ static void step_scalar(Elab *e, Array *a)
             return;
         }
     }
-    if (a->base != NODE_NONE)
+    if (a->base != NODE_NONE) {
         return;
+    }
     VEC_PUSH(elab_arena(e), state->step_bodies, a->body);
     array_node(e, a, (Str){0}, (Span){0});
     VEC_PUSH(elab_arena(e), state->step_nodes, a->base);
@@ -363,37 +401,44 @@ Value array_map(Elab *e, ScalarOp op, DType in, size_t n, const Value *args, Spa
     Clock clock = values_clock(n, args);
     Array result = {.base = NODE_NONE, .integral = true};
     for (size_t i = 0; i < n; i++) {
-        if (!array_from(e, &args[i], &arrays[i]))
+        if (!array_from(e, &args[i], &arrays[i])) {
             return value_poison();
+        }
         list[i] = &arrays[i];
         array_settle(e, &arrays[i]);
         bool step = args[i].kind == VALUE_TENSOR && args[i].clock == CLOCK_STEP;
-        result.integral = result.integral && (step ? arrays[i].integral
-                                                   : args[i].kind == VALUE_INT);
+        result.integral =
+            result.integral && (step ? arrays[i].integral : args[i].kind == VALUE_INT);
         result.draws = result.draws || arrays[i].draws;
-        if (clock == CLOCK_TENSOR && step)
+        if (clock == CLOCK_TENSOR && step) {
             step_scalar(e, &arrays[i]);
-        if (op != OP_SELECT || i > 0)
+        }
+        if (op != OP_SELECT || i > 0) {
             array_cast(e, &arrays[i], in);
+        }
         bodies[i] = array_body(e, &arrays[i]);
     }
-    if (!arrays_broadcast(e, n, list, &result.rank, result.dims, span, scalar_op_name(op)))
+    if (!arrays_broadcast(e, n, list, &result.rank, result.dims, span, scalar_op_name(op))) {
         return value_poison();
+    }
     result.body = sc_fn(e->graph->pool, op, n, bodies);
     result.dtype = result.body->dtype;
     for (size_t i = 0; i < n; i++) {
-        if (arrays[i].rank == result.rank && arrays[i].names != NULL)
+        if (arrays[i].rank == result.rank && arrays[i].names != NULL) {
             result.names = arrays[i].names;
+        }
     }
-    if (result.rank > 0)
+    if (result.rank > 0) {
         array_draw(e, &result);
+    }
     return array_value(e, &result, clock == CLOCK_BUILD ? CLOCK_TENSOR : clock, span);
 }
 
 bool array_strong(Elab *e, const Value *v, Array *a)
 {
-    if (!array_from(e, v, a))
+    if (!array_from(e, v, a)) {
         return false;
+    }
     if (v->kind == VALUE_TENSOR && v->clock == CLOCK_STEP) {
         step_scalar(e, a);
         array_cast(e, a, DT_F32);
@@ -401,33 +446,42 @@ bool array_strong(Elab *e, const Value *v, Array *a)
     return true;
 }
 
-/* --- int expressions as positions ------------------------------------------------------------------------------ */
+/* --- int expressions as positions
+ * ------------------------------------------------------------------------------ */
 const Position *scalar_position(Elab *e, const Scalar *s)
 {
     ExprPool *pool = e->graph->pool;
     double number;
-    if (sc_is_const(s, &number))
+    if (sc_is_const(s, &number)) {
         return pos_const(pool, (int64_t)number);
-    if (s->kind == SCALAR_INDEX)
+    }
+    if (s->kind == SCALAR_INDEX) {
         return s->at[0];
-    if (s->kind != SCALAR_FN)
+    }
+    if (s->kind != SCALAR_FN) {
         return pos_data(pool, s);
-    if (s->op == OP_CAST && !dtype_is_float(s->args[0]->dtype))
+    }
+    if (s->op == OP_CAST && !dtype_is_float(s->args[0]->dtype)) {
         return scalar_position(e, s->args[0]);
+    }
     if (s->op == OP_ADD) {
         const Position *sum = pos_const(pool, 0);
-        for (size_t i = 0; i < s->n; i++)
+        for (size_t i = 0; i < s->n; i++) {
             sum = pos_add(pool, sum, scalar_position(e, s->args[i]));
+        }
         return sum;
     }
-    if (s->op == OP_SUB)
+    if (s->op == OP_SUB) {
         return pos_sub(pool, scalar_position(e, s->args[0]), scalar_position(e, s->args[1]));
-    if (s->op == OP_NEG)
+    }
+    if (s->op == OP_NEG) {
         return pos_scale(pool, scalar_position(e, s->args[0]), -1);
+    }
     if (s->op == OP_MUL && s->n == 2) {
         for (size_t i = 0; i < 2; i++) {
-            if (sc_is_const(s->args[i], &number))
+            if (sc_is_const(s->args[i], &number)) {
                 return pos_scale(pool, scalar_position(e, s->args[1 - i]), (int64_t)number);
+            }
         }
     }
     if ((s->op == OP_IDIV || s->op == OP_MOD) && sc_is_const(s->args[1], &number) && number > 0) {

@@ -8,9 +8,9 @@ enum { SAMPLES = 2 };
 typedef struct Check {
     Compiler *c;
     File *file;
-    int sample;                  /* 0: equal sizes, numbers 1; 1: sizes that differ, numbers 2 */
+    int sample; /* 0: equal sizes, numbers 1; 1: sizes that differ, numbers 2 */
     bool training;
-    int64_t sizes;               /* given to dims so far */
+    int64_t sizes; /* given to dims so far */
 } Check;
 
 static int64_t next_size(Check *check)
@@ -20,7 +20,8 @@ static int64_t next_size(Check *check)
     return check->sample == 0 ? 48 : different[check->sizes++ % DIFFERENT];
 }
 
-/* --- arguments of the host: ints, floats, bools ----------------------------------------------------- */
+/* --- arguments of the host: ints, floats, bools
+ * ----------------------------------------------------- */
 static Ast *literal(Check *check, AstKind kind, Span span)
 {
     Ast *ast = NEW(check->c->arena, Ast);
@@ -97,20 +98,22 @@ static Ast *sample_call(Check *check, const Ast *item)
     return call;
 }
 
-/* --- tensors -------------------------------------------------------------------------------------------- */
+/* --- tensors
+ * -------------------------------------------------------------------------------------------- */
 static bool sample_dims(Check *check, Elab *e, Scope *scope, const Ast *type, size_t *rank,
                         int64_t *dims)
 {
     int64_t elements = 1;
     for (size_t i = 0; i < type->n; i++) {
         const Ast *dim = type->kids[i];
-        bool rest = dim->kind == AST_ELLIPSIS, any = dim->kind == AST_NAME && str_is(dim->text, "_");
+        bool rest = dim->kind == AST_ELLIPSIS,
+             any = dim->kind == AST_NAME && str_is(dim->text, "_");
         if (*rank == MAX_RANK) {
             return false;
         }
         int64_t *size = &dims[(*rank)++];
         *size = next_size(check);
-        if (rest) {                          /* one dimension, the same throughout the signature */
+        if (rest) { /* one dimension, the same throughout the signature */
             const Binding *known = scope_find(scope, STR(".."));
             *size = known != NULL ? known->value.i : *size;
             scope_set(scope, STR(".."), value_int(*size), dim->span);
@@ -120,7 +123,7 @@ static bool sample_dims(Check *check, Elab *e, Scope *scope, const Ast *type, si
             return false;
         }
         if (*size < 1 || !CHECKED_MUL(elements, *size, &elements)) {
-            return false;                    /* these sizes do not suit; others may */
+            return false; /* these sizes do not suit; others may */
         }
     }
     return true;
@@ -152,7 +155,8 @@ static bool sample_tensor(Check *check, Elab *e, Scope *scope, const Ast *param,
     return true;
 }
 
-/* --- definitions ------------------------------------------------------------------------------------------ */
+/* --- definitions
+ * ------------------------------------------------------------------------------------------ */
 static void check_function(Check *check, Model *model, Instance *self, const Ast *fn)
 {
     Elab *e = elab_new(check->c, model, graph_new(check->c->arena), check->training, NULL);
@@ -163,7 +167,7 @@ static void check_function(Check *check, Model *model, Instance *self, const Ast
     Scope *dims = scope_new(check->c->arena, self != NULL ? self->scope : NULL, check->file, self);
     Ast **args = NEW_ARRAY(check->c->arena, Ast *, params->n + 1);
     size_t n = 0;
-    for (int tensors = 0; tensors < 2; tensors++) {      /* numbers first: dims may use them */
+    for (int tensors = 0; tensors < 2; tensors++) { /* numbers first: dims may use them */
         for (size_t i = 0; i < params->n; i++) {
             const Ast *param = params->kids[i];
             if (is_tensor(param) != (tensors == 1)) {
@@ -190,8 +194,8 @@ static void check_function(Check *check, Model *model, Instance *self, const Ast
             }
         }
     }
-    Meaning m = {.kind = MEANING_FN, .item = fn, .file = check->file, .self = self,
-                 .name = fn->text};
+    Meaning m = {
+        .kind = MEANING_FN, .item = fn, .file = check->file, .self = self, .name = fn->text};
     const Ast nowhere = {.kind = AST_FN};
     call_function(e, &m, given, n, args, &nowhere);
 }
@@ -233,8 +237,7 @@ static void check_optimizer(Check *check, const Ast *optimizer)
         return;
     }
     Model *model = model_new(check->c);
-    Variable v = {.key = STR("p"), .rank = update_rank(optimizer), .dtype = DT_F32,
-                  .elements = 1};
+    Variable v = {.key = STR("p"), .rank = update_rank(optimizer), .dtype = DT_F32, .elements = 1};
     for (size_t i = 0; i < v.rank && i < MAX_RANK; i++) {
         v.dims[i] = next_size(check);
         v.elements *= v.dims[i];
@@ -285,7 +288,8 @@ static void check_item(Check *check, const Ast *item)
     }
 }
 
-/* --- what every sample reports ------------------------------------------------------------------------------ */
+/* --- what every sample reports
+ * ------------------------------------------------------------------------------ */
 static bool reported(const Diags *diags, const Diag *d)
 {
     Span span = diag_span(d);

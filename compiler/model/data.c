@@ -1,5 +1,6 @@
-/* `data` items: sources with their arguments, the fields of a batch, and what the files at hand say.
- * The readers themselves are in the runtime; their argument names and fields come from there. */
+/* `data` items: sources with their arguments, the fields of a batch, and what the files at hand
+ * say. The readers themselves are in the runtime; their argument names and fields come from there.
+ */
 #include <string.h>
 
 #include "model/recipe.h"
@@ -16,7 +17,8 @@ static Str choice_list(Arena *arena, const char *const *names)
     return buf_str(&out);
 }
 
-/* --- a source and its arguments --------------------------------------------------------------------- */
+/* --- a source and its arguments
+ * --------------------------------------------------------------------- */
 static const char *const sources[] = {"images", "arrays", NULL};
 static const char *const later_sources[] = {"segments", "boxes", "text", "tokens", "table", NULL};
 
@@ -25,8 +27,8 @@ static bool source_known(RecipeBuild *b, const Ast *call)
     Str name = call->kids[0]->text;
     for (size_t i = 0; later_sources[i] != NULL; i++) {
         if (str_is(name, later_sources[i])) {
-            diag(&b->c->diags, E520, call->kids[0]->span, "the data source `" STR_FMT
-                 "` is not available yet", STR_ARG(name));
+            diag(&b->c->diags, E520, call->kids[0]->span,
+                 "the data source `" STR_FMT "` is not available yet", STR_ARG(name));
             return false;
         }
     }
@@ -62,7 +64,7 @@ static bool option_value(RecipeBuild *b, const Ast *expr, HoneOption *option)
         option->kind = HONE_OPT_STRING;
         option->s = str_c(b->c->arena, v.s);
         return true;
-    case VALUE_POISON:                     /* a float option is of the step clock */
+    case VALUE_POISON: /* a float option is of the step clock */
         option->kind = HONE_OPT_FLOAT;
         return b->c->diags.errors == errors && recipe_number(b, expr, &option->f);
     case VALUE_LIST:
@@ -92,7 +94,7 @@ static int find_name(const char *const *names, Str name)
 
 static const struct {
     const char *source, *name;
-    int kind;                              /* HONE_OPT_… */
+    int kind; /* HONE_OPT_… */
     bool needed;
 } arguments[] = {
     {"images", "path", HONE_OPT_STRING, true},  {"images", "size", HONE_OPT_INT, true},
@@ -104,9 +106,10 @@ enum { ARGUMENTS = sizeof arguments / sizeof *arguments };
 static bool argument_kind(RecipeBuild *b, const Ast *expr, const char *source,
                           const HoneOption *option)
 {
-    static const char *const names[] = {
-        [HONE_OPT_INT] = "an int", [HONE_OPT_FLOAT] = "a float", [HONE_OPT_BOOL] = "a bool",
-        [HONE_OPT_STRING] = "a string"};
+    static const char *const names[] = {[HONE_OPT_INT] = "an int",
+                                        [HONE_OPT_FLOAT] = "a float",
+                                        [HONE_OPT_BOOL] = "a bool",
+                                        [HONE_OPT_STRING] = "a string"};
     for (size_t i = 0; i < ARGUMENTS; i++) {
         if (strcmp(arguments[i].source, source) != 0 ||
             strcmp(arguments[i].name, option->name) != 0) {
@@ -211,7 +214,8 @@ static HoneSource *source_build(RecipeBuild *b, const Ast *call)
     return ok && arguments_given(b, call, source) ? source : NULL;
 }
 
-/* --- fields ---------------------------------------------------------------------------------------------- */
+/* --- fields
+ * ---------------------------------------------------------------------------------------------- */
 enum { MOST_FIELDS = 64 };
 
 typedef struct Split {
@@ -249,8 +253,8 @@ static void copy_fields(RecipeBuild *b, Split *split, HoneDataset *data, RecipeD
 static bool split_fields(RecipeBuild *b, Split *split, RecipeData *facts, size_t which)
 {
     HoneError error = {0};
-    HoneDataset *data = hone_data_open(b->c->sys, split->source, str_c(b->c->arena, b->c->root_dir),
-                                       &error);
+    HoneDataset *data =
+        hone_data_open(b->c->sys, split->source, str_c(b->c->arena, b->c->root_dir), &error);
     if (data != NULL) {
         copy_fields(b, split, data, facts, which);
         hone_data_close(data);
@@ -294,8 +298,9 @@ static bool fields_agree(RecipeBuild *b, const Split *a, const Split *other)
     if (str_eq(buf_str(&left), buf_str(&right))) {
         return true;
     }
-    Diag *d = diag(&b->c->diags, E506, other->knob->name, "`" STR_FMT "` and `" STR_FMT
-                   "` have different fields", STR_ARG(other->knob->text), STR_ARG(a->knob->text));
+    Diag *d = diag(&b->c->diags, E506, other->knob->name,
+                   "`" STR_FMT "` and `" STR_FMT "` have different fields",
+                   STR_ARG(other->knob->text), STR_ARG(a->knob->text));
     diag_note(d, "`" STR_FMT "` (one sample): " STR_FMT, STR_ARG(a->knob->text),
               STR_ARG(buf_str(&left)));
     diag_note(d, "`" STR_FMT "` (one sample): " STR_FMT, STR_ARG(other->knob->text),
@@ -303,7 +308,8 @@ static bool fields_agree(RecipeBuild *b, const Split *a, const Split *other)
     return false;
 }
 
-/* --- the item ---------------------------------------------------------------------------------------------- */
+/* --- the item
+ * ---------------------------------------------------------------------------------------------- */
 static bool batch_knob(RecipeBuild *b, const Ast *knob, HoneData *data)
 {
     if (!recipe_int(b, knob->kids[0], &data->batch)) {
@@ -347,8 +353,8 @@ static bool data_knob(RecipeBuild *b, const Ast *knob, HoneData *data, Split *sp
         diag(&b->c->diags, E520, knob->name, "`length` is not available yet");
         return false;
     }
-    static const Str names[] = {{"train", 5}, {"valid", 5}, {"test", 4}, {"batch", 5},
-                                {"length", 6}, {"shuffle", 7}};
+    static const Str names[] = {{"train", 5}, {"valid", 5},  {"test", 4},
+                                {"batch", 5}, {"length", 6}, {"shuffle", 7}};
     Diag *d = diag(&b->c->diags, E501, knob->name, "`data` has no knob `" STR_FMT "`",
                    STR_ARG(knob->text));
     diag_note(d, "its knobs are train valid test batch length shuffle");
@@ -400,14 +406,14 @@ bool data_build(RecipeBuild *b, const Ast *item)
         if (split[i].source != NULL) {
             ok = split_fields(b, &split[i], &facts, i) && ok;
             ok = ok && (i == 0 || fields_agree(b, &split[0], &split[i]));
-            split[i].source->skip_bad = b->r->skip_bad;      /* not above: it decodes everything */
+            split[i].source->skip_bad = b->r->skip_bad; /* not above: it decodes everything */
         }
     }
     if (ok && facts.count[0] >= 0 && facts.count[0] < data.batch) {
-        Diag *d = diag(&b->c->diags, E516, split[0].knob->name, "`train` has fewer samples than a "
+        Diag *d = diag(&b->c->diags, E516, split[0].knob->name,
+                       "`train` has fewer samples than a "
                        "batch");
-        diag_label(d, "%lld samples, batch %lld", (long long)facts.count[0],
-                   (long long)data.batch);
+        diag_label(d, "%lld samples, batch %lld", (long long)facts.count[0], (long long)data.batch);
         diag_help(d, "lower `batch`");
         ok = false;
     }
@@ -432,8 +438,10 @@ Batch *data_batch(RecipeBuild *b, Arena *arena, int64_t samples)
     for (size_t i = 0; i < facts->n_fields; i++) {
         const HoneField *field = &facts->fields[i];
         BatchField *to = &batch->fields[i];
-        *to = (BatchField){.name = str_of(field->name), .dtype = (DType)field->dtype,
-                           .rank = field->rank + 1, .node = NODE_NONE};
+        *to = (BatchField){.name = str_of(field->name),
+                           .dtype = (DType)field->dtype,
+                           .rank = field->rank + 1,
+                           .node = NODE_NONE};
         to->dims[0] = samples;
         for (size_t k = 0; k < field->rank && k + 1 < MAX_RANK; k++) {
             to->dims[k + 1] = field->dims[k];

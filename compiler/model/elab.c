@@ -13,23 +13,33 @@ Elab *elab_new(Compiler *c, Model *model, Graph *graph, bool training, const boo
 {
     Arena *arena = graph != NULL ? graph->arena : c->arena;
     Elab *e = NEW(arena, Elab);
-    *e = (Elab){.c = c, .model = model, .graph = graph, .training = training,
-                .trainable = trainable, .progress = NODE_NONE, .epoch = NODE_NONE,
+    *e = (Elab){.c = c,
+                .model = model,
+                .graph = graph,
+                .training = training,
+                .trainable = trainable,
+                .progress = NODE_NONE,
+                .epoch = NODE_NONE,
                 .t = NODE_NONE};
     size_t n = model != NULL ? model->variables.len : 0;
     e->variable_nodes = NEW_ARRAY(arena, NodeId, n + 1);
     e->next_nodes = NEW_ARRAY(arena, NodeId, n + 1);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         e->variable_nodes[i] = e->next_nodes[i] = NODE_NONE;
+    }
     e->state = NEW(arena, struct ElabState);
     e->state->draws = map_new(arena);
     e->state->steps = map_new(arena);
     return e;
 }
 
-Arena *elab_arena(const Elab *e) { return e->graph != NULL ? e->graph->arena : e->c->arena; }
+Arena *elab_arena(const Elab *e)
+{
+    return e->graph != NULL ? e->graph->arena : e->c->arena;
+}
 
-/* --- diagnostics and frames --------------------------------------------------------------------------- */
+/* --- diagnostics and frames
+ * --------------------------------------------------------------------------- */
 Diag *elab_error(Elab *e, DiagCode code, Span span, const char *fmt, ...)
 {
     va_list args;
@@ -39,15 +49,17 @@ Diag *elab_error(Elab *e, DiagCode code, Span span, const char *fmt, ...)
     Diag *d = diag(&e->c->diags, code, span, STR_FMT, STR_ARG(text));
     for (const Frame *f = e->state->frame; f != NULL; f = f->up) {
         Str place = span_place(e->c, e->c->arena, f->span);
-        if (place.len == 0 || (f->span.file == span.file && f->span.start <= span.start &&
-                               span.end <= f->span.end))
-            continue;                            /* the caret is at this very call */
-        if (f->path.len > 0)
+        if (place.len == 0 ||
+            (f->span.file == span.file && f->span.start <= span.start && span.end <= f->span.end)) {
+            continue; /* the caret is at this very call */
+        }
+        if (f->path.len > 0) {
             diag_note(d, "in `" STR_FMT "`, instantiated for `" STR_FMT "` at " STR_FMT,
                       STR_ARG(f->what->text), STR_ARG(f->path), STR_ARG(place));
-        else
+        } else {
             diag_note(d, "in `" STR_FMT "`, %s at " STR_FMT, STR_ARG(f->what->text),
                       f->what->kind == AST_MODULE ? "instantiated" : "called", STR_ARG(place));
+        }
         break;
     }
     return d;
@@ -59,8 +71,9 @@ bool frame_push(Elab *e, Frame *frame, const Ast *what, Instance *self, Instance
     size_t depth = state->frame != NULL ? state->frame->depth + 1 : 1;
     for (const Frame *f = state->frame; f != NULL; f = f->up) {
         bool again = f->what == what && (what->kind == AST_MODULE || f->self == self);
-        if (!again && depth < MAX_FRAMES)
+        if (!again && depth < MAX_FRAMES) {
             continue;
+        }
         Diag *d = elab_error(e, E108, span, "`" STR_FMT "` %s", STR_ARG(what->text),
                              what->kind == AST_MODULE ? "contains itself" : "calls itself");
         diag_note_at(d, what->name, "declared here", "the declaration");
@@ -69,15 +82,20 @@ bool frame_push(Elab *e, Frame *frame, const Ast *what, Instance *self, Instance
         return false;
     }
     *frame = (Frame){.what = what, .self = self, .span = span, .up = state->frame, .depth = depth};
-    if (where != NULL)
+    if (where != NULL) {
         frame->path = where->path;
+    }
     state->frame = frame;
     return true;
 }
 
-void frame_pop(Elab *e) { e->state->frame = e->state->frame->up; }
+void frame_pop(Elab *e)
+{
+    e->state->frame = e->state->frame->up;
+}
 
-/* --- leaves ---------------------------------------------------------------------------------------------- */
+/* --- leaves
+ * ---------------------------------------------------------------------------------------------- */
 static Value build_only(Elab *e, Span span)
 {
     e->state->deferred = true;
@@ -88,15 +106,18 @@ static Value build_only(Elab *e, Span span)
 Value elab_variable(Elab *e, Variable *v, Span span)
 {
     if (e->graph == NULL) {
-        Diag *d = elab_error(e, E208, span, "`" STR_FMT "` is a tensor; a build-time value is "
-                             "needed here", STR_ARG(v->key));
+        Diag *d = elab_error(e, E208, span,
+                             "`" STR_FMT "` is a tensor; a build-time value is "
+                             "needed here",
+                             STR_ARG(v->key));
         diag_note_at(d, v->span, "declared here", "the tensor's declaration");
         return value_poison();
     }
-    if (e->variable_nodes[v->index] == NODE_NONE)
+    if (e->variable_nodes[v->index] == NODE_NONE) {
         e->variable_nodes[v->index] =
-            graph_leaf(e->graph, v->is_state ? NODE_STATE : NODE_PARAM, v->dtype, v->rank,
-                       v->dims, v->key, v->index, v->span);
+            graph_leaf(e->graph, v->is_state ? NODE_STATE : NODE_PARAM, v->dtype, v->rank, v->dims,
+                       v->key, v->index, v->span);
+    }
     return array_of_node(e, e->variable_nodes[v->index], CLOCK_TENSOR, span);
 }
 
@@ -104,11 +125,13 @@ Value elab_field(Elab *e, Batch *batch, Str name, Span span)
 {
     for (size_t i = 0; i < batch->n; i++) {
         BatchField *field = &batch->fields[i];
-        if (!str_eq(field->name, name))
+        if (!str_eq(field->name, name)) {
             continue;
-        if (field->node == NODE_NONE)
+        }
+        if (field->node == NODE_NONE) {
             field->node = graph_leaf(e->graph, NODE_INPUT, field->dtype, field->rank, field->dims,
                                      field->name, 0, span);
+        }
         return array_of_node(e, field->node, CLOCK_TENSOR, span);
     }
     Diag *d = elab_error(e, E101, span, "data `" STR_FMT "` has no field `" STR_FMT "`",
@@ -127,22 +150,27 @@ Value elab_field(Elab *e, Batch *batch, Str name, Span span)
 
 static NodeId step_leaf(Elab *e, NodeId *slot, const char *name)
 {
-    if (*slot == NODE_NONE)
+    if (*slot == NODE_NONE) {
         *slot = graph_leaf(e->graph, NODE_STEP, DT_F64, 0, NULL, str_of(name), 0, (Span){0});
+    }
     return *slot;
 }
 
 NodeId elab_step_leaf(Elab *e, Str name)
 {
     assert(e->graph != NULL);
-    if (str_is(name, "progress"))
+    if (str_is(name, "progress")) {
         return step_leaf(e, &e->progress, "progress");
-    if (str_is(name, "epoch"))
+    }
+    if (str_is(name, "epoch")) {
         return step_leaf(e, &e->epoch, "epoch");
+    }
     return step_leaf(e, &e->t, "t");
 }
 
-/* --- options ----------------------------------------------------------------------------------------------- */
+/* --- options
+ * -----------------------------------------------------------------------------------------------
+ */
 static bool parse_setting(Elab *e, const Value *fallback, const OptionSetting *setting,
                           const Ast *option, Value *value)
 {
@@ -176,8 +204,9 @@ static bool parse_setting(Elab *e, const Value *fallback, const OptionSetting *s
     case VALUE_DEFERRED:
         return false;
     }
-    if (ok && (end == NULL || *end == '\0') && errno == 0)
+    if (ok && (end == NULL || *end == '\0') && errno == 0) {
         return true;
+    }
     Diag *d = elab_error(e, E106, option->name, "`--" STR_FMT " " STR_FMT "` is not %s",
                          STR_ARG(option->text), STR_ARG(setting->text), value_kind_name(fallback));
     diag_label(d, "its default is %s", value_kind_name(fallback));
@@ -189,19 +218,24 @@ Value elab_option(Elab *e, File *file, const Ast *option)
 {
     Scope *scope = scope_new(elab_arena(e), NULL, file, NULL);
     Value value = eval(e, scope, option->kids[1]);
-    if (value.kind == VALUE_POISON)
+    if (value.kind == VALUE_POISON) {
         return value;
+    }
     const Ast *type = option->kids[0];
-    if (type != NULL)
+    if (type != NULL) {
         value = convert_scalar(e, option, type->text, value, option->kids[1]->span, STR("option"));
+    }
     const OptionSetting *setting = option_setting(e->c, option->text);
     if (setting != NULL && file == e->c->root &&
-        !parse_setting(e, &value, setting, option, &value))
+        !parse_setting(e, &value, setting, option, &value)) {
         return value_poison();
-    if (value.kind != VALUE_FLOAT)
+    }
+    if (value.kind != VALUE_FLOAT) {
         return value;
-    if (e->graph == NULL)
+    }
+    if (e->graph == NULL) {
         return build_only(e, option->span);
+    }
     void *known = map_get(&e->state->steps, option->text);
     NodeId node = (NodeId)((uintptr_t)known - 1);
     if (known == NULL) {
@@ -212,7 +246,8 @@ Value elab_option(Elab *e, File *file, const Ast *option)
     return array_of_node(e, node, CLOCK_STEP, option->span);
 }
 
-/* --- entry points -------------------------------------------------------------------------------------------- */
+/* --- entry points
+ * -------------------------------------------------------------------------------------------- */
 static Value settle(Elab *e, Value value, Str name, Span span)
 {
     if (value.kind == VALUE_TENSOR && value.node == NODE_NONE && e->graph != NULL) {
@@ -269,15 +304,18 @@ NodeId elab_float_node(Elab *e, Value value)
         double f = value.kind == VALUE_INT ? (double)value.i : value.f;
         return graph_constant(e->graph, DT_F64, 0, NULL, NULL, f, value.span);
     }
-    if (value.kind != VALUE_TENSOR || value.array->rank != 0)
+    if (value.kind != VALUE_TENSOR || value.array->rank != 0) {
         return NODE_NONE;
+    }
     Array a = *value.array;
     array_cast(e, &a, DT_F64);
     array_node(e, &a, (Str){0}, value.span);
     return a.base;
 }
 
-/* --- step blocks ------------------------------------------------------------------------------------------------ */
+/* --- step blocks
+ * ------------------------------------------------------------------------------------------------
+ */
 static void step_result(Elab *e, Scope *scope, const Ast *stmt, StepResult *result)
 {
     Value value = settle(e, eval(e, scope, stmt->kids[0]), stmt->text, stmt->kids[0]->span);
@@ -311,17 +349,19 @@ static void step_result(Elab *e, Scope *scope, const Ast *stmt, StepResult *resu
         return;
     }
     StepValue item = {.name = stmt->text, .node = value.node, .span = stmt->name};
-    if (metric)
+    if (metric) {
         VEC_PUSH(elab_arena(e), result->metrics, item);
-    else
+    } else {
         VEC_PUSH(elab_arena(e), result->predicts, item);
+    }
 }
 
 static void step_loss(Elab *e, Scope *scope, StepResult *result)
 {
     const Binding *loss = map_get(&scope->names, STR("loss"));
-    if (loss == NULL)
+    if (loss == NULL) {
         return;
+    }
     result->loss_span = loss->span;
     Value value = loss->value;
     if (value.kind == VALUE_POISON) {
@@ -362,8 +402,9 @@ StepResult elab_step(Elab *e, Scope *scope, const Ast *block, Str batch_name, Ba
     for (size_t i = 0; i < block->n; i++) {
         Ast *stmt = block->kids[i];
         if (stmt->kind == AST_METRIC || stmt->kind == AST_PREDICT) {
-            if (!e->training)
+            if (!e->training) {
                 step_result(e, inner, stmt, &result);
+            }
             continue;
         }
         one[0] = stmt;
@@ -374,7 +415,8 @@ StepResult elab_step(Elab *e, Scope *scope, const Ast *block, Str batch_name, Ba
         run_block(e, inner, &single, &ignored);
     }
     step_loss(e, inner, &result);
-    if (e->c->diags.errors != errors)
+    if (e->c->diags.errors != errors) {
         result.ok = false;
+    }
     return result;
 }

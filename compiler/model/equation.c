@@ -1,20 +1,21 @@
-/* equation: indexed definitions, reductions and reads. An index is a variable whose extent is the
- * size of the dimension that it subscripts alone, found by a walk over the right side before it is
- * evaluated; reads are proved in range by intervals, or have a value for outside. */
+/* equation: indexed definitions and reductions. An index is a variable whose extent is the size of
+ * the dimension that it subscripts alone, found by a walk over the right side before it is
+ * evaluated. Reads are in read.c. */
 #include <math.h>
 
 #include "model/internal.h"
 
-/* --- extents ------------------------------------------------------------------------------------------ */
-typedef struct Want {            /* an index (or `..`) whose extent is looked for */
+/* --- extents
+ * ------------------------------------------------------------------------------------------ */
+typedef struct Want { /* an index (or `..`) whose extent is looked for */
     Str name;
     bool found;
-    size_t n;                    /* 1; for `..` the number of dimensions */
+    size_t n; /* 1; for `..` the number of dimensions */
     int64_t dims[MAX_RANK];
-    Span span;                   /* the use that told */
+    Span span; /* the use that told */
 } Want;
 
-typedef struct Inner {           /* names bound between the definition and the place looked at */
+typedef struct Inner { /* names bound between the definition and the place looked at */
     const Ast *reduce;
     const struct Inner *up;
 } Inner;
@@ -30,8 +31,9 @@ typedef struct Scan {
 static Want *want_of(Scan *scan, Str name)
 {
     for (size_t i = 0; i < scan->n; i++) {
-        if (str_eq(scan->wants[i].name, name))
+        if (str_eq(scan->wants[i].name, name)) {
             return &scan->wants[i];
+        }
     }
     return NULL;
 }
@@ -41,8 +43,9 @@ static bool is_inner(const Inner *inner, Str name)
     for (; inner != NULL; inner = inner->up) {
         for (size_t i = 1; i < inner->reduce->n; i++) {
             const Ast *index = inner->reduce->kids[i];
-            if (index->kind == AST_INDEX && str_eq(index->text, name))
+            if (index->kind == AST_INDEX && str_eq(index->text, name)) {
                 return true;
+            }
         }
     }
     return false;
@@ -51,15 +54,19 @@ static bool is_inner(const Inner *inner, Str name)
 /* Does the expression mention an index whose variable does not exist yet? */
 static bool mentions(Scan *scan, const Inner *inner, const Ast *ast)
 {
-    if (ast == NULL)
+    if (ast == NULL) {
         return false;
-    if (ast->kind == AST_ELLIPSIS)
+    }
+    if (ast->kind == AST_ELLIPSIS) {
         return true;
-    if (ast->kind == AST_NAME && (want_of(scan, ast->text) != NULL || is_inner(inner, ast->text)))
+    }
+    if (ast->kind == AST_NAME && (want_of(scan, ast->text) != NULL || is_inner(inner, ast->text))) {
         return true;
+    }
     for (size_t i = 0; i < ast->n; i++) {
-        if (mentions(scan, inner, ast->kids[i]))
+        if (mentions(scan, inner, ast->kids[i])) {
             return true;
+        }
     }
     return false;
 }
@@ -70,15 +77,18 @@ static void tell(Scan *scan, Want *want, size_t n, const int64_t *dims, Span spa
         want->found = true;
         want->n = n;
         want->span = span;
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n; i++) {
             want->dims[i] = dims[i];
+        }
         return;
     }
     bool same = want->n == n;
-    for (size_t i = 0; same && i < n; i++)
+    for (size_t i = 0; same && i < n; i++) {
         same = want->dims[i] == dims[i];
-    if (same)
+    }
+    if (same) {
         return;
+    }
     Arena *arena = scan->e->c->arena;
     Str one = dims_text(arena, n, dims), other = dims_text(arena, want->n, want->dims);
     bool rest = str_is(want->name, "..");
@@ -86,27 +96,31 @@ static void tell(Scan *scan, Want *want, size_t n, const int64_t *dims, Span spa
         one = str_format(arena, "%lld", (long long)dims[0]);
         other = str_format(arena, "%lld", (long long)want->dims[0]);
     }
-    Diag *d = elab_error(scan->e, E201, span, "index `" STR_FMT "` has two extents",
-                         STR_ARG(want->name));
+    Diag *d =
+        elab_error(scan->e, E201, span, "index `" STR_FMT "` has two extents", STR_ARG(want->name));
     diag_label(d, STR_FMT "%sin `" STR_FMT "`", STR_ARG(one), " ", STR_ARG(tensor));
-    if (want->span.file != 0)
+    if (want->span.file != 0) {
         diag_note_at(d, want->span, str_c(arena, other), "the other is " STR_FMT, STR_ARG(other));
-    if (!rest)
-        diag_help(d, "to read only a part give the bound where the index is bound: `" STR_FMT
-                     " < …`", STR_ARG(want->name));
+    }
+    if (!rest) {
+        diag_help(d,
+                  "to read only a part give the bound where the index is bound: `" STR_FMT " < …`",
+                  STR_ARG(want->name));
+    }
     scan->poisoned = true;
 }
 
 static bool object_value(Scan *scan, const Inner *inner, const Ast *object, Value *value)
 {
-    if (mentions(scan, inner, object))
+    if (mentions(scan, inner, object)) {
         return false;
+    }
     *value = eval(scan->e, scan->scope, object);
-    bool path = object->kind == AST_NAME || object->kind == AST_MEMBER ||
-                object->kind == AST_PRIMED;
-    if (value->kind == VALUE_POISON)
+    bool path =
+        object->kind == AST_NAME || object->kind == AST_MEMBER || object->kind == AST_PRIMED;
+    if (value->kind == VALUE_POISON) {
         scan->poisoned = true;
-    else if (!path) {
+    } else if (!path) {
         if (value->kind == VALUE_TENSOR && value->node == NODE_NONE) {
             Array a = *value->array;
             array_settle(scan->e, &a);
@@ -118,13 +132,13 @@ static bool object_value(Scan *scan, const Inner *inner, const Ast *object, Valu
     return value->kind == VALUE_TENSOR;
 }
 
-static Str object_name(const Ast *object)
+Str object_name(const Ast *object)
 {
     return object->kind == AST_NAME || object->kind == AST_MEMBER ? object->text
                                                                   : STR("this tensor");
 }
 
-static void wrong_subscripts(Elab *e, const Ast *read, const Array *a)
+void wrong_subscripts(Elab *e, const Ast *read, const Array *a)
 {
     Str dims = dims_text(e->c->arena, a->rank, a->dims);
     Diag *d = elab_error(e, E212, read->span, "wrong number of subscripts of `" STR_FMT "`",
@@ -145,8 +159,9 @@ static void scan_read(Scan *scan, const Inner *inner, const Ast *read)
         any = any || (sub->kind == AST_NAME && want_of(scan, sub->text) != NULL);
     }
     Value value;
-    if (!any || !object_value(scan, inner, read->kids[0], &value))
+    if (!any || !object_value(scan, inner, read->kids[0], &value)) {
         return;
+    }
     const Array *a = value.array;
     Str name = object_name(read->kids[0]);
     if (rest < n ? a->rank + 1 < n : a->rank != n) {
@@ -157,24 +172,28 @@ static void scan_read(Scan *scan, const Inner *inner, const Ast *read)
     for (size_t i = 0, dim = 0; i < n; i++) {
         const Ast *sub = read->kids[i + 2];
         Want *want = sub->kind == AST_ELLIPSIS ? want_of(scan, STR(".."))
-                     : sub->kind == AST_NAME ? want_of(scan, sub->text) : NULL;
+                     : sub->kind == AST_NAME   ? want_of(scan, sub->text)
+                                               : NULL;
         size_t width = sub->kind == AST_ELLIPSIS ? a->rank + 1 - n : 1;
-        if (want != NULL)
+        if (want != NULL) {
             tell(scan, want, width, a->dims + dim, sub->span, name);
+        }
         dim += width;
     }
 }
 
 static void scan_expr(Scan *scan, const Inner *inner, const Ast *ast)
 {
-    if (ast == NULL)
+    if (ast == NULL) {
         return;
+    }
     Inner own = {.reduce = ast, .up = inner};
     if (ast->kind == AST_REDUCE) {
         for (size_t i = 1; i < ast->n; i++) {
             const Ast *index = ast->kids[i];
-            if (index->kind != AST_INDEX || want_of(scan, index->text) == NULL)
+            if (index->kind != AST_INDEX || want_of(scan, index->text) == NULL) {
                 continue;
+            }
             Diag *d = elab_error(scan->e, E102, index->span, "index `" STR_FMT "` is already bound",
                                  STR_ARG(index->text));
             diag_label(d, "and bound again inside");
@@ -183,18 +202,21 @@ static void scan_expr(Scan *scan, const Inner *inner, const Ast *ast)
         }
         inner = &own;
     }
-    if (ast->kind == AST_SUBSCRIPT)
+    if (ast->kind == AST_SUBSCRIPT) {
         scan_read(scan, inner, ast);
-    for (size_t i = 0; i < ast->n; i++)
+    }
+    for (size_t i = 0; i < ast->n; i++) {
         scan_expr(scan, inner, ast->kids[i]);
+    }
 }
 
-/* --- binding indices -------------------------------------------------------------------------------------- */
-typedef struct Indices {         /* of a left side or a reduction */
+/* --- binding indices
+ * -------------------------------------------------------------------------------------- */
+typedef struct Indices { /* of a left side or a reduction */
     size_t n;
     const Var *vars[MAX_RANK];
     Str names[MAX_RANK];
-    size_t ambient;              /* length of the stack before */
+    size_t ambient; /* length of the stack before */
     size_t memo;
 } Indices;
 
@@ -222,25 +244,29 @@ static bool add_index(Elab *e, Scope *inner, Indices *indices, Str name, int64_t
 
 static bool unknown_extent(Scan *scan, const Ast *index, bool arithmetic)
 {
-    if (scan->poisoned)
+    if (scan->poisoned) {
         return false;
+    }
     bool rest = index->kind == AST_ELLIPSIS;
     Str name = rest ? STR("..") : index->text;
     Diag *d = elab_error(scan->e, E205, index->span, "extent of index `" STR_FMT "` is unknown",
                          STR_ARG(name));
     diag_label(d, arithmetic ? "used only in arithmetic or as a value"
                              : "no dimension is subscripted by it alone");
-    if (!rest)
+    if (!rest) {
         diag_help(d, "give its bound: `" STR_FMT " < N`", STR_ARG(name));
+    }
     return false;
 }
 
 static bool bounded_extent(Elab *e, Scope *scope, const Ast *index, int64_t *extent)
 {
-    if (!elab_int(e, scope, index->kids[0], extent))
+    if (!elab_int(e, scope, index->kids[0], extent)) {
         return false;
-    if (*extent >= 1)
+    }
+    if (*extent >= 1) {
         return true;
+    }
     Diag *d = elab_error(e, E211, index->kids[0]->span, "index `" STR_FMT "` has no values",
                          STR_ARG(index->text));
     diag_label(d, "the bound is %lld", (long long)*extent);
@@ -260,15 +286,17 @@ static bool indices_begin(Elab *e, Scope *scope, Scope *inner, size_t n, Ast *co
         Str name = list[i]->kind == AST_ELLIPSIS ? STR("..") : list[i]->text;
         for (size_t k = 0; k < i; k++) {
             if (list[k]->kind != list[i]->kind ||
-                (list[i]->kind == AST_INDEX && !str_eq(list[k]->text, name)))
+                (list[i]->kind == AST_INDEX && !str_eq(list[k]->text, name))) {
                 continue;
+            }
             Diag *d = elab_error(e, E102, list[i]->span, "index `" STR_FMT "` stands twice",
                                  STR_ARG(name));
             diag_help(d, "each dimension has its own index; a diagonal is read on the right");
             return false;
         }
-        if ((list[i]->kind == AST_INDEX && list[i]->kids[0] != NULL) || scan.n > MAX_RANK)
+        if ((list[i]->kind == AST_INDEX && list[i]->kids[0] != NULL) || scan.n > MAX_RANK) {
             continue;
+        }
         Want want = {.name = name};
         if (list[i]->kind == AST_ELLIPSIS && signature != NULL &&
             signature->value.kind == VALUE_LIST) {
@@ -293,8 +321,9 @@ static bool indices_begin(Elab *e, Scope *scope, Scope *inner, size_t n, Ast *co
             int64_t extent = want != NULL && want->found ? want->dims[0] : 0;
             ok = want == NULL ? bounded_extent(e, scope, index, &extent)
                               : want->found || unknown_extent(&scan, index, true);
-            if (ok && (ok = add_index(e, inner, indices, name, extent, index->span, &value)))
+            if (ok && (ok = add_index(e, inner, indices, name, extent, index->span, &value))) {
                 scope_set_index(inner, name, value, index->span);
+            }
             continue;
         }
         ok = want->found || unknown_extent(&scan, index, false);
@@ -305,36 +334,45 @@ static bool indices_begin(Elab *e, Scope *scope, Scope *inner, size_t n, Ast *co
         }
         scope_set_index(inner, name, value_list(want->n, items), index->span);
     }
-    if (!ok)
+    if (!ok) {
         indices_end(e, indices);
+    }
     return ok;
 }
 
-/* --- definitions ------------------------------------------------------------------------------------------------ */
+/* --- definitions
+ * ------------------------------------------------------------------------------------------------
+ */
 static bool same_indices(const Ast *lhs, const Ast *read)
 {
-    if (lhs->n != read->n - 2)
+    if (lhs->n != read->n - 2) {
         return false;
+    }
     for (size_t i = 0; i < lhs->n; i++) {
         const Ast *sub = read->kids[i + 2], *index = lhs->kids[i];
-        bool same = index->kind == AST_ELLIPSIS ? sub->kind == AST_ELLIPSIS
-                    : sub->kind == AST_NAME && str_eq(sub->text, index->text);
-        if (!same)
+        bool same = index->kind == AST_ELLIPSIS
+                        ? sub->kind == AST_ELLIPSIS
+                        : sub->kind == AST_NAME && str_eq(sub->text, index->text);
+        if (!same) {
             return false;
+        }
     }
     return true;
 }
 
 static const Ast *recurrence(const Ast *lhs, const Ast *ast)
 {
-    if (ast == NULL)
+    if (ast == NULL) {
         return NULL;
+    }
     if (ast->kind == AST_SUBSCRIPT && ast->kids[0]->kind == AST_NAME &&
-        str_eq(ast->kids[0]->text, lhs->text) && !same_indices(lhs, ast))
+        str_eq(ast->kids[0]->text, lhs->text) && !same_indices(lhs, ast)) {
         return ast;
+    }
     const Ast *found = NULL;
-    for (size_t i = 0; i < ast->n && found == NULL; i++)
+    for (size_t i = 0; i < ast->n && found == NULL; i++) {
         found = recurrence(lhs, ast->kids[i]);
+    }
     return found;
 }
 
@@ -342,7 +380,8 @@ Value eval_definition(Elab *e, Scope *scope, const Ast *lhs, const Ast *right)
 {
     const Ast *again = recurrence(lhs, right);
     if (again != NULL) {
-        Diag *d = elab_error(e, E213, again->span, "this equation reads what it defines at another "
+        Diag *d = elab_error(e, E213, again->span,
+                             "this equation reads what it defines at another "
                              "position");
         diag_label(d, "`" STR_FMT "` is being defined", STR_ARG(lhs->text));
         diag_help(d, "give the result another name, or write the sum over earlier positions");
@@ -351,8 +390,9 @@ Value eval_definition(Elab *e, Scope *scope, const Ast *lhs, const Ast *right)
     Scope *inner = scope_new(elab_arena(e), scope, scope->file, scope->self);
     inner->instance = scope->instance;
     Indices indices;
-    if (!indices_begin(e, scope, inner, lhs->n, lhs->kids, right, &indices))
+    if (!indices_begin(e, scope, inner, lhs->n, lhs->kids, right, &indices)) {
         return value_poison();
+    }
     Value v = eval(e, inner, right);
     Array a;
     bool ok = v.kind != VALUE_POISON && array_strong(e, &v, &a);
@@ -364,11 +404,13 @@ Value eval_definition(Elab *e, Scope *scope, const Ast *lhs, const Ast *right)
         diag_help(d, "subscript it with the indices of the left side");
         ok = false;
     }
-    if (ok)
+    if (ok) {
         array_draw(e, &a);
+    }
     indices_end(e, &indices);
-    if (!ok)
+    if (!ok) {
         return value_poison();
+    }
     a.rank = indices.n;
     Str *names = NEW_ARRAY(elab_arena(e), Str, indices.n + 1);
     for (size_t i = 0; i < indices.n; i++) {
@@ -380,13 +422,17 @@ Value eval_definition(Elab *e, Scope *scope, const Ast *lhs, const Ast *right)
     return array_value(e, &a, CLOCK_TENSOR, lhs->span);
 }
 
-/* --- reductions --------------------------------------------------------------------------------------------------- */
+/* --- reductions
+ * ---------------------------------------------------------------------------------------------------
+ */
 static bool reduce_op(Str name, ReduceOp *op, bool *mean)
 {
-    static const struct { const char *name; ReduceOp op; } rows[] = {
-        {"sum", REDUCE_SUM}, {"prod", REDUCE_PROD}, {"max", REDUCE_MAX}, {"min", REDUCE_MIN},
-        {"any", REDUCE_ANY}, {"all", REDUCE_ALL}, {"argmax", REDUCE_ARGMAX},
-        {"argmin", REDUCE_ARGMIN}, {"mean", REDUCE_SUM}};
+    static const struct {
+        const char *name;
+        ReduceOp op;
+    } rows[] = {{"sum", REDUCE_SUM},       {"prod", REDUCE_PROD},     {"max", REDUCE_MAX},
+                {"min", REDUCE_MIN},       {"any", REDUCE_ANY},       {"all", REDUCE_ALL},
+                {"argmax", REDUCE_ARGMAX}, {"argmin", REDUCE_ARGMIN}, {"mean", REDUCE_SUM}};
     *mean = str_is(name, "mean");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (str_is(name, rows[i].name)) {
@@ -402,17 +448,19 @@ static Value reduce(Elab *e, Array *a, Str name, size_t n, const Var *const *var
 {
     ReduceOp op;
     bool mean;
-    if (!reduce_op(name, &op, &mean))
+    if (!reduce_op(name, &op, &mean)) {
         return value_poison();
+    }
     bool logic = op == REDUCE_ANY || op == REDUCE_ALL, is_bool = a->dtype == DT_BOOL;
     if (logic != is_bool) {
         Diag *d = elab_error(e, E106, at->span, "`" STR_FMT "` of %s", STR_ARG(name),
                              is_bool ? "bools" : "numbers");
-        if (logic)
-            diag_help(d, "a reduction binds tighter than a comparison: `" STR_FMT
-                         "[k] (x[k] > 0)`", STR_ARG(name));
-        else
+        if (logic) {
+            diag_help(d, "a reduction binds tighter than a comparison: `" STR_FMT "[k] (x[k] > 0)`",
+                      STR_ARG(name));
+        } else {
             diag_help(d, "count them: `sum(float(…))`, or use `any`, `all`");
+        }
         return value_poison();
     }
     if ((op == REDUCE_ARGMAX || op == REDUCE_ARGMIN) && n != 1) {
@@ -420,43 +468,54 @@ static Value reduce(Elab *e, Array *a, Str name, size_t n, const Var *const *var
         diag_label(d, "%zu here", n);
         return value_poison();
     }
-    if (a->position != NULL || (!is_bool && a->dtype < DT_I32))
+    if (a->position != NULL || (!is_bool && a->dtype < DT_I32)) {
         array_cast(e, a, DT_I32);
+    }
     if (mean) {
         double count = 1;
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n; i++) {
             count *= (double)vars[i]->extent;
-        if (!dtype_is_float(a->dtype))
+        }
+        if (!dtype_is_float(a->dtype)) {
             array_cast(e, a, DT_F32);
+        }
         const Scalar *scale = sc_const(e->graph->pool, a->dtype, 1 / count);
         a->body = sc_fn2(e->graph->pool, OP_MUL, a->body, scale);
     }
     Array r = {.dtype = op == REDUCE_ARGMAX || op == REDUCE_ARGMIN ? DT_I32 : a->dtype,
-               .body = a->body, .base = NODE_NONE, .reduce = op, .n_reduced = n};
-    for (size_t i = 0; i < n; i++)
+               .body = a->body,
+               .base = NODE_NONE,
+               .reduce = op,
+               .n_reduced = n};
+    for (size_t i = 0; i < n; i++) {
         r.reduced[i] = vars[i];
-    if (r.n_reduced == 0 && r.dtype == a->dtype)
+    }
+    if (r.n_reduced == 0 && r.dtype == a->dtype) {
         r.reduce = REDUCE_NONE;
+    }
     return array_value(e, &r, CLOCK_TENSOR, at->span);
 }
 
 static bool needs_graph(Elab *e, const Ast *at)
 {
-    if (e->graph != NULL)
+    if (e->graph != NULL) {
         return true;
+    }
     elab_error(e, E208, at->span, "a tensor where a value known at build time is needed");
     return false;
 }
 
 Value eval_reduce(Elab *e, Scope *scope, const Ast *expr)
 {
-    if (!needs_graph(e, expr))
+    if (!needs_graph(e, expr)) {
         return value_poison();
+    }
     Scope *inner = scope_new(elab_arena(e), scope, scope->file, scope->self);
     inner->instance = scope->instance;
     Indices indices;
-    if (!indices_begin(e, scope, inner, expr->n - 1, expr->kids + 1, expr->kids[0], &indices))
+    if (!indices_begin(e, scope, inner, expr->n - 1, expr->kids + 1, expr->kids[0], &indices)) {
         return value_poison();
+    }
     size_t subscripts = e->state->subscripts;
     e->state->subscripts = 0;
     Value v = eval(e, inner, expr->kids[0]);
@@ -484,11 +543,12 @@ static Value reduce_list(Elab *e, const Value *list, const Ast *expr)
     bool mean = str_is(name, "mean"), sum = str_is(name, "sum") || mean;
     Value r = list->n > 0 ? list->items[0] : value_poison();
     for (size_t i = 1; i < list->n && r.kind != VALUE_POISON; i++) {
-        if (sum || str_is(name, "prod"))
+        if (sum || str_is(name, "prod")) {
             r = eval_binary(e, sum ? STR("+") : STR("*"), &r, &list->items[i], expr);
-        else
-            r = build_fn(e, str_is(name, "max") ? OP_MAX : OP_MIN, 2,
-                         (Value[]){r, list->items[i]}, expr->span);
+        } else {
+            r = build_fn(e, str_is(name, "max") ? OP_MAX : OP_MIN, 2, (Value[]){r, list->items[i]},
+                         expr->span);
+        }
     }
     Value n = value_float((double)list->n);
     return mean ? eval_binary(e, STR("/"), &r, &n, expr) : r;
@@ -497,8 +557,9 @@ static Value reduce_list(Elab *e, const Value *list, const Ast *expr)
 static bool numbers_only(const Value *list)
 {
     for (size_t i = 0; i < list->n; i++) {
-        if (!value_is_number(&list->items[i]))
+        if (!value_is_number(&list->items[i])) {
             return false;
+        }
     }
     return list->n > 0;
 }
@@ -508,8 +569,9 @@ Value eval_reduce_call(Elab *e, Scope *scope, const Ast *expr)
     Value args[2];
     bool two = str_is(expr->text, "max") || str_is(expr->text, "min");
     for (size_t i = 0; i < expr->n; i++) {
-        if (expr->kids[i]->kind != AST_NAMED && i < (two ? 2u : 1u))
+        if (expr->kids[i]->kind != AST_NAMED && i < (two ? 2u : 1u)) {
             continue;
+        }
         Diag *d = elab_error(e, E107, expr->kids[i]->span, "`" STR_FMT "` takes %s",
                              STR_ARG(expr->text), two ? "one or two arguments" : "one argument");
         diag_help(d, "over some indices only: `" STR_FMT "[i] x[i, j]`", STR_ARG(expr->text));
@@ -521,290 +583,27 @@ Value eval_reduce_call(Elab *e, Scope *scope, const Ast *expr)
     }
     for (size_t i = 0; i < expr->n; i++) {
         args[i] = eval(e, scope, expr->kids[i]);
-        if (args[i].kind == VALUE_POISON)
+        if (args[i].kind == VALUE_POISON) {
             return args[i];
+        }
     }
-    if (expr->n == 2)
+    if (expr->n == 2) {
         return build_fn(e, str_is(expr->text, "max") ? OP_MAX : OP_MIN, 2, args, expr->span);
+    }
     bool arithmetic = two || str_is(expr->text, "sum") || str_is(expr->text, "prod") ||
                       str_is(expr->text, "mean");
-    if (args[0].kind == VALUE_LIST && arithmetic && numbers_only(&args[0]))
+    if (args[0].kind == VALUE_LIST && arithmetic && numbers_only(&args[0])) {
         return reduce_list(e, &args[0], expr);
+    }
     Array a;
-    if (!needs_graph(e, expr) || !array_strong(e, &args[0], &a))
+    if (!needs_graph(e, expr) || !array_strong(e, &args[0], &a)) {
         return value_poison();
+    }
     array_settle(e, &a);
     array_draw(e, &a);
     const Var *vars[MAX_RANK];
-    for (size_t i = 0; i < a.rank; i++)
+    for (size_t i = 0; i < a.rank; i++) {
         vars[i] = array_var(e, &a, i);
+    }
     return reduce(e, &a, expr->text, a.rank, vars, expr);
-}
-
-/* --- reads ------------------------------------------------------------------------------------------------------------ */
-/* Where the position is known to lie here: its own interval, cut by what surrounding `??` say. */
-static void known_bounds(Elab *e, const Position *p, int64_t *lo, int64_t *hi)
-{
-    *lo = p->min;
-    *hi = p->max;
-    for (size_t i = 0; i < e->state->known.len; i++) {
-        const Known *k = &e->state->known.at[i];
-        int64_t shift;
-        if (!pos_is_const(pos_sub(e->graph->pool, p, k->position), &shift))
-            continue;
-        *lo = k->lo + shift > *lo ? k->lo + shift : *lo;
-        *hi = k->hi + shift < *hi ? k->hi + shift : *hi;
-    }
-}
-
-static bool subscript_position(Elab *e, Scope *scope, const Ast *sub, const Position **p)
-{
-    e->state->subscripts++;
-    Value v = eval(e, scope, sub);
-    e->state->subscripts--;
-    if (v.kind == VALUE_INT) {
-        *p = pos_const(e->graph->pool, v.i);
-        return true;
-    }
-    if (v.kind == VALUE_TENSOR && v.array->position != NULL) {
-        *p = v.array->position;
-        return true;
-    }
-    bool is_int = v.kind == VALUE_TENSOR && v.clock == CLOCK_TENSOR &&
-                  !dtype_is_float(v.array->dtype) && v.array->dtype != DT_BOOL;
-    if (is_int && v.array->rank == 0) {
-        Array a = *v.array;
-        array_settle(e, &a);
-        *p = scalar_position(e, a.body);
-        return true;
-    }
-    if (v.kind == VALUE_POISON)
-        return false;
-    Diag *d;
-    if (is_int) {
-        Str dims = dims_text(e->c->arena, v.array->rank, v.array->dims);
-        d = elab_error(e, E212, sub->span, "a subscript is one number");
-        diag_label(d, "this has shape " STR_FMT, STR_ARG(dims));
-        diag_help(d, "subscript it too: `w[ids[b, t], d]`");
-    } else {
-        bool real = v.kind == VALUE_FLOAT ||
-                    (v.kind == VALUE_TENSOR && dtype_is_float(v.array->dtype));
-        d = elab_error(e, real ? E207 : E106, sub->span, "a subscript must be an int");
-        diag_label(d, "this is %s%s", value_kind_name(&v),
-                   real && v.kind == VALUE_TENSOR ? " of floats" : "");
-        diag_help(d, "write `int(…)`");
-    }
-    return false;
-}
-
-typedef struct Read {            /* the positions of one read */
-    size_t n;
-    const Position *at[MAX_RANK];
-    Span spans[MAX_RANK];
-} Read;
-
-static bool read_positions(Elab *e, Scope *scope, const Ast *expr, const Array *a, Read *read)
-{
-    size_t n = expr->n - 2;
-    const Binding *rest = scope_find(scope, STR(".."));
-    for (size_t i = 0; i < n; i++) {
-        const Ast *sub = expr->kids[i + 2];
-        size_t width = 1;
-        const Value *list = NULL;
-        if (sub->kind == AST_ELLIPSIS) {
-            bool bound = rest != NULL && rest->value.kind == VALUE_LIST &&
-                         (rest->value.n == 0 || rest->value.items[0].kind == VALUE_TENSOR);
-            if (!bound) {
-                Diag *d = elab_error(e, E204, sub->span, "`..` is not bound");
-                diag_help(d, "put `..` on the left side too, or name the indices");
-                return false;
-            }
-            list = rest->value.items;
-            width = rest->value.n;
-        }
-        for (size_t k = 0; k < width; k++) {
-            if (read->n == a->rank) {
-                read->n++;
-                break;
-            }
-            read->spans[read->n] = sub->span;
-            if (list != NULL)
-                read->at[read->n] = list[k].array->position;
-            else if (!subscript_position(e, scope, sub, &read->at[read->n]))
-                return false;
-            read->n++;
-        }
-    }
-    if (read->n == a->rank)
-        return true;
-    wrong_subscripts(e, expr, a);
-    return false;
-}
-
-static void out_of_range(Elab *e, const Ast *expr, const Array *a, size_t dim, int64_t lo,
-                         int64_t hi, Span span)
-{
-    Str object = object_name(expr->kids[0]);
-    Str name = a->names != NULL ? a->names[dim] : (Str){0};
-    Str shown = name.len > 0 ? str_format(e->c->arena, "`" STR_FMT "`", STR_ARG(name))
-                             : str_format(e->c->arena, "dimension %zu of `" STR_FMT "`", dim + 1,
-                                          STR_ARG(object));
-    Diag *d = elab_error(e, E203, span, "index may leave %s" STR_FMT,
-                         name.len > 0 ? "dimension " : "", STR_ARG(shown));
-    if (lo == hi)
-        diag_label(d, "is %lld, " STR_FMT " is %lld", (long long)lo, STR_ARG(shown),
-                   (long long)a->dims[dim]);
-    else
-        diag_label(d, "ranges over %lld .. %lld, " STR_FMT " is %lld", (long long)lo,
-                   (long long)hi, STR_ARG(shown), (long long)a->dims[dim]);
-    diag_help(d, "give the value outside: `" STR_FMT "[…] ?? 0`", STR_ARG(object));
-}
-
-/* The value outside, with what its being asked for proves. */
-static const Scalar *read_fill(Elab *e, Scope *scope, const Ast *fill, const Array *a,
-                               const Known *known)
-{
-    size_t before = e->state->known.len;
-    if (known != NULL)
-        VEC_PUSH(elab_arena(e), e->state->known, *known);
-    Value v = eval(e, scope, fill->kids[0]);
-    e->state->known.len = before;
-    Array f;
-    if (v.kind == VALUE_POISON || !array_strong(e, &v, &f))
-        return NULL;
-    array_settle(e, &f);
-    if (f.rank > 0) {
-        Str dims = dims_text(e->c->arena, f.rank, f.dims);
-        Diag *d = elab_error(e, E212, fill->span, "the value after `??` is one number");
-        diag_label(d, "this has shape " STR_FMT, STR_ARG(dims));
-        return NULL;
-    }
-    bool narrows = (dtype_is_float(f.dtype) && !dtype_is_float(a->dtype)) ||
-                   (f.dtype == DT_BOOL) != (a->dtype == DT_BOOL);
-    if (narrows) {
-        Diag *d = elab_error(e, E207, fill->span, "the value after `??` has another type");
-        diag_label(d, "%s, but the tensor is %s", dtype_name(f.dtype), dtype_name(a->dtype));
-        return NULL;
-    }
-    array_cast(e, &f, a->dtype);
-    return array_body(e, &f);
-}
-
-/* A position outside [0, extent) that cannot be below 0 is at least extent, and so on. */
-static bool outside(Elab *e, const Position *p, int64_t extent, Known *known)
-{
-    int64_t lo, hi;
-    known_bounds(e, p, &lo, &hi);
-    *known = (Known){.position = p, .lo = lo, .hi = hi};
-    if (lo >= 0)
-        known->lo = extent;
-    else if (hi < extent)
-        known->hi = -1;
-    return lo >= 0 || hi < extent;
-}
-
-static Value read_tensor(Elab *e, Scope *scope, const Ast *expr, const Array *a, Clock clock)
-{
-    ExprPool *pool = e->graph->pool;
-    const Ast *fill_ast = expr->kids[1];
-    Read read = {0};
-    if (!read_positions(e, scope, expr, a, &read))
-        return value_poison();
-    bool proved = true, certain = true;
-    size_t open = 0, open_dim = 0;
-    for (size_t i = 0; i < a->rank; i++) {
-        const Position *p = read.at[i];
-        if (pos_in_range(p, a->dims[i]))
-            continue;
-        certain = certain && p->has_data && fill_ast == NULL;
-        int64_t lo, hi;
-        known_bounds(e, p, &lo, &hi);
-        bool inside = lo >= 0 && hi < a->dims[i];
-        if (inside || (p->has_data && fill_ast == NULL))
-            continue;
-        open++;
-        open_dim = i;
-        proved = false;
-        if (fill_ast == NULL) {
-            out_of_range(e, expr, a, i, lo, hi, read.spans[i]);
-            return value_poison();
-        }
-    }
-    const Scalar *fill = NULL;
-    if (fill_ast != NULL) {
-        Known known;
-        bool tells = open == 1 && outside(e, read.at[open_dim], a->dims[open_dim], &known);
-        fill = read_fill(e, scope, fill_ast, a, tells ? &known : NULL);
-        if (fill == NULL)
-            return value_poison();
-    }
-    if (proved)                       /* by intervals, or only here: then never asked for */
-        fill = certain ? NULL : sc_const(pool, a->dtype, 0);
-    const Position *at[MAX_RANK];
-    for (size_t i = 0; i < a->n_lead; i++)
-        at[i] = a->lead[i];
-    for (size_t i = 0; i < a->rank; i++)
-        at[a->n_lead + i] = read.at[i];
-    const Scalar *body = sc_read(pool, a->dtype, a->base, a->n_lead + a->rank, at, fill);
-    return array_scalar(e, body, clock, expr->span);
-}
-
-static Value element(Elab *e, Scope *scope, const Ast *expr, const Value *list)
-{
-    int64_t i;
-    size_t n = expr->n - 2;
-    if (n < 1 || expr->kids[2]->kind == AST_ELLIPSIS || expr->kids[1] != NULL) {
-        elab_error(e, E106, expr->span, "a list is subscripted by an int");
-        return value_poison();
-    }
-    Value current = *list;
-    for (size_t k = 0; k < n; k++) {
-        if (current.kind != VALUE_LIST && current.kind != VALUE_INSTANCES) {
-            elab_error(e, E212, expr->span, "too many subscripts");
-            return value_poison();
-        }
-        if (!elab_int(e, scope, expr->kids[k + 2], &i))
-            return value_poison();
-        if (i < 0 || i >= (int64_t)current.n) {
-            Diag *d = elab_error(e, E101, expr->kids[k + 2]->span, "index %lld is out of range",
-                                 (long long)i);
-            if (current.n > 0)
-                diag_label(d, "there are 0 to %zu", current.n - 1);
-            else
-                diag_label(d, "it is empty");
-            return value_poison();
-        }
-        if (current.kind == VALUE_LIST)
-            current = current.items[i];
-        else
-            current = current.instances[i] != NULL ? value_instance(current.instances[i])
-                                                   : value_poison();
-    }
-    return current;
-}
-
-Value eval_subscript(Elab *e, Scope *scope, const Ast *expr)
-{
-    Value v = eval(e, scope, expr->kids[0]);
-    if (v.kind == VALUE_POISON)
-        return v;
-    bool index_list = v.kind == VALUE_LIST || v.kind == VALUE_INSTANCES;
-    if (v.kind == VALUE_LIST && e->graph != NULL && e->state->ambient.len > 0 &&
-        expr->n > 2 && expr->kids[2]->kind != AST_INT) {
-        Value at = eval(e, scope, expr->kids[2]);     /* a constant vector, read by an index */
-        index_list = at.kind != VALUE_TENSOR;
-    }
-    if (index_list)
-        return element(e, scope, expr, &v);
-    if (v.kind == VALUE_TENSOR || v.kind == VALUE_LIST) {
-        Array a;
-        if (!array_from(e, &v, &a))
-            return value_poison();
-        array_settle(e, &a);
-        array_node(e, &a, (Str){0}, expr->span);
-        return read_tensor(e, scope, expr, &a, v.kind == VALUE_LIST ? CLOCK_TENSOR : v.clock);
-    }
-    Diag *d = elab_error(e, E106, expr->kids[0]->span, "this cannot be subscripted");
-    diag_label(d, "%s", value_kind_name(&v));
-    return value_poison();
 }

@@ -7,8 +7,8 @@ typedef struct Grouping {
     RecipeBuild *b;
     Elab *e;
     const bool *trainable;
-    VariableUse *uses;               /* by variable */
-    bool *members;                   /* of the group at work */
+    VariableUse *uses; /* by variable */
+    bool *members;     /* of the group at work */
 } Grouping;
 
 static size_t n_variables(const Grouping *g)
@@ -32,7 +32,8 @@ static bool same_span(Span a, Span other)
     return a.file == other.file && a.start == other.start && a.end == other.end;
 }
 
-/* --- hyperparameters --------------------------------------------------------------------------------- */
+/* --- hyperparameters
+ * --------------------------------------------------------------------------------- */
 static Hyper *find_hyper(const OptimizerUse *use, Str name)
 {
     for (size_t i = 0; i < use->n; i++) {
@@ -112,15 +113,16 @@ static void unknown_hyper(Grouping *g, const Ast *knob)
             continue;
         }
         last = use->item;
-        buf_printf(&rules, "%s`" STR_FMT "`", names.len > 0 ? ", " : "",
-                   STR_ARG(use->item->text));
+        buf_printf(&rules, "%s`" STR_FMT "`", names.len > 0 ? ", " : "", STR_ARG(use->item->text));
         for (size_t k = 0; k < use->n; k++) {
             VEC_PUSH(arena, names, use->hypers[k].name);
         }
     }
     Str list = buf_str(&rules);
-    Diag *d = diag(&g->b->c->diags, E501, knob->name, "no optimizer of this group has a "
-                   "hyperparameter `" STR_FMT "`", STR_ARG(knob->text));
+    Diag *d = diag(&g->b->c->diags, E501, knob->name,
+                   "no optimizer of this group has a "
+                   "hyperparameter `" STR_FMT "`",
+                   STR_ARG(knob->text));
     diag_label(d, "its parameters are updated by " STR_FMT, STR_ARG(list));
     help_nearest(d, knob->text, names.len, names.at);
 }
@@ -165,7 +167,9 @@ static bool apply_knob(Grouping *g, const Ast *group, const Ast *knob)
     return true;
 }
 
-/* --- groups ------------------------------------------------------------------------------------------------ */
+/* --- groups
+ * ------------------------------------------------------------------------------------------------
+ */
 static bool apply_optimizer(Grouping *g, const Ast *group, const Ast *clause)
 {
     OptimizerUse use;
@@ -255,7 +259,10 @@ bool group_uses(RecipeBuild *b, Elab *e, const Ast *stage, const bool *trainable
                 OptimizerUse *base, VariableUse *uses)
 {
     size_t n = b->r->model->variables.len;
-    Grouping g = {.b = b, .e = e, .trainable = trainable, .uses = uses,
+    Grouping g = {.b = b,
+                  .e = e,
+                  .trainable = trainable,
+                  .uses = uses,
                   .members = NEW_ARRAY(b->c->arena, bool, n + 1)};
     if (!optimizer_use(e, b->scope, optimizer_clause(b, stage)->kids[0], base)) {
         return false;
@@ -286,8 +293,8 @@ void group_unused(RecipeBuild *b)
     for (size_t i = 0; i < b->group_knobs.len; i++) {
         const GroupKnob *knob = &b->group_knobs.at[i];
         if (knob->met && !knob->effective) {
-            const char *what = knob->knob->kind == AST_KNOB
-                                   ? str_c(b->c->arena, knob->knob->text) : "optimizer";
+            const char *what =
+                knob->knob->kind == AST_KNOB ? str_c(b->c->arena, knob->knob->text) : "optimizer";
             Diag *d = diag(&b->c->diags, W505, knob->knob->name, "`%s` of this group has no effect",
                            what);
             diag_label(d, "a later group sets it for all of its parameters");

@@ -1,5 +1,5 @@
-/* Which `rename` would make a file fit: for each missing variable and each left-over tensor of equal
- * shape a few candidate renames are made; those that fit most are proposed. */
+/* Which `rename` would make a file fit: for each missing variable and each left-over tensor of
+ * equal shape a few candidate renames are made; those that fit most are proposed. */
 #include <string.h>
 
 #include "model/load.h"
@@ -38,7 +38,7 @@ static void propose(Hints *h, Str from, Str to, const Variable *v, const LoadTen
     }
 }
 
-static size_t common_head(Str a, Str b)            /* bytes of equal leading segments, dots included */
+static size_t common_head(Str a, Str b) /* bytes of equal leading segments, dots included */
 {
     size_t head = 0;
     for (size_t i = 0; i < a.len && i < b.len && a.ptr[i] == b.ptr[i]; i++) {
@@ -61,7 +61,7 @@ static void pair(Hints *h, const Variable *v, const LoadTensor *t)
     Arena *arena = h->load->b->c->arena;
     Str want = own_key(h->load, v), have = t->key;
     Str dotted = str_format(arena, "." STR_FMT, STR_ARG(want));
-    if (str_ends(have, dotted)) {                       /* the file wraps the model */
+    if (str_ends(have, dotted)) { /* the file wraps the model */
         Str head = {have.ptr, have.len - dotted.len};
         propose(h, str_format(arena, STR_FMT ".**", STR_ARG(head)), STR("**"), v, t);
         return;
@@ -73,11 +73,12 @@ static void pair(Hints *h, const Variable *v, const LoadTensor *t)
         return;
     }
     size_t head = common_head(want, have);
-    Str want_rest = {want.ptr + head, want.len - head}, have_rest = {have.ptr + head, have.len - head};
+    Str want_rest = {want.ptr + head, want.len - head},
+        have_rest = {have.ptr + head, have.len - head};
     size_t tail = common_tail(want_rest, have_rest);
     want_rest.len -= tail;
     have_rest.len -= tail;
-    if (tail == 0 && head > 0) {                        /* another last name: gamma, weight */
+    if (tail == 0 && head > 0) { /* another last name: gamma, weight */
         propose(h, str_format(arena, "**." STR_FMT, STR_ARG(have_rest)),
                 str_format(arena, "**." STR_FMT, STR_ARG(want_rest)), v, t);
     } else if (head > 0 || tail > 0) {
@@ -162,16 +163,15 @@ bool load_hints(Load *load, Diag *d)
 static bool selects_used(const Load *load, Str pattern)
 {
     for (size_t i = 0; i < load->n; i++) {
-        if (load->tensors[i].variable != NULL &&
-            pattern_matches(pattern, load->tensors[i].name)) {
+        if (load->tensors[i].variable != NULL && pattern_matches(pattern, load->tensors[i].name)) {
             return true;
         }
     }
     return false;
 }
 
-/* "**.last" if all left-over keys end so and nothing that is needed does; else the shortest beginning
- * of one that selects nothing needed. */
+/* "**.last" if all left-over keys end so and nothing that is needed does; else the shortest
+ * beginning of one that selects nothing needed. */
 Str load_ignore_pattern(Load *load, Str extra)
 {
     size_t dot = extra.len;

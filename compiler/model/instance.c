@@ -12,7 +12,8 @@ Model *model_new(Compiler *c)
     return model;
 }
 
-/* --- finding things -------------------------------------------------------------------------------------- */
+/* --- finding things
+ * -------------------------------------------------------------------------------------- */
 Member *instance_member(Elab *e, const Instance *instance, size_t n, const Str *segs, size_t *used)
 {
     Member *found = NULL;
@@ -32,19 +33,22 @@ const Ast *module_function(const Ast *module, Str name)
 {
     const Ast *body = module->kids[1];
     for (size_t i = 0; i < body->n; i++) {
-        if (body->kids[i]->kind == AST_FN && str_eq(body->kids[i]->text, name))
+        if (body->kids[i]->kind == AST_FN && str_eq(body->kids[i]->text, name)) {
             return body->kids[i];
+        }
     }
     return NULL;
 }
 
 static const Ast *declares(const Ast *item, Str path)
 {
-    if ((item->kind == AST_VAR_PARAM || item->kind == AST_VAR_STATE) && str_eq(item->text, path))
+    if ((item->kind == AST_VAR_PARAM || item->kind == AST_VAR_STATE) && str_eq(item->text, path)) {
         return item;
+    }
     for (size_t k = 1; item->kind == AST_SUBMODULE && k < item->n; k++) {
-        if (str_eq(item->kids[k]->text, path))
+        if (str_eq(item->kids[k]->text, path)) {
             return item->kids[k];
+        }
     }
     return NULL;
 }
@@ -66,8 +70,9 @@ static const Ast *conditional_in(const Ast *body, const Ast *condition, Str path
         } else if (condition != NULL && (*decl = declares(item, path)) != NULL) {
             found = condition;
         }
-        if (found != NULL)
+        if (found != NULL) {
             return found;
+        }
     }
     return NULL;
 }
@@ -82,24 +87,26 @@ bool instance_trainable(const Elab *e, const Instance *instance, bool *any)
     bool trainable = false;
     for (size_t i = 0; i < instance->variables.len; i++) {
         *any = true;
-        trainable = trainable || e->trainable == NULL ||
-                    e->trainable[instance->variables.at[i]->index];
+        trainable =
+            trainable || e->trainable == NULL || e->trainable[instance->variables.at[i]->index];
     }
-    for (size_t i = 0; i < instance->children.len && !trainable; i++)
+    for (size_t i = 0; i < instance->children.len && !trainable; i++) {
         trainable = instance_trainable(e, instance->children.at[i], any);
+    }
     return trainable;
 }
 
-/* --- initialisers -------------------------------------------------------------------------------------------- */
+/* --- initialisers
+ * -------------------------------------------------------------------------------------------- */
 typedef struct InitRow {
     const char *name;
     size_t n;
     HoneInitKind kind;
 } InitRow;
 static const InitRow init_rows[] = {
-    {"zeros", 0, HONE_INIT_CONSTANT},   {"ones", 0, HONE_INIT_CONSTANT},
-    {"constant", 1, HONE_INIT_CONSTANT}, {"normal", 1, HONE_INIT_NORMAL},
-    {"uniform", 2, HONE_INIT_UNIFORM},  {"kaiming_uniform", 1, HONE_INIT_UNIFORM},
+    {"zeros", 0, HONE_INIT_CONSTANT},        {"ones", 0, HONE_INIT_CONSTANT},
+    {"constant", 1, HONE_INIT_CONSTANT},     {"normal", 1, HONE_INIT_NORMAL},
+    {"uniform", 2, HONE_INIT_UNIFORM},       {"kaiming_uniform", 1, HONE_INIT_UNIFORM},
     {"kaiming_normal", 1, HONE_INIT_NORMAL}, {"eye", 1, HONE_INIT_EYE},
 };
 enum { INIT_ROWS = sizeof init_rows / sizeof *init_rows };
@@ -123,16 +130,16 @@ static bool init_number(Elab *e, Scope *scope, const Ast *expr, double *number)
 static void init_apply(const InitRow *row, const double *args, Init *init)
 {
     *init = (Init){.kind = row->kind};
-    if (str_is(str_of(row->name), "ones"))
+    if (str_is(str_of(row->name), "ones")) {
         init->a = 1;
-    else if (str_is(str_of(row->name), "kaiming_uniform")) {
-        init->b = 1 / sqrt(args[0]);          /* torch.nn.Linear: a = sqrt(5) */
+    } else if (str_is(str_of(row->name), "kaiming_uniform")) {
+        init->b = 1 / sqrt(args[0]); /* torch.nn.Linear: a = sqrt(5) */
         init->a = -init->b;
-    } else if (str_is(str_of(row->name), "kaiming_normal"))
-        init->b = sqrt(2 / args[0]);          /* He et al. 2015 */
-    else if (row->kind == HONE_INIT_NORMAL)
+    } else if (str_is(str_of(row->name), "kaiming_normal")) {
+        init->b = sqrt(2 / args[0]); /* He et al. 2015 */
+    } else if (row->kind == HONE_INIT_NORMAL) {
         init->b = args[0];
-    else if (row->n > 0) {
+    } else if (row->n > 0) {
         init->a = args[0];
         init->b = row->n > 1 ? args[1] : 0;
     }
@@ -149,8 +156,9 @@ bool init_eval(Elab *e, Scope *scope, const Ast *expr, Init *init)
     for (size_t i = 0; i < INIT_ROWS; i++) {
         const InitRow *row = &init_rows[i];
         names[i] = str_of(row->name);
-        if (!str_is(name, row->name))
+        if (!str_is(name, row->name)) {
             continue;
+        }
         if (expr->n - 1 != row->n) {
             Diag *d = elab_error(e, E107, expr->span, "`%s` takes %zu argument%s", row->name,
                                  row->n, row->n == 1 ? "" : "s");
@@ -159,8 +167,9 @@ bool init_eval(Elab *e, Scope *scope, const Ast *expr, Init *init)
         }
         for (size_t k = 0; k < row->n; k++) {
             const Ast *arg = expr->kids[k + 1];
-            if (!init_number(e, scope, arg->kind == AST_NAMED ? arg->kids[0] : arg, &args[k]))
+            if (!init_number(e, scope, arg->kind == AST_NAMED ? arg->kids[0] : arg, &args[k])) {
                 return false;
+            }
         }
         if (str_starts(name, STR("kaiming")) && args[0] <= 0) {
             Diag *d = elab_error(e, E106, expr->kids[1]->span, "the fan must be positive");
@@ -178,7 +187,9 @@ bool init_eval(Elab *e, Scope *scope, const Ast *expr, Init *init)
     return false;
 }
 
-/* --- declarations ------------------------------------------------------------------------------------------------ */
+/* --- declarations
+ * ------------------------------------------------------------------------------------------------
+ */
 typedef struct Build {
     Elab *e;
     Instance *in;
@@ -212,10 +223,12 @@ static void add_variable(Build *b, const Ast *item)
     VEC_PUSH(arena, b->in->variables, v);
     v->elements = 1;
     if ((type->kind == AST_TYPE_SCALAR || type->text.len > 0) &&
-        !type_dtype(e, type->text, type->span, &v->dtype))
+        !type_dtype(e, type->text, type->span, &v->dtype)) {
         return;
-    if (type->kind == AST_TYPE_TENSOR && !eval_dims(e, b->in->scope, type, &v->rank, v->dims))
+    }
+    if (type->kind == AST_TYPE_TENSOR && !eval_dims(e, b->in->scope, type, &v->rank, v->dims)) {
         return;
+    }
     for (size_t i = 0; i < v->rank; i++) {
         if (v->dims[i] < 1 || !CHECKED_MUL(v->elements, v->dims[i], &v->elements)) {
             Str dims = dims_text(arena, v->rank, v->dims);
@@ -226,9 +239,11 @@ static void add_variable(Build *b, const Ast *item)
         }
     }
     if (init_eval(e, b->in->scope, item->kids[1], &v->init) && v->init.kind == HONE_INIT_EYE &&
-        v->rank != 2)
-        elab_error(e, E106, item->kids[1]->span, "`eye` is for matrices; `" STR_FMT
-                   "` has %zu dimensions", STR_ARG(v->key), v->rank);
+        v->rank != 2) {
+        elab_error(e, E106, item->kids[1]->span,
+                   "`eye` is for matrices; `" STR_FMT "` has %zu dimensions", STR_ARG(v->key),
+                   v->rank);
+    }
 }
 
 static void add_array(Build *b, const Ast *decl, const Ast *call, Member *member)
@@ -244,11 +259,12 @@ static void add_array(Build *b, const Ast *decl, const Ast *call, Member *member
                   STR_ARG(index->text));
         return;
     }
-    if (!elab_int(e, b->in->scope, index->kids[0], &n))
+    if (!elab_int(e, b->in->scope, index->kids[0], &n)) {
         return;
+    }
     if (n < 0 || n > 100000) {
-        Diag *d = elab_error(e, E205, index->kids[0]->span, "an array of %lld modules",
-                             (long long)n);
+        Diag *d =
+            elab_error(e, E205, index->kids[0]->span, "an array of %lld modules", (long long)n);
         diag_help(d, "the length is between 0 and 100000");
         return;
     }
@@ -286,34 +302,39 @@ static void add_items(Build *b, const Ast *body)
 {
     for (size_t i = 0; body != NULL && i < body->n; i++) {
         const Ast *item = body->kids[i];
-        if (item->kind == AST_VAR_PARAM || item->kind == AST_VAR_STATE)
+        if (item->kind == AST_VAR_PARAM || item->kind == AST_VAR_STATE) {
             add_variable(b, item);
-        else if (item->kind == AST_SUBMODULE)
+        } else if (item->kind == AST_SUBMODULE) {
             add_submodules(b, item);
-        else if (item->kind == AST_TIE)
+        } else if (item->kind == AST_TIE) {
             VEC_PUSH(b->e->c->arena, b->ties, item);
-        else if (item->kind == AST_IF) {
+        } else if (item->kind == AST_IF) {
             bool yes;
-            if (!eval_bool(b->e, b->in->scope, item->kids[0], &yes))
+            if (!eval_bool(b->e, b->in->scope, item->kids[0], &yes)) {
                 continue;
+            }
             Ast *other = item->kids[2], single = {.kind = AST_BODY, .n = 1, .kids = &other};
-            if (yes)
+            if (yes) {
                 add_items(b, item->kids[1]);
-            else if (other != NULL)
+            } else if (other != NULL) {
                 add_items(b, other->kind == AST_IF ? &single : other);
+            }
         }
     }
 }
 
-/* --- ties ------------------------------------------------------------------------------------------------------------ */
+/* --- ties
+ * ------------------------------------------------------------------------------------------------------------
+ */
 static Member *variable_member(Elab *e, const Instance *in, Str dotted)
 {
     Str segs[64];
     size_t n = 0, start = 0;
     for (size_t i = 0; i <= dotted.len; i++) {
         if (i == dotted.len || dotted.ptr[i] == '.') {
-            if (n == 64)
+            if (n == 64) {
                 return NULL;
+            }
             segs[n++] = (Str){dotted.ptr + start, i - start};
             start = i + 1;
         }
@@ -322,17 +343,20 @@ static Member *variable_member(Elab *e, const Instance *in, Str dotted)
     while (in != NULL && at < n) {
         size_t used;
         Member *member = instance_member(e, in, n - at, segs + at, &used);
-        if (member == NULL)
+        if (member == NULL) {
             return NULL;
+        }
         at += used;
-        if (member->kind == MEMBER_VARIABLE)
+        if (member->kind == MEMBER_VARIABLE) {
             return at == n ? member : NULL;
+        }
         in = member->instance;
         if (member->kind == MEMBER_ARRAY) {
             in = NULL;
             for (size_t i = 0; at < n && i < member->n; i++) {
-                if (str_eq(segs[at], str_format(e->c->arena, "%zu", i)))
+                if (str_eq(segs[at], str_format(e->c->arena, "%zu", i))) {
                     in = member->array[i];
+                }
             }
             at++;
         }
@@ -343,12 +367,14 @@ static Member *variable_member(Elab *e, const Instance *in, Str dotted)
 static Str first_segment(Str path)
 {
     size_t n = 0;
-    while (n < path.len && path.ptr[n] != '.')
+    while (n < path.len && path.ptr[n] != '.') {
         n++;
+    }
     return (Str){path.ptr, n};
 }
 
-/* A tie may make a key that only files know; one that is nearly a declared name is a misspelling. */
+/* A tie may make a key that only files know; one that is nearly a declared name is a misspelling.
+ */
 static void check_new_path(Build *b, const Ast *path)
 {
     Arena *arena = b->e->c->arena;
@@ -356,18 +382,21 @@ static void check_new_path(Build *b, const Ast *path)
     VEC(Str) names = {0};
     for (size_t i = 0; i < b->in->members.len; i++) {
         Str name = first_segment(b->in->members.entries[i].key);
-        if (str_eq(name, own))
+        if (str_eq(name, own)) {
             return;
+        }
         VEC_PUSH(arena, names, name);
     }
     const Ast *body = b->in->module->kids[1];
     for (size_t i = 0; i < body->n; i++) {
-        if (body->kids[i]->kind == AST_FN && ast_reads(body->kids[i], own))
+        if (body->kids[i]->kind == AST_FN && ast_reads(body->kids[i], own)) {
             return;
+        }
     }
     Str near = str_nearest(own, names.at, names.len);
-    if (near.len == 0)
+    if (near.len == 0) {
         return;
+    }
     Diag *d = elab_error(b->e, W307, path->span, "`tie` makes a new key near a declared one");
     diag_label(d, "nothing reads `" STR_FMT "`", STR_ARG(path->text));
     diag_help(d, "did you mean `" STR_FMT STR_FMT "`?", STR_ARG(near),
@@ -380,8 +409,10 @@ static void tie(Build *b, const Ast *item)
     const Ast *new_path = item->kids[0], *old_path = item->kids[1];
     Member *old = variable_member(e, b->in, old_path->text);
     if (old == NULL) {
-        Diag *d = elab_error(e, E101, old_path->span, "`" STR_FMT "` is no parameter or state of "
-                             "this module", STR_ARG(old_path->text));
+        Diag *d = elab_error(e, E101, old_path->span,
+                             "`" STR_FMT "` is no parameter or state of "
+                             "this module",
+                             STR_ARG(old_path->text));
         diag_help(d, "on the right of `tie` stands the path of one that is declared");
         return;
     }
@@ -395,8 +426,9 @@ static void tie(Build *b, const Ast *item)
         const Variable *a = given->variable, *o = old->variable;
         key = a->key;
         bool same = a->rank == o->rank && a->dtype == o->dtype;
-        for (size_t i = 0; same && i < a->rank; i++)
+        for (size_t i = 0; same && i < a->rank; i++) {
             same = a->dims[i] == o->dims[i];
+        }
         if (!same) {
             Str left = dims_text(e->c->arena, a->rank, a->dims);
             Str right = dims_text(e->c->arena, o->rank, o->dims);
@@ -411,41 +443,53 @@ static void tie(Build *b, const Ast *item)
             return;
         }
     }
-    *given = (Member){.kind = MEMBER_VARIABLE, .variable = old->variable, .span = item->span,
-                      .is_alias = true};
+    *given = (Member){
+        .kind = MEMBER_VARIABLE, .variable = old->variable, .span = item->span, .is_alias = true};
     VEC_PUSH(e->c->arena, old->variable->aliases, key);
 }
 
-/* --- instances ---------------------------------------------------------------------------------------------------------- */
+/* --- instances
+ * ----------------------------------------------------------------------------------------------------------
+ */
 static bool bind_arguments(Elab *e, Instance *in, const Ast *call, Scope *scope)
 {
     const Ast *params = in->module->kids[0];
     const Ast **slots = NEW_ARRAY(e->c->arena, const Ast *, params->n + 1);
     if (!match_arguments(e, params, call->n - 1, call->kids + 1, call->span, in->module->text,
-                         slots))
+                         slots)) {
         return false;
+    }
     bool ok = true;
     for (size_t i = 0; i < params->n; i++) {
         const Ast *param = params->kids[i], *source = slots[i];
-        if (source == NULL)
+        if (source == NULL) {
             source = param->kids[1];
+        }
         e->state->deferred = false;
         Scope *where = slots[i] != NULL ? scope : in->scope;
         Value value = eval(e, where, source);
         Value fallback = value_int(0);
-        if (param->kids[0] == NULL && param->kids[1] != NULL && slots[i] != NULL)
+        if (param->kids[0] == NULL && param->kids[1] != NULL && slots[i] != NULL) {
             fallback = eval(e, in->scope, param->kids[1]);
-        else if (slots[i] == NULL)
+        } else if (slots[i] == NULL) {
             fallback = value;
+        }
         Str type = param_type(e, param, &fallback);
-        if (e->state->deferred && str_is(type, "float"))
-            value = (Value){.kind = VALUE_DEFERRED, .clock = CLOCK_STEP, .ast = source,
-                            .scope = where, .span = source->span, .node = NODE_NONE};
-        else if (e->state->deferred)
-            elab_error(e, E208, source->span, "argument `" STR_FMT "` must be known when the graph"
-                       " is built; this changes every step", STR_ARG(param->text));
-        else
+        if (e->state->deferred && str_is(type, "float")) {
+            value = (Value){.kind = VALUE_DEFERRED,
+                            .clock = CLOCK_STEP,
+                            .ast = source,
+                            .scope = where,
+                            .span = source->span,
+                            .node = NODE_NONE};
+        } else if (e->state->deferred) {
+            elab_error(e, E208, source->span,
+                       "argument `" STR_FMT "` must be known when the graph"
+                       " is built; this changes every step",
+                       STR_ARG(param->text));
+        } else {
             value = convert_scalar(e, param, type, value, source->span, in->module->text);
+        }
         e->state->deferred = false;
         ok = ok && value.kind != VALUE_POISON;
         scope_set(in->scope, param->text, value, source->span);
@@ -473,25 +517,30 @@ static Instance *build_instance(Elab *e, Instance *parent, const Ast *call, Scop
     in->parent = parent;
     in->members = map_new(arena);
     in->scope = scope_new(arena, NULL, m.file, NULL);
-    if (!bind_arguments(e, in, call, scope))
+    if (!bind_arguments(e, in, call, scope)) {
         return NULL;
+    }
     Frame frame;
     Instance *made = NULL;
     if (frame_push(e, &frame, m.item, NULL, in, call->span)) {
         in->scope->self = in->scope->instance = in;
         Build build = {.e = e, .in = in};
         add_items(&build, m.item->kids[1]);
-        for (size_t i = 0; i < build.ties.len; i++)
+        for (size_t i = 0; i < build.ties.len; i++) {
             tie(&build, build.ties.at[i]);
-        if (parent != NULL)
+        }
+        if (parent != NULL) {
             VEC_PUSH(arena, parent->children, in);
+        }
         made = in;
         frame_pop(e);
     }
     return made;
 }
 
-/* --- numbering ------------------------------------------------------------------------------------------------------------ */
+/* --- numbering
+ * ------------------------------------------------------------------------------------------------------------
+ */
 static void take_key(Compiler *c, Model *model, Str key, Variable *v)
 {
     Variable *other = map_get(&model->by_key, key);
@@ -499,7 +548,7 @@ static void take_key(Compiler *c, Model *model, Str key, Variable *v)
         map_set(&model->by_key, key, v);
         return;
     }
-    bool owners = v->owner != other->owner;         /* two instances of one module */
+    bool owners = v->owner != other->owner; /* two instances of one module */
     Diag *d = diag(&c->diags, E301, owners ? v->owner->span : v->span,
                    "two declarations with the key `" STR_FMT "`", STR_ARG(key));
     diag_note_at(d, owners ? other->owner->span : other->span, "the first",
@@ -517,11 +566,13 @@ static void number(Compiler *c, Model *model, Instance *in)
             VEC_PUSH(c->arena, model->variables, v);
             take_key(c, model, v->key, v);
         }
-        if (member->kind == MEMBER_INSTANCE && member->instance != NULL)
+        if (member->kind == MEMBER_INSTANCE && member->instance != NULL) {
             number(c, model, member->instance);
+        }
         for (size_t k = 0; member->kind == MEMBER_ARRAY && k < member->n; k++) {
-            if (member->array[k] != NULL)
+            if (member->array[k] != NULL) {
                 number(c, model, member->array[k]);
+            }
         }
     }
 }
@@ -531,17 +582,20 @@ static void aliases(Compiler *c, Model *model, Instance *in)
 {
     size_t kept = 0;
     for (size_t i = 0; i < in->variables.len; i++) {
-        if (in->variables.at[i]->index != UINT32_MAX)
+        if (in->variables.at[i]->index != UINT32_MAX) {
             in->variables.at[kept++] = in->variables.at[i];
+        }
     }
     in->variables.len = kept;
     for (size_t i = 0; i < in->variables.len; i++) {
         Variable *v = in->variables.at[i];
-        for (size_t k = 0; k < v->aliases.len; k++)
+        for (size_t k = 0; k < v->aliases.len; k++) {
             take_key(c, model, v->aliases.at[k], v);
+        }
     }
-    for (size_t i = 0; i < in->children.len; i++)
+    for (size_t i = 0; i < in->children.len; i++) {
         aliases(c, model, in->children.at[i]);
+    }
 }
 
 Instance *model_instance(Compiler *c, Model *model, const Ast *call, Scope *scope, Str prefix)
@@ -549,8 +603,9 @@ Instance *model_instance(Compiler *c, Model *model, const Ast *call, Scope *scop
     size_t errors = c->diags.errors;
     Elab *e = elab_new(c, model, NULL, false, NULL);
     Instance *in = build_instance(e, NULL, call, scope, prefix, call->span);
-    if (in == NULL)
+    if (in == NULL) {
         return NULL;
+    }
     number(c, model, in);
     aliases(c, model, in);
     VEC_PUSH(c->arena, model->roots, in);

@@ -205,8 +205,12 @@ Value eval_binary(Elab *e, Str op, const Value *a, const Value *b, const Ast *at
 bool eval_bool(Elab *e, Scope *scope, const Ast *expr, bool *value);    /* conditions: E604, E208 */
 Value build_fn(Elab *e, ScalarOp op, size_t n, const Value *args, Span span);
 
-/* --- equation.c -------------------------------------------------------------------------------------- */
+/* --- read.c ------------------------------------------------------------------------------------------- */
 Value eval_subscript(Elab *e, Scope *scope, const Ast *expr);
+
+/* --- equation.c -------------------------------------------------------------------------------------- */
+Str object_name(const Ast *object);      /* what is read, for messages */
+void wrong_subscripts(Elab *e, const Ast *read, const Array *a);             /* E212 */
 Value eval_reduce(Elab *e, Scope *scope, const Ast *expr);
 Value eval_reduce_call(Elab *e, Scope *scope, const Ast *expr);
 /* y[i, j < J] = right: the tensor. */

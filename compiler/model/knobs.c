@@ -1,18 +1,18 @@
-/* Knobs of a recipe and of its stages: one table of what there is, and their values. Knobs of `data`
- * are in data.c, hyperparameters in group.c. */
+/* Knobs of a recipe and of its stages: one table of what there is, and their values. Knobs of
+ * `data` are in data.c, hyperparameters in group.c. */
 #include <math.h>
 
 #include "model/recipe.h"
 
 typedef enum KnobKind {
-    KNOB_AMOUNT,       /* a float above 0 */
-    KNOB_COUNT,        /* an int, 0 or more */
-    KNOB_STEPS,        /* an int above 0 */
+    KNOB_AMOUNT, /* a float above 0 */
+    KNOB_COUNT,  /* an int, 0 or more */
+    KNOB_STEPS,  /* an int above 0 */
     KNOB_BOOL,
-    KNOB_MONITOR,      /* max(metric), min(metric) */
-    KNOB_RATE,         /* a float of the step clock */
+    KNOB_MONITOR, /* max(metric), min(metric) */
+    KNOB_RATE,    /* a float of the step clock */
     KNOB_PRECISION,
-    KNOB_ONE,          /* only 1 so far */
+    KNOB_ONE, /* only 1 so far */
     KNOB_LATER
 } KnobKind;
 
@@ -21,13 +21,13 @@ static const struct {
     KnobKind kind;
     bool in_stage;
 } knobs[] = {
-    {"epochs", KNOB_AMOUNT, true},      {"steps", KNOB_STEPS, true},
-    {"every", KNOB_STEPS, true},        {"checkpoint", KNOB_STEPS, true},
-    {"patience", KNOB_COUNT, true},     {"monitor", KNOB_MONITOR, true},
-    {"clip", KNOB_RATE, true},          {"accumulate", KNOB_ONE, true},
-    {"seed", KNOB_COUNT, false},        {"workers", KNOB_COUNT, false},
-    {"skip_bad", KNOB_BOOL, false},     {"precision", KNOB_PRECISION, true},
-    {"ema", KNOB_LATER, true},          {"memory", KNOB_LATER, false},
+    {"epochs", KNOB_AMOUNT, true},  {"steps", KNOB_STEPS, true},
+    {"every", KNOB_STEPS, true},    {"checkpoint", KNOB_STEPS, true},
+    {"patience", KNOB_COUNT, true}, {"monitor", KNOB_MONITOR, true},
+    {"clip", KNOB_RATE, true},      {"accumulate", KNOB_ONE, true},
+    {"seed", KNOB_COUNT, false},    {"workers", KNOB_COUNT, false},
+    {"skip_bad", KNOB_BOOL, false}, {"precision", KNOB_PRECISION, true},
+    {"ema", KNOB_LATER, true},      {"memory", KNOB_LATER, false},
 };
 enum { KNOBS = sizeof knobs / sizeof *knobs };
 
@@ -66,13 +66,13 @@ bool knob_check(RecipeBuild *b, const Ast *knob, bool in_stage)
             return false;
         }
         if (knobs[i].kind == KNOB_LATER) {
-            return later(b, knob, str_c(b->c->arena, str_format(b->c->arena, "`%s`",
-                                                                knobs[i].name)));
+            return later(b, knob,
+                         str_c(b->c->arena, str_format(b->c->arena, "`%s`", knobs[i].name)));
         }
         return knobs[i].kind != KNOB_PRECISION || precision(b, knob);
     }
-    Diag *d = diag(&b->c->diags, E501, knob->name, "unknown knob `" STR_FMT "`",
-                   STR_ARG(knob->text));
+    Diag *d =
+        diag(&b->c->diags, E501, knob->name, "unknown knob `" STR_FMT "`", STR_ARG(knob->text));
     Str near = str_nearest(knob->text, names, KNOBS);
     if (str_is(knob->text, "batch") || str_is(knob->text, "shuffle")) {
         diag_help(d, "`" STR_FMT "` is a knob of `data`", STR_ARG(knob->text));
@@ -189,7 +189,8 @@ static bool monitor(RecipeBuild *b, const Ast *knob, RecipeStage *to)
                 (str_is(call->text, "max") || str_is(call->text, "min")) &&
                 call->kids[0]->kind == AST_NAME;
     if (!form) {
-        Diag *d = diag(&b->c->diags, E507, call->span, "`monitor` is `max(metric)` or `min(metric)`");
+        Diag *d =
+            diag(&b->c->diags, E507, call->span, "`monitor` is `max(metric)` or `min(metric)`");
         diag_help(d, "for instance `monitor = max(accuracy)`");
         return false;
     }
@@ -208,8 +209,9 @@ static bool monitor(RecipeBuild *b, const Ast *knob, RecipeStage *to)
     if (to->monitor.len == 0) {
         Diag *d = diag(&b->c->diags, E507, name->span, "no metric is called `" STR_FMT "`",
                        STR_ARG(name->text));
-        diag_note_at(d, b->step->name, "", names.len > 0 ? "the step's metrics are declared here"
-                                                         : "the step declares no metric");
+        diag_note_at(d, b->step->name, "",
+                     names.len > 0 ? "the step's metrics are declared here"
+                                   : "the step declares no metric");
         help_nearest(d, name->text, names.len, names.at);
         return false;
     }

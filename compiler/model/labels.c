@@ -6,8 +6,8 @@
 typedef struct Search {
     const Graph *graph;
     Arena *arena;
-    VEC(bool) seen;              /* by scalar id */
-    int64_t extent;              /* of a dimension subscripted by `label`; 0: none met */
+    VEC(bool) seen; /* by scalar id */
+    int64_t extent; /* of a dimension subscripted by `label`; 0: none met */
     NodeId tensor;
 } Search;
 
@@ -62,8 +62,10 @@ bool labels_check(RecipeBuild *b, const Graph *graph)
         return true;
     }
     const Node *node = graph_node(graph, s.tensor);
-    Diag *d = diag(&b->c->diags, E705, facts->span, "the data has %zu classes, the model has %lld "
-                   "outputs", facts->n_classes, (long long)s.extent);
+    Diag *d = diag(&b->c->diags, E705, facts->span,
+                   "the data has %zu classes, the model has %lld "
+                   "outputs",
+                   facts->n_classes, (long long)s.extent);
     if (node->span.file != 0) {
         diag_note_at(d, node->span, "", "the outputs are computed here");
     }

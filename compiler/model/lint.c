@@ -31,7 +31,8 @@ static void unused(Compiler *c, const Ast *item, const char *what)
     diag_help(d, "remove it, or use it");
 }
 
-/* --- locals -------------------------------------------------------------------------------------------- */
+/* --- locals
+ * -------------------------------------------------------------------------------------------- */
 static void find_locals(Compiler *c, const Ast *whole, const Ast *ast)
 {
     if (ast == NULL) {
@@ -60,7 +61,9 @@ static void step_locals(Compiler *c, const Ast *block)
     }
 }
 
-/* --- dims ------------------------------------------------------------------------------------------------ */
+/* --- dims
+ * ------------------------------------------------------------------------------------------------
+ */
 typedef struct Dims {
     Compiler *c;
     const Ast *fn, *module;
@@ -87,8 +90,7 @@ static bool near_dim(const Dims *dims, Str name, const Ast *ast, Str *near)
 static void check_dim(const Dims *dims, const Ast *dim)
 {
     Str near;
-    bool single = dim->kind == AST_NAME && dim->text.len >= 4 &&
-                  readings(dims->fn, dim->text) == 1;
+    bool single = dim->kind == AST_NAME && dim->text.len >= 4 && readings(dims->fn, dim->text) == 1;
     if (!single || (dims->module != NULL && ast_reads(dims->module->kids[0], dim->text)) ||
         !(near_dim(dims, dim->text, dims->fn->kids[0], &near) ||
           (dims->module != NULL && near_dim(dims, dim->text, dims->module->kids[0], &near)))) {
@@ -115,7 +117,9 @@ static void check_fn(Compiler *c, const Ast *fn, const Ast *module)
     }
 }
 
-/* --- files ------------------------------------------------------------------------------------------------- */
+/* --- files
+ * -------------------------------------------------------------------------------------------------
+ */
 static void check_functions(Compiler *c, const File *file)
 {
     for (size_t i = 0; i < file->tree->n; i++) {

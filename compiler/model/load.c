@@ -6,7 +6,7 @@
 
 #include "model/load.h"
 
-enum { LISTED = 4 };                  /* keys shown of a longer list */
+enum { LISTED = 4 }; /* keys shown of a longer list */
 
 static Str tensor_text(Arena *arena, Str key, size_t rank, const int64_t *dims)
 {
@@ -14,7 +14,8 @@ static Str tensor_text(Arena *arena, Str key, size_t rank, const int64_t *dims)
     return str_format(arena, STR_FMT " " STR_FMT, STR_ARG(key), STR_ARG(shape));
 }
 
-/* --- maps ------------------------------------------------------------------------------------------ */
+/* --- maps
+ * ------------------------------------------------------------------------------------------ */
 static void apply_ignore(Load *l, const Ast *clause)
 {
     size_t n = 0;
@@ -26,8 +27,8 @@ static void apply_ignore(Load *l, const Ast *clause)
         for (uint32_t k = 0; k < l->tensors[i].tensor->rank; k++) {
             elements *= l->tensors[i].tensor->dims[k];
         }
-        candidates[n++] = (Candidate){.key = l->tensors[i].name,
-                                      .rank = l->tensors[i].tensor->rank, .elements = elements};
+        candidates[n++] = (Candidate){
+            .key = l->tensors[i].name, .rank = l->tensors[i].tensor->rank, .elements = elements};
     }
     if (select_among(l->b, clause->kids[0], SELECT_FILE, n, candidates, selected)) {
         for (size_t i = 0; i < l->n; i++) {
@@ -91,7 +92,8 @@ static bool apply_fresh(Load *l, const Ast *clause)
     return true;
 }
 
-/* --- matching ---------------------------------------------------------------------------------------- */
+/* --- matching
+ * ---------------------------------------------------------------------------------------- */
 static void shape_differs(Load *l, const Variable *v, const HoneFileTensor *t, const char *what)
 {
     Arena *arena = l->b->c->arena;
@@ -180,7 +182,8 @@ static void take(Load *l, LoadTensor *t)
     }
 }
 
-/* --- what is left over --------------------------------------------------------------------------------- */
+/* --- what is left over
+ * --------------------------------------------------------------------------------- */
 static void list_more(Buf *out, Str text, size_t i)
 {
     if (i < LISTED) {
@@ -209,9 +212,9 @@ static void report_missing(Load *l)
         return;
     }
     const char *what = states == 0 ? "parameter" : states == n ? "state" : "tensor";
-    Diag *d = diag(&l->b->c->diags, E403, l->clause->kids[0]->span,
-                   "%zu %s%s in the model but not in the checkpoint", n, what,
-                   n == 1 ? " is" : "s are");
+    Diag *d =
+        diag(&l->b->c->diags, E403, l->clause->kids[0]->span,
+             "%zu %s%s in the model but not in the checkpoint", n, what, n == 1 ? " is" : "s are");
     diag_note(d, STR_FMT, STR_ARG(buf_str(&list)));
     if (!load_hints(l, d)) {
         diag_help(d, "`rename` what is called differently in the file, or declare it new with "
@@ -235,9 +238,9 @@ static void report_extra(Load *l)
     if (n == 0) {
         return;
     }
-    Diag *d = diag(&l->b->c->diags, E404, l->clause->kids[0]->span,
-                   "%zu tensor%s in the checkpoint but not in the model", n,
-                   n == 1 ? " is" : "s are");
+    Diag *d =
+        diag(&l->b->c->diags, E404, l->clause->kids[0]->span,
+             "%zu tensor%s in the checkpoint but not in the model", n, n == 1 ? " is" : "s are");
     diag_note(d, STR_FMT, STR_ARG(buf_str(&list)));
     if (l->missing.len > 0) {
         diag_help(d, "`rename` what the model calls differently; `ignore` what it does not need");
@@ -247,7 +250,8 @@ static void report_extra(Load *l)
     }
 }
 
-/* --- the clause -------------------------------------------------------------------------------------------- */
+/* --- the clause
+ * -------------------------------------------------------------------------------------------- */
 bool load_covers(const Load *l, const Variable *v)
 {
     if (l->prefix.len == 0) {
@@ -284,7 +288,7 @@ static void match_file(Load *l)
         }
     }
     if (l->b->c->diags.errors != errors) {
-        return;                      /* a wrong map would only make echoes */
+        return; /* a wrong map would only make echoes */
     }
     uint32_t ignored = 0;
     for (size_t i = 0; i < l->n; i++) {

@@ -8,17 +8,18 @@
 
 enum { MAX_SEGMENTS = 32 };
 
-typedef struct Chain {           /* a.b.0.c */
+typedef struct Chain { /* a.b.0.c */
     size_t n;
     Str segs[MAX_SEGMENTS];
     Span spans[MAX_SEGMENTS];
-    const Ast *root;             /* what stands before the first dot when it is not a name */
+    const Ast *root; /* what stands before the first dot when it is not a name */
 } Chain;
 
 static bool chain_add(Chain *chain, Str seg, Span span)
 {
-    if (chain->n == MAX_SEGMENTS)
+    if (chain->n == MAX_SEGMENTS) {
         return false;
+    }
     chain->segs[chain->n] = seg;
     chain->spans[chain->n++] = span;
     return true;
@@ -26,8 +27,9 @@ static bool chain_add(Chain *chain, Str seg, Span span)
 
 static bool chain_of(const Ast *expr, Chain *chain)
 {
-    if (expr->kind == AST_NAME)
+    if (expr->kind == AST_NAME) {
         return chain_add(chain, expr->text, expr->span);
+    }
     if (expr->kind != AST_MEMBER) {
         chain->root = expr;
         return true;
@@ -41,7 +43,8 @@ static Meaning meaning_value(Value value)
                      .value = value};
 }
 
-/* --- members ------------------------------------------------------------------------------------------ */
+/* --- members
+ * ------------------------------------------------------------------------------------------ */
 static Value member_value(Elab *e, Member *member, Span span)
 {
     switch (member->kind) {
@@ -50,8 +53,11 @@ static Value member_value(Elab *e, Member *member, Span span)
     case MEMBER_INSTANCE:
         return member->instance != NULL ? value_instance(member->instance) : value_poison();
     case MEMBER_ARRAY:
-        return (Value){.kind = VALUE_INSTANCES, .span = span, .n = member->n,
-                       .instances = member->array, .node = NODE_NONE};
+        return (Value){.kind = VALUE_INSTANCES,
+                       .span = span,
+                       .n = member->n,
+                       .instances = member->array,
+                       .node = NODE_NONE};
     }
     return value_poison();
 }
@@ -83,8 +89,8 @@ static Diag *no_member(Elab *e, const Instance *in, Str name, Span span)
 {
     const Ast *decl, *condition = module_conditional(in->module, name, &decl);
     if (condition != NULL) {
-        Diag *d = elab_error(e, E302, span, "`" STR_FMT "` exists only under a condition",
-                             STR_ARG(name));
+        Diag *d =
+            elab_error(e, E302, span, "`" STR_FMT "` exists only under a condition", STR_ARG(name));
         diag_label(d, "not in this instance");
         diag_note_at(d, condition->span, "false here", "it is declared under this condition");
         diag_help(d, "use it under the same `if`");
@@ -94,11 +100,13 @@ static Diag *no_member(Elab *e, const Instance *in, Str name, Span span)
                          STR_ARG(in->module->text), STR_ARG(name));
     Str *names = NEW_ARRAY(e->c->arena, Str, in->members.len + in->module->kids[1]->n + 1);
     size_t n = 0;
-    for (size_t i = 0; i < in->members.len; i++)
+    for (size_t i = 0; i < in->members.len; i++) {
         names[n++] = in->members.entries[i].key;
+    }
     for (size_t i = 0; i < in->module->kids[1]->n; i++) {
-        if (in->module->kids[1]->kids[i]->kind == AST_FN)
+        if (in->module->kids[1]->kids[i]->kind == AST_FN) {
             names[n++] = in->module->kids[1]->kids[i]->text;
+        }
     }
     help_nearest(d, name, n, names);
     return d;
@@ -107,8 +115,9 @@ static Diag *no_member(Elab *e, const Instance *in, Str name, Span span)
 static bool is_number(Str s)
 {
     for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] < '0' || s.ptr[i] > '9')
+        if (s.ptr[i] < '0' || s.ptr[i] > '9') {
             return false;
+        }
     }
     return s.len > 0 && s.len < 10;
 }
@@ -122,16 +131,19 @@ static Meaning array_element(Elab *e, const Value *v, Str seg, Span span)
         return (Meaning){.kind = MEANING_NONE};
     }
     int64_t i = 0;
-    for (size_t k = 0; k < seg.len; k++)
+    for (size_t k = 0; k < seg.len; k++) {
         i = i * 10 + (seg.ptr[k] - '0');
-    if (i < (int64_t)v->n)
+    }
+    if (i < (int64_t)v->n) {
         return v->instances[i] != NULL ? meaning_value(value_instance(v->instances[i]))
                                        : (Meaning){.kind = MEANING_NONE};
+    }
     Diag *d = elab_error(e, E101, span, "path index " STR_FMT " is out of range", STR_ARG(seg));
-    if (v->n > 0)
+    if (v->n > 0) {
         diag_label(d, "the array has .0 to .%zu", v->n - 1);
-    else
+    } else {
         diag_label(d, "the array is empty");
+    }
     return (Meaning){.kind = MEANING_NONE};
 }
 
@@ -141,8 +153,9 @@ static Meaning follow(Elab *e, Value value, const Chain *chain, size_t used)
     while (used < chain->n) {
         Str seg = chain->segs[used];
         Span span = chain->spans[used];
-        if (value.kind == VALUE_POISON)
+        if (value.kind == VALUE_POISON) {
             return meaning_value(value);
+        }
         if (value.kind == VALUE_INSTANCE) {
             Instance *in = value.instance;
             size_t k;
@@ -156,16 +169,17 @@ static Meaning follow(Elab *e, Value value, const Chain *chain, size_t used)
                 value = arg->value;
                 used++;
             } else if (fn != NULL && used + 1 == chain->n) {
-                return (Meaning){.kind = MEANING_FN, .item = fn, .file = in->file, .self = in,
-                                 .name = seg};
+                return (Meaning){
+                    .kind = MEANING_FN, .item = fn, .file = in->file, .self = in, .name = seg};
             } else {
                 no_member(e, in, seg, span);
                 return (Meaning){.kind = MEANING_NONE};
             }
         } else if (value.kind == VALUE_INSTANCES) {
             Meaning m = array_element(e, &value, seg, span);
-            if (m.kind == MEANING_NONE)
+            if (m.kind == MEANING_NONE) {
                 return m;
+            }
             value = m.value;
             used++;
         } else if (value.kind == VALUE_BATCH) {
@@ -184,7 +198,9 @@ static Meaning follow(Elab *e, Value value, const Chain *chain, size_t used)
     return meaning_value(value);
 }
 
-/* --- items ------------------------------------------------------------------------------------------------ */
+/* --- items
+ * ------------------------------------------------------------------------------------------------
+ */
 typedef struct LetValue {
     Value value;
     bool running;
@@ -193,11 +209,12 @@ typedef struct LetValue {
 static Value let_value(Elab *e, File *file, const Ast *let, Span span)
 {
     LetValue *known = map_get(&file->lets, let->text);
-    if (known != NULL && !known->running)
+    if (known != NULL && !known->running) {
         return known->value;
+    }
     if (known != NULL) {
-        Diag *d = elab_error(e, E108, span, "`" STR_FMT "` is defined by itself",
-                             STR_ARG(let->text));
+        Diag *d =
+            elab_error(e, E108, span, "`" STR_FMT "` is defined by itself", STR_ARG(let->text));
         diag_note_at(d, let->name, "declared here", "the definition");
         return value_poison();
     }
@@ -209,60 +226,73 @@ static Value let_value(Elab *e, File *file, const Ast *let, Span span)
     value.span = span;
     own->running = false;
     own->value = value;
-    if (value.kind == VALUE_TENSOR || value.kind == VALUE_POISON)
-        map_set(&file->lets, let->text, NULL);      /* belongs to this graph */
+    if (value.kind == VALUE_TENSOR || value.kind == VALUE_POISON) {
+        map_set(&file->lets, let->text, NULL); /* belongs to this graph */
+    }
     return value;
 }
 
 static Meaning item_meaning(Elab *e, const Ast *item, File *file, Span span)
 {
-    if (item->kind == AST_OPTION)
+    if (item->kind == AST_OPTION) {
         return meaning_value(elab_option(e, file, item));
-    if (item->kind == AST_LET)
+    }
+    if (item->kind == AST_LET) {
         return meaning_value(let_value(e, file, item, span));
-    MeaningKind kind = item->kind == AST_FN ? MEANING_FN
-                       : item->kind == AST_MODULE ? MEANING_MODULE : MEANING_OPTIMIZER;
+    }
+    MeaningKind kind = item->kind == AST_FN       ? MEANING_FN
+                       : item->kind == AST_MODULE ? MEANING_MODULE
+                                                  : MEANING_OPTIMIZER;
     return (Meaning){.kind = kind, .item = item, .file = file, .name = item->text};
 }
 
-/* --- what was not found ------------------------------------------------------------------------------------- */
+/* --- what was not found
+ * ------------------------------------------------------------------------------------- */
 typedef VEC(Str) Names;
 
 static void add_items(Elab *e, Names *names, const File *file)
 {
-    for (size_t i = 0; i < file->items.len; i++)
+    for (size_t i = 0; i < file->items.len; i++) {
         VEC_PUSH(e->c->arena, *names, file->items.entries[i].key);
+    }
 }
 
 static void nearest_known(Elab *e, const Scope *scope, Diag *d, Str name)
 {
     Names names = {0};
     for (const Scope *s = scope; s != NULL; s = s->outer) {
-        for (size_t i = 0; i < s->names.len; i++)
+        for (size_t i = 0; i < s->names.len; i++) {
             VEC_PUSH(e->c->arena, names, s->names.entries[i].key);
+        }
     }
-    for (size_t i = 0; scope->self != NULL && i < scope->self->members.len; i++)
+    for (size_t i = 0; scope->self != NULL && i < scope->self->members.len; i++) {
         VEC_PUSH(e->c->arena, names, scope->self->members.entries[i].key);
+    }
     add_items(e, &names, scope->file);
-    for (size_t i = 0; i < scope->file->imports.len; i++)
+    for (size_t i = 0; i < scope->file->imports.len; i++) {
         add_items(e, &names, scope->file->imports.at[i]);
+    }
     const Str *builtins;
     size_t n = builtin_names(&builtins);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         VEC_PUSH(e->c->arena, names, builtins[i]);
+    }
     help_nearest(d, name, names.len, names.at);
 }
 
 static const Ast *find_assignment(const Ast *ast, Str name)
 {
-    if (ast == NULL)
+    if (ast == NULL) {
         return NULL;
-    if (ast->kind == AST_LHS && str_eq(ast->text, name))
+    }
+    if (ast->kind == AST_LHS && str_eq(ast->text, name)) {
         return ast;
+    }
     for (size_t i = 0; i < ast->n; i++) {
         const Ast *found = find_assignment(ast->kids[i], name);
-        if (found != NULL)
+        if (found != NULL) {
             return found;
+        }
     }
     return NULL;
 }
@@ -290,20 +320,24 @@ static void unknown(Elab *e, const Scope *scope, const Chain *chain)
     }
     const Ast *assigned = scope->body != NULL ? find_assignment(scope->body, name) : NULL;
     Diag *d = elab_error(e, E101, span, "unknown name `" STR_FMT "`", STR_ARG(name));
-    if (assigned != NULL && assigned->span.start > span.start)
+    if (assigned != NULL && assigned->span.start > span.start) {
         diag_note_at(d, assigned->span, "assigned here", "it has no value before this line");
-    else if (assigned != NULL)
+    } else if (assigned != NULL) {
         diag_note_at(d, assigned->span, "assigned here",
                      "it has a value only on the path through this line");
-    else
+    } else {
         nearest_known(e, scope, d, name);
+    }
 }
 
-/* --- the order ------------------------------------------------------------------------------------------------- */
+/* --- the order
+ * -------------------------------------------------------------------------------------------------
+ */
 static Value resolved(Elab *e, Value value)
 {
-    if (value.kind != VALUE_DEFERRED)
+    if (value.kind != VALUE_DEFERRED) {
         return value;
+    }
     if (e->graph == NULL) {
         e->state->deferred = true;
         return value_poison();
@@ -316,13 +350,15 @@ static Meaning own_member(Elab *e, const Scope *scope, const Chain *chain)
     Instance *self = scope->self;
     size_t used;
     Member *member = instance_member(e, self, chain->n, chain->segs, &used);
-    if (member != NULL)
+    if (member != NULL) {
         return follow(e, member_value(e, member, chain->spans[0]), chain, used);
+    }
     const Ast *fn = chain->n == 1 ? module_function(self->module, chain->segs[0]) : NULL;
-    if (fn != NULL)
-        return (Meaning){.kind = MEANING_FN, .item = fn, .file = self->file, .self = self,
-                         .name = fn->text};
-    return (Meaning){.kind = MEANING_BUILTIN, .name = {0}};      /* not here: go on */
+    if (fn != NULL) {
+        return (Meaning){
+            .kind = MEANING_FN, .item = fn, .file = self->file, .self = self, .name = fn->text};
+    }
+    return (Meaning){.kind = MEANING_BUILTIN, .name = {0}}; /* not here: go on */
 }
 
 static bool step_name(const Elab *e, Str name)
@@ -360,27 +396,31 @@ static Meaning outer_name(Elab *e, const Scope *scope, const Chain *chain)
         Value value = builtin_constant(e, (Scope *)(uintptr_t)scope, name, chain->spans[0]);
         return follow(e, value, chain, 1);
     }
-    if (chain->n == 1 && builtin_exists(name))
+    if (chain->n == 1 && builtin_exists(name)) {
         return (Meaning){.kind = MEANING_BUILTIN, .name = name};
+    }
     unknown(e, scope, chain);
     return (Meaning){.kind = MEANING_NONE};
 }
 
 static Meaning lookup_chain(Elab *e, Scope *scope, const Chain *chain)
 {
-    if (chain->root != NULL)
+    if (chain->root != NULL) {
         return follow(e, eval(e, scope, chain->root), chain, 0);
+    }
     const Binding *local = scope_find(scope, chain->segs[0]);
     if (local != NULL) {
         Value value = resolved(e, local->value);
-        if (value.span.file == 0)
+        if (value.span.file == 0) {
             value.span = chain->spans[0];
+        }
         return follow(e, value, chain, 1);
     }
     if (scope->self != NULL) {
         Meaning m = own_member(e, scope, chain);
-        if (m.kind != MEANING_BUILTIN)
+        if (m.kind != MEANING_BUILTIN) {
             return m;
+        }
     }
     return outer_name(e, scope, chain);
 }
@@ -400,10 +440,12 @@ Meaning lookup_path(Elab *e, Scope *scope, Str dotted, Span span)
     Chain chain = {0};
     size_t start = 0;
     for (size_t i = 0; i <= dotted.len; i++) {
-        if (i < dotted.len && dotted.ptr[i] != '.')
+        if (i < dotted.len && dotted.ptr[i] != '.') {
             continue;
-        if (!chain_add(&chain, (Str){dotted.ptr + start, i - start}, span))
+        }
+        if (!chain_add(&chain, (Str){dotted.ptr + start, i - start}, span)) {
             return (Meaning){.kind = MEANING_NONE};
+        }
         start = i + 1;
     }
     return lookup_chain(e, scope, &chain);

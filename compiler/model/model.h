@@ -3,12 +3,13 @@
  *   names.c       files, `use`, the four namespaces, what a name means; did-you-mean
  *   value.c       values of the three clocks; scopes
  *   array.c       tensors under construction: element expressions over shared variables
- *   check.c       the symbolic check of every definition of a file (shapes, dims, clocks)
+ *   check.c       libraries: every definition at sample sizes; lint.c  names without effect
  *   instance.c    modules -> instances, variables with keys; `as`, `tie`, arrays, `if`
  *   elab.c        a graph under construction: leaves, variables, step blocks
  *   expr.c        expressions -> values: operators, literals
  *   lookup.c      what a name or a dotted path means
- *   equation.c    indexed definitions and reductions -> graph equations; extents, ranges, `??`
+ *   equation.c    indexed definitions and reductions -> graph equations; extents of indices
+ *   read.c        subscripts: ranges, `??`, lists
  *   function.c    calls, signatures, dims binding
  *   statement.c   statements: rebinding, `if`, `for`, primes, return
  *   builtin.c     functions that are not formulas: reshape, count, draws, initialisers, norms of types

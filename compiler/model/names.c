@@ -17,8 +17,9 @@ bool name_is_reserved(Str name)
 {
     static const char *const reserved[] = {"training", "pi", "inf", "total", "count"};
     for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++) {
-        if (str_is(name, reserved[i]))
+        if (str_is(name, reserved[i])) {
             return true;
+        }
     }
     return false;
 }
@@ -26,14 +27,16 @@ bool name_is_reserved(Str name)
 void help_nearest(Diag *d, Str name, size_t n, const Str *names)
 {
     Str near = str_nearest(name, names, n);
-    if (near.len > 0)
+    if (near.len > 0) {
         diag_help(d, "did you mean `" STR_FMT "`?", STR_ARG(near));
+    }
 }
 
 Str span_place(Compiler *c, Arena *arena, Span span)
 {
-    if (span.file == 0)
+    if (span.file == 0) {
         return STR("");
+    }
     const Source *source = sources_file(&c->sources, span.file);
     Place place = source_place(source, span.start);
     return str_format(arena, STR_FMT ":%u:%u", STR_ARG(source->path), place.line, place.column);
@@ -42,8 +45,9 @@ Str span_place(Compiler *c, Arena *arena, Span span)
 const OptionSetting *option_setting(const Compiler *c, Str name)
 {
     for (size_t i = 0; i < c->n_settings; i++) {
-        if (str_eq(c->settings[i].name, name))
+        if (str_eq(c->settings[i].name, name)) {
             return &c->settings[i];
+        }
     }
     return NULL;
 }
@@ -51,17 +55,19 @@ const OptionSetting *option_setting(const Compiler *c, Str name)
 static Str folder_of(Str path)
 {
     size_t n = path.len;
-    while (n > 0 && path.ptr[n - 1] != '/')
+    while (n > 0 && path.ptr[n - 1] != '/') {
         n--;
+    }
     return (Str){path.ptr, n};
 }
 
-/* --- declarations ----------------------------------------------------------------------------------- */
+/* --- declarations
+ * ----------------------------------------------------------------------------------- */
 static void check_name(Compiler *c, Map *seen, Str name, const Ast *item, const char *where)
 {
     if (name_is_reserved(name)) {
-        Diag *d = diag(&c->diags, E102, item->name, "`" STR_FMT "` may not be redefined",
-                       STR_ARG(name));
+        Diag *d =
+            diag(&c->diags, E102, item->name, "`" STR_FMT "` may not be redefined", STR_ARG(name));
         diag_help(d, "choose another name");
         return;
     }
@@ -81,14 +87,16 @@ static void check_params(Compiler *c, const Ast *params, bool is_fn)
     Map seen = map_new(c->arena);
     for (size_t i = 0; i < params->n; i++) {
         const Ast *param = params->kids[i];
-        if (param->kind != AST_PARAM)
+        if (param->kind != AST_PARAM) {
             continue;
+        }
         check_name(c, &seen, param->text, param, "in this parameter list");
         if (is_fn && param->kids[0] == NULL && param->kids[1] == NULL) {
             Diag *d = diag(&c->diags, E110, param->name, "parameter `" STR_FMT "` needs a type",
                            STR_ARG(param->text));
-            diag_help(d, "write `" STR_FMT ": [..]` for any tensor, or `" STR_FMT
-                         ": int`, or give a default",
+            diag_help(d,
+                      "write `" STR_FMT ": [..]` for any tensor, or `" STR_FMT
+                      ": int`, or give a default",
                       STR_ARG(param->text), STR_ARG(param->text));
         }
     }
@@ -105,8 +113,9 @@ static void check_members(Compiler *c, Map *seen, const Ast *body)
             check_name(c, seen, item->text, item, "in this module");
             break;
         case AST_SUBMODULE:
-            for (size_t k = 1; k < item->n; k++)
+            for (size_t k = 1; k < item->n; k++) {
                 check_name(c, seen, item->kids[k]->text, item->kids[k], "in this module");
+            }
             break;
         case AST_FN:
             check_name(c, seen, item->text, item, "in this module");
@@ -153,7 +162,8 @@ static void declare(Compiler *c, File *file, const Ast *item, Map *data, Map *fi
     }
 }
 
-/* --- files -------------------------------------------------------------------------------------------- */
+/* --- files
+ * -------------------------------------------------------------------------------------------- */
 static File *file_use(Compiler *c, File *from, const Ast *name);
 
 static File *file_read(Compiler *c, Str name, Str path, Str shown, bool is_std, Str text)
@@ -166,19 +176,22 @@ static File *file_read(Compiler *c, Str name, Str path, Str shown, bool is_std, 
     file->lets = map_new(c->arena);
     file->loading = true;
     map_set(&c->files, shown, file);
-    if (c->root == NULL)
+    if (c->root == NULL) {
         c->root = file;
+    }
     uint32_t source = sources_add(&c->sources, shown, text);
     file->tree = parse_file(c->arena, &c->sources, source, &c->diags);
     Map data = map_new(c->arena), finetune = map_new(c->arena);
     for (size_t i = 0; i < file->tree->n; i++) {
         const Ast *item = file->tree->kids[i];
-        if (item->kind != AST_USE)
+        if (item->kind != AST_USE) {
             declare(c, file, item, &data, &finetune);
+        }
         for (size_t k = 0; item->kind == AST_USE && k < item->n; k++) {
             File *used = item->kids[k]->kind == AST_NAME ? file_use(c, file, item->kids[k]) : NULL;
-            if (used != NULL)
+            if (used != NULL) {
                 VEC_PUSH(c->arena, file->imports, used);
+            }
         }
     }
     file->loading = false;
@@ -189,8 +202,9 @@ static char *read_text(Compiler *c, Str path, Str *text)
 {
     size_t bytes;
     char *memory = hone_read_file(c->sys, str_c(c->arena, path), &bytes);
-    if (memory == NULL)
+    if (memory == NULL) {
         return NULL;
+    }
     *text = str_copy(c->arena, (Str){memory, bytes});
     hone_free(c->sys, memory);
     return (char *)(uintptr_t)text->ptr;
@@ -200,8 +214,8 @@ static File *file_known(Compiler *c, Str shown, const Ast *name)
 {
     File *file = map_get(&c->files, shown);
     if (file != NULL && file->loading) {
-        Diag *d = diag(&c->diags, E108, name->span, "`" STR_FMT "` uses itself",
-                       STR_ARG(name->text));
+        Diag *d =
+            diag(&c->diags, E108, name->span, "`" STR_FMT "` uses itself", STR_ARG(name->text));
         diag_help(d, "move what both files need into a third file");
     }
     return file;
@@ -213,13 +227,15 @@ static File *file_use(Compiler *c, File *from, const Ast *name)
     Str text;
     if (!from->is_std) {
         Str folder = folder_of(from->path);
-        Str path = str_format(c->arena, STR_FMT STR_FMT ".hone", STR_ARG(folder),
-                              STR_ARG(name->text));
+        Str path =
+            str_format(c->arena, STR_FMT STR_FMT ".hone", STR_ARG(folder), STR_ARG(name->text));
         File *known = file_known(c, path, name);
-        if (known != NULL)
+        if (known != NULL) {
             return known->loading ? NULL : known;
-        if (read_text(c, path, &text) != NULL)
+        }
+        if (read_text(c, path, &text) != NULL) {
             return file_read(c, name->text, path, path, false, text);
+        }
         if (errno != ENOENT) {
             diag(&c->diags, E109, name->span, "cannot read " STR_FMT ": %s", STR_ARG(path),
                  strerror(errno));
@@ -227,21 +243,23 @@ static File *file_use(Compiler *c, File *from, const Ast *name)
         }
     }
     Str in_std = name->text;
-    if (!std_find(in_std, &text))
+    if (!std_find(in_std, &text)) {
         in_std = str_format(c->arena, "models/" STR_FMT, STR_ARG(name->text));
+    }
     if (std_find(in_std, &text)) {
         Str shown = str_format(c->arena, "std/" STR_FMT ".hone", STR_ARG(in_std));
         File *known = file_known(c, shown, name);
-        if (known != NULL)
+        if (known != NULL) {
             return known->loading ? NULL : known;
+        }
         return file_read(c, name->text, (Str){0}, shown, true, text);
     }
-    Diag *d = diag(&c->diags, E109, name->span, "no file for `use " STR_FMT "`",
-                   STR_ARG(name->text));
+    Diag *d =
+        diag(&c->diags, E109, name->span, "no file for `use " STR_FMT "`", STR_ARG(name->text));
     diag_note(d, "looked for " STR_FMT ".hone beside this file and in the standard library",
               STR_ARG(name->text));
-    static const Str std[] = {{"nn", 2}, {"losses", 6}, {"optim", 5}, {"sched", 5},
-                              {"resnet", 6}, {"mobilenet_v1", 12}};
+    static const Str std[] = {{"nn", 2},    {"losses", 6}, {"optim", 5},
+                              {"sched", 5}, {"resnet", 6}, {"mobilenet_v1", 12}};
     help_nearest(d, name->text, sizeof std / sizeof *std, std);
     return NULL;
 }
@@ -257,8 +275,9 @@ File *compiler_load(Compiler *c, Str path)
     if (c->root == NULL) {
         c->root_path = path;
         c->root_dir = folder_of(path);
-        if (c->root_dir.len > 1)
-            c->root_dir.len--;                   /* without the slash */
+        if (c->root_dir.len > 1) {
+            c->root_dir.len--; /* without the slash */
+        }
     }
     File *known = map_get(&c->files, path);
     return known != NULL ? known : file_read(c, path, path, path, false, text);
@@ -268,19 +287,24 @@ const Ast *file_item(const File *file, AstKind kind, Str name)
 {
     for (size_t i = 0; i < file->tree->n; i++) {
         const Ast *item = file->tree->kids[i];
-        if (item->kind == kind && str_eq(item->text, name))
+        if (item->kind == kind && str_eq(item->text, name)) {
             return item;
+        }
     }
     return NULL;
 }
 
-const Ast *file_tree(const File *file) { return file->tree; }
+const Ast *file_tree(const File *file)
+{
+    return file->tree;
+}
 
 File *file_import(const File *file, Str name)
 {
     for (size_t i = 0; i < file->imports.len; i++) {
-        if (str_eq(file->imports.at[i]->name, name))
+        if (str_eq(file->imports.at[i]->name, name)) {
             return file->imports.at[i];
+        }
     }
     return NULL;
 }
@@ -295,8 +319,9 @@ const Ast *file_lookup(Compiler *c, File *file, Str name, Span span, File **wher
     }
     for (size_t i = 0; found != NULL && *where != file && i < file->imports.len; i++) {
         File *other = file->imports.at[i];
-        if (other == *where || !map_has(&other->items, name))
+        if (other == *where || !map_has(&other->items, name)) {
             continue;
+        }
         Diag *d = diag(&c->diags, E105, span, "`" STR_FMT "` is declared in two files in use",
                        STR_ARG(name));
         diag_note(d, "in `" STR_FMT "` and in `" STR_FMT "`", STR_ARG((*where)->name),

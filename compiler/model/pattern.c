@@ -12,7 +12,8 @@
 
 enum { MAX_PATTERN = 255, MAX_WILDCARDS = 8 };
 
-/* --- what is a pattern ------------------------------------------------------------------------- */
+/* --- what is a pattern -------------------------------------------------------------------------
+ */
 static bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
@@ -96,12 +97,13 @@ bool pattern_valid(Str p, Str *why)
     return inside ? refuse(why, "a `{` without its `}`") : true;
 }
 
-/* --- matching ---------------------------------------------------------------------------------- */
+/* --- matching ----------------------------------------------------------------------------------
+ */
 typedef struct Capture {
-    size_t from[MAX_WILDCARDS], to[MAX_WILDCARDS];   /* bytes of the key, by wildcard */
+    size_t from[MAX_WILDCARDS], to[MAX_WILDCARDS]; /* bytes of the key, by wildcard */
 } Capture;
 
-typedef struct Threads {      /* states alive before one byte of the key, preferred first */
+typedef struct Threads { /* states alive before one byte of the key, preferred first */
     size_t n;
     uint8_t at[MAX_PATTERN + 1];
     Capture capture[MAX_PATTERN + 1];
@@ -110,7 +112,7 @@ typedef struct Threads {      /* states alive before one byte of the key, prefer
 
 typedef struct Match {
     bool found;
-    size_t end;               /* of the selected node in the key: the longest */
+    size_t end; /* of the selected node in the key: the longest */
     Capture capture;
 } Match;
 
@@ -119,7 +121,7 @@ static size_t wildcard_index(Str p, size_t at)
     return wildcard_count((Str){p.ptr, at});
 }
 
-static size_t alternative_end(Str p, size_t at)      /* after the `}` that closes */
+static size_t alternative_end(Str p, size_t at) /* after the `}` that closes */
 {
     while (at < p.len && p.ptr[at] != '}') {
         at++;
@@ -164,7 +166,7 @@ static void thread_add(Threads *t, Str p, size_t at, size_t i, Capture c, bool e
         }
         c.to[k] = i;
         if (length == 2) {
-            c.to[k] = i > c.from[k] && at + 2 < p.len ? i - 1 : i;   /* without the last dot */
+            c.to[k] = i > c.from[k] && at + 2 < p.len ? i - 1 : i; /* without the last dot */
             if (at + 2 < p.len) {
                 thread_add(t, p, at + 3, i, c, true);
             }
@@ -172,7 +174,7 @@ static void thread_add(Threads *t, Str p, size_t at, size_t i, Capture c, bool e
             thread_add(t, p, at + 1, i, c, true);
         }
     } else if (at + 3 == p.len && p.ptr[at] == '.' && is_double_star(p, at + 1)) {
-        Capture none = c;                                             /* `x.**` selects x too */
+        Capture none = c; /* `x.**` selects x too */
         size_t k = wildcard_index(p, at + 1);
         none.from[k] = none.to[k] = i;
         thread_add(t, p, p.len, i, none, true);
@@ -187,10 +189,10 @@ static void thread_read(Threads *next, Str p, size_t at, char b, size_t i, Captu
     if (at == p.len) {
         return;
     }
-    if (is_double_star(p, at) && whole_segment(p, at, 2)) {     /* at the start of a segment */
+    if (is_double_star(p, at) && whole_segment(p, at, 2)) { /* at the start of a segment */
         thread_add(next, p, b == '.' ? at : at + 1, i + 1, c, false);
     } else if (at > 0 && is_double_star(p, at - 1) && whole_segment(p, at - 1, 2)) {
-        c.to[wildcard_index(p, at - 1)] = i + 1;                /* within a segment of `**` */
+        c.to[wildcard_index(p, at - 1)] = i + 1; /* within a segment of `**` */
         if (b == '.') {
             thread_add(next, p, at - 1, i + 1, c, false);
         } else if (!next->present[at]) {
@@ -251,7 +253,8 @@ bool pattern_matches(Str pattern, Str key)
     return match(pattern, key).found;
 }
 
-/* --- renaming ---------------------------------------------------------------------------------- */
+/* --- renaming ----------------------------------------------------------------------------------
+ */
 bool pattern_rename_valid(Str from, Str to, Str *why)
 {
     if (!pattern_valid(from, why) || !pattern_valid(to, why)) {
@@ -278,7 +281,7 @@ bool pattern_rename(Arena *arena, Str from, Str to, Str key, Str *renamed)
         size_t length = wildcard_length(to, i);
         if (length == 0) {
             bool doubled = to.ptr[i] == '.' && (out.len == 0 || out.ptr[out.len - 1] == '.');
-            if (!doubled) {                       /* a `**` that stands for nothing takes its dot */
+            if (!doubled) { /* a `**` that stands for nothing takes its dot */
                 buf_char(&out, to.ptr[i]);
             }
             i++;
@@ -297,8 +300,9 @@ bool pattern_rename(Arena *arena, Str from, Str to, Str key, Str *renamed)
     return true;
 }
 
-/* --- nothing matched: what is there -------------------------------------------------------------- */
-static size_t segment_end(Str p, size_t at)          /* dots inside braces do not count */
+/* --- nothing matched: what is there --------------------------------------------------------------
+ */
+static size_t segment_end(Str p, size_t at) /* dots inside braces do not count */
 {
     bool inside = false;
     while (at < p.len && (inside || p.ptr[at] != '.')) {
@@ -363,8 +367,8 @@ PatternHint pattern_hint(Arena *arena, Str pattern, const Str *keys, size_t n)
     if (near.len > 0) {
         Str head = {pattern.ptr, from};
         Str tail = {pattern.ptr + end, pattern.len - end};
-        Str whole = str_format(arena, STR_FMT STR_FMT STR_FMT, STR_ARG(head), STR_ARG(near),
-                               STR_ARG(tail));
+        Str whole =
+            str_format(arena, STR_FMT STR_FMT STR_FMT, STR_ARG(head), STR_ARG(near), STR_ARG(tail));
         Str shorter = {whole.ptr, whole.len - tail.len};
         hint.suggestion = selects_any(whole, keys, n) ? whole : shorter;
     }

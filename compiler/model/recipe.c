@@ -1,12 +1,13 @@
 /* A finetune item -> Recipe: its clauses are sorted and counted here, and the parts built in the
- * order in which they need each other: models, data, loads, evaluation, stages, saves. What a single
- * clause means is in load.c, save.c, data.c, knobs.c, group.c, stage.c and train.c. */
+ * order in which they need each other: models, data, loads, evaluation, stages, saves. What a
+ * single clause means is in load.c, save.c, data.c, knobs.c, group.c, stage.c and train.c. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/recipe.h"
 
-/* --- helpers of all clauses ---------------------------------------------------------------------- */
+/* --- helpers of all clauses ----------------------------------------------------------------------
+ */
 static const Ast *find_option(const File *file, Str name)
 {
     return file_item(file, AST_OPTION, name);
@@ -19,7 +20,7 @@ bool recipe_option(Compiler *c, Str name, double *value)
         return false;
     }
     const OptionSetting *setting = option_setting(c, name);
-    if (setting != NULL) {                      /* elab_option has refused what is not a number */
+    if (setting != NULL) { /* elab_option has refused what is not a number */
         char *end;
         *value = strtod(str_c(c->arena, setting->text), &end);
         return true;
@@ -42,7 +43,8 @@ static bool fixed_number(RecipeBuild *b, Elab *e, const Ast *expr, NodeId node, 
         interp.values[i] = NEW(g->arena, double);
         bool changes = i == e->progress || i == e->epoch || i == e->t;
         if (changes || !recipe_option(b->c, g->nodes.at[i].name, interp.values[i])) {
-            Diag *d = diag(&b->c->diags, E208, expr->span, "this must be known before the run starts");
+            Diag *d =
+                diag(&b->c->diags, E208, expr->span, "this must be known before the run starts");
             diag_label(d, "`" STR_FMT "` changes every step", STR_ARG(g->nodes.at[i].name));
             return false;
         }
@@ -123,7 +125,8 @@ Diag *recipe_file_error(RecipeBuild *b, const HoneError *error, Span span)
     return d;
 }
 
-/* --- sorting the clauses ---------------------------------------------------------------------------- */
+/* --- sorting the clauses
+ * ---------------------------------------------------------------------------- */
 static void twice(RecipeBuild *b, const Ast *clause, const Ast *first, const char *what)
 {
     Diag *d = diag(&b->c->diags, E510, clause->name, "%s stands twice", what);
@@ -161,8 +164,9 @@ static void add_knob(RecipeBuild *b, const Ast *knob)
 {
     const Ast *first = same_text(b->knobs.at, b->knobs.len, knob->text);
     if (first != NULL) {
-        twice(b, knob, first, str_c(b->c->arena, str_format(b->c->arena, "knob `" STR_FMT "`",
-                                                            STR_ARG(knob->text))));
+        twice(
+            b, knob, first,
+            str_c(b->c->arena, str_format(b->c->arena, "knob `" STR_FMT "`", STR_ARG(knob->text))));
     } else if (knob_check(b, knob, false)) {
         VEC_PUSH(b->c->arena, b->knobs, knob);
     }
@@ -298,7 +302,8 @@ static void require_clauses(RecipeBuild *b)
     }
 }
 
-/* --- scope and models ----------------------------------------------------------------------------------- */
+/* --- scope and models
+ * ----------------------------------------------------------------------------------- */
 /* A let of the step clock is evaluated anew in every graph. */
 static void bind_lets(RecipeBuild *b)
 {
@@ -317,8 +322,12 @@ static void bind_lets(RecipeBuild *b)
         Value value = elab_expr(b->build, b->scope, let->kids[0]);
         if (value.kind == VALUE_POISON && b->build->state->deferred) {
             Scope *here = scope_new(b->c->arena, b->scope, b->file, NULL);
-            value = (Value){.kind = VALUE_DEFERRED, .clock = CLOCK_STEP, .span = let->span,
-                            .node = NODE_NONE, .ast = let->kids[0], .scope = here};
+            value = (Value){.kind = VALUE_DEFERRED,
+                            .clock = CLOCK_STEP,
+                            .span = let->span,
+                            .node = NODE_NONE,
+                            .ast = let->kids[0],
+                            .scope = here};
         }
         scope_set(b->scope, let->text, value, let->name);
     }
@@ -347,12 +356,13 @@ static bool build_models(RecipeBuild *b)
     return ok;
 }
 
-/* --- what nothing reads ---------------------------------------------------------------------------------- */
+/* --- what nothing reads
+ * ---------------------------------------------------------------------------------- */
 void recipe_reads(RecipeBuild *b, const Elab *e)
 {
     for (size_t i = 0; i < b->r->model->variables.len; i++) {
-        b->read[i] = b->read[i] || e->variable_nodes[i] != NODE_NONE ||
-                     e->next_nodes[i] != NODE_NONE;
+        b->read[i] =
+            b->read[i] || e->variable_nodes[i] != NODE_NONE || e->next_nodes[i] != NODE_NONE;
     }
 }
 
@@ -416,10 +426,10 @@ Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeO
 {
     size_t errors = c->diags.errors;
     Recipe *r = NEW(c->arena, Recipe);
-    *r = (Recipe){.name = finetune->text, .span = finetune->span, .model = model_new(c),
-                  .workers = -1};
-    RecipeBuild build = {.c = c, .file = file, .item = finetune, .r = r,
-                         .without_files = options->without_files};
+    *r = (Recipe){
+        .name = finetune->text, .span = finetune->span, .model = model_new(c), .workers = -1};
+    RecipeBuild build = {
+        .c = c, .file = file, .item = finetune, .r = r, .without_files = options->without_files};
     RecipeBuild *b = &build;
     b->scope = scope_new(c->arena, NULL, file, NULL);
     b->build = elab_new(c, r->model, NULL, false, NULL);
@@ -428,7 +438,7 @@ Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeO
     }
     require_clauses(b);
     if (c->diags.errors != errors) {
-        return NULL;          /* what is not available would only make echoes below */
+        return NULL; /* what is not available would only make echoes below */
     }
     bind_lets(b);
     bool model_ok = build_models(b);

@@ -6,8 +6,8 @@ static bool save_key(RecipeBuild *b, const Ast *maps, const Variable *v, bool *u
     *key = v->key;
     for (size_t i = 0; maps != NULL && i < maps->n; i++) {
         const Ast *map = maps->kids[i];
-        if (map->kind == AST_RENAME && pattern_rename(b->c->arena, map->kids[0]->text,
-                                                      map->kids[1]->text, v->key, key)) {
+        if (map->kind == AST_RENAME &&
+            pattern_rename(b->c->arena, map->kids[0]->text, map->kids[1]->text, v->key, key)) {
             used[i] = true;
             return true;
         }

@@ -24,8 +24,7 @@ static void list_names(Buf *out, size_t n, const Str *names)
     }
 }
 
-void select_nothing(RecipeBuild *b, const Ast *pattern, const char *what, size_t n,
-                    const Str *keys)
+void select_nothing(RecipeBuild *b, const Ast *pattern, const char *what, size_t n, const Str *keys)
 {
     Diag *d = diag(&b->c->diags, E401, pattern->span, "pattern matches no %s", what);
     PatternHint hint = pattern_hint(b->c->arena, pattern->text, keys, n);
@@ -165,8 +164,10 @@ bool select_variables(RecipeBuild *b, const Ast *select, SelectOf of, Str prefix
             }
         }
         candidates[n] = (Candidate){.key = {v->key.ptr + dot.len, v->key.len - dot.len},
-                                    .aliases = aliases, .n_aliases = n_aliases,
-                                    .rank = v->rank, .elements = v->elements};
+                                    .aliases = aliases,
+                                    .n_aliases = n_aliases,
+                                    .rank = v->rank,
+                                    .elements = v->elements};
         index[n++] = i;
     }
     bool *among = NEW_ARRAY(arena, bool, n + 1);

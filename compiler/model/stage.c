@@ -4,7 +4,8 @@
 #include "model/recipe.h"
 #include "passes/passes.h"
 
-/* --- evaluation -------------------------------------------------------------------------------------- */
+/* --- evaluation
+ * -------------------------------------------------------------------------------------- */
 NodeId node_as(Graph *g, NodeId id, DType dtype, Str name)
 {
     Node node = *graph_node(g, id);
@@ -30,9 +31,9 @@ static NodeId add_to_total(Graph *g, const Total *total)
         vars[i] = var_new(g->pool, total->dims[i], (Str){0});
         at[i] = pos_var(g->pool, vars[i]);
     }
-    const Scalar *sum = sc_fn2(g->pool, OP_ADD,
-                               sc_read(g->pool, DT_F64, total->state, total->rank, at, NULL),
-                               sc_read(g->pool, DT_F64, value, total->rank, at, NULL));
+    const Scalar *sum =
+        sc_fn2(g->pool, OP_ADD, sc_read(g->pool, DT_F64, total->state, total->rank, at, NULL),
+               sc_read(g->pool, DT_F64, value, total->rank, at, NULL));
     return graph_define(g, DT_F64, REDUCE_NONE, total->rank, vars, 0, NULL, sum, (Str){0}, span);
 }
 
@@ -62,8 +63,11 @@ static void keep_totals(RecipeBuild *b, const Elab *e)
 {
     for (size_t i = 0; i < e->totals.len; i++) {
         const Total *total = &e->totals.at[i];
-        RecipeState state = {.kind = HONE_TOTAL, .dtype = DT_F64, .rank = total->rank,
-                             .of = HONE_NONE, .init = {.kind = HONE_INIT_CONSTANT}};
+        RecipeState state = {.kind = HONE_TOTAL,
+                             .dtype = DT_F64,
+                             .rank = total->rank,
+                             .of = HONE_NONE,
+                             .init = {.kind = HONE_INIT_CONSTANT}};
         state.key = str_format(b->c->arena, "total:%zu", i);
         for (size_t k = 0; k < total->rank; k++) {
             state.dims[k] = total->dims[k];
@@ -85,8 +89,8 @@ static bool made_of_totals(RecipeBuild *b, const Graph *metrics, const StepValue
             node->kind == NODE_STEP) {
             continue;
         }
-        Diag *d = diag(&b->c->diags, E512, metric->span, "metric `" STR_FMT
-                       "` is not made of totals", STR_ARG(metric->name));
+        Diag *d = diag(&b->c->diags, E512, metric->span,
+                       "metric `" STR_FMT "` is not made of totals", STR_ARG(metric->name));
         diag_label(d, "`" STR_FMT "` stands outside `total( )`", STR_ARG(node->name));
         diag_help(d, "for instance `total(hits(z, b.label)) / total(count(b.label))`");
         return false;
@@ -146,8 +150,8 @@ static bool duplicate_names(RecipeBuild *b, size_t n, const StepValue *values)
     for (size_t i = 0; i < n; i++) {
         for (size_t k = 0; k < i; k++) {
             if (str_eq(values[i].name, values[k].name)) {
-                Diag *d = diag(&b->c->diags, E102, values[i].span, "`" STR_FMT
-                               "` is already declared here", STR_ARG(values[i].name));
+                Diag *d = diag(&b->c->diags, E102, values[i].span,
+                               "`" STR_FMT "` is already declared here", STR_ARG(values[i].name));
                 diag_note_at(d, values[k].span, "", "the first one");
                 return true;
             }
@@ -168,8 +172,8 @@ bool eval_build(RecipeBuild *b)
     }
     bool evaluates = step.metrics.len > 0 && (data->valid != NULL || data->test != NULL);
     for (size_t i = 0; i < step.metrics.len && data->valid == NULL; i++) {
-        Diag *d = diag(&b->c->diags, W513, step.metrics.at[i].span, "metric `" STR_FMT
-                       "` is never evaluated", STR_ARG(step.metrics.at[i].name));
+        Diag *d = diag(&b->c->diags, W513, step.metrics.at[i].span,
+                       "metric `" STR_FMT "` is never evaluated", STR_ARG(step.metrics.at[i].name));
         diag_note_at(d, b->r->facts.at[0].span, "", "this data has no `valid`");
     }
     if (!evaluates && step.predicts.len == 0) {
@@ -193,7 +197,8 @@ bool eval_build(RecipeBuild *b)
     return b->evaluation.metrics != NULL;
 }
 
-/* --- a stage -------------------------------------------------------------------------------------------- */
+/* --- a stage
+ * -------------------------------------------------------------------------------------------- */
 static bool freeze(RecipeBuild *b, const Ast *clause, bool *trainable)
 {
     size_t n = b->r->model->variables.len;
@@ -236,10 +241,10 @@ static bool find_trainable(RecipeBuild *b, const Ast *clause, RecipeStage *stage
         }
     }
     if (ok && stage->trainable_tensors == 0) {
-        Diag *d = diag(&b->c->diags, E502, clause != NULL ? clause->name : b->item->name,
-                       "nothing is trainable in %s `" STR_FMT "`",
-                       clause != NULL ? "stage" : "recipe",
-                       STR_ARG(clause != NULL ? clause->text : b->item->text));
+        Diag *d =
+            diag(&b->c->diags, E502, clause != NULL ? clause->name : b->item->name,
+                 "nothing is trainable in %s `" STR_FMT "`", clause != NULL ? "stage" : "recipe",
+                 STR_ARG(clause != NULL ? clause->text : b->item->text));
         diag_help(d, "leave something out of `freeze`: `freeze \"**\" except \"fc\"`");
         return false;
     }

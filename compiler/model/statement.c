@@ -5,12 +5,14 @@
 
 static bool run_stmt(Elab *e, Scope *scope, const Ast *stmt, Value *result);
 
-/* --- loops -------------------------------------------------------------------------------------------- */
+/* --- loops
+ * -------------------------------------------------------------------------------------------- */
 static bool range_items(Elab *e, Scope *scope, const Ast *iter, size_t *n, Value **items)
 {
     int64_t from, to;
-    if (!elab_int(e, scope, iter->kids[0], &from) || !elab_int(e, scope, iter->kids[1], &to))
+    if (!elab_int(e, scope, iter->kids[0], &from) || !elab_int(e, scope, iter->kids[1], &to)) {
         return false;
+    }
     int64_t count = to > from ? to - from : 0;
     if (count > 100000) {
         Diag *d = elab_error(e, E211, iter->span, "a loop of %lld rounds", (long long)count);
@@ -19,32 +21,38 @@ static bool range_items(Elab *e, Scope *scope, const Ast *iter, size_t *n, Value
     }
     *n = (size_t)count;
     *items = NEW_ARRAY(elab_arena(e), Value, *n + 1);
-    for (size_t i = 0; i < *n; i++)
+    for (size_t i = 0; i < *n; i++) {
         (*items)[i] = value_int(from + (int64_t)i);
+    }
     return true;
 }
 
 bool iterate(Elab *e, Scope *scope, const Ast *iter, size_t *n, Value **items)
 {
-    if (iter->kind == AST_RANGE)
+    if (iter->kind == AST_RANGE) {
         return range_items(e, scope, iter, n, items);
+    }
     VEC(Value) all = {0};
     for (size_t i = 0; i < iter->n; i++) {
         Value v = eval(e, scope, iter->kids[i]);
-        if (v.kind == VALUE_POISON)
+        if (v.kind == VALUE_POISON) {
             return false;
+        }
         if (v.kind != VALUE_LIST && v.kind != VALUE_INSTANCES && v.kind != VALUE_INSTANCE) {
             Diag *d = elab_error(e, E106, iter->kids[i]->span, "`for` cannot go through this");
             diag_label(d, "%s", value_kind_name(&v));
             diag_help(d, "it goes through `0..n`, module arrays and lists");
             return false;
         }
-        if (v.kind == VALUE_INSTANCE)
+        if (v.kind == VALUE_INSTANCE) {
             VEC_PUSH(elab_arena(e), all, v);
-        for (size_t k = 0; v.kind != VALUE_INSTANCE && k < v.n; k++)
+        }
+        for (size_t k = 0; v.kind != VALUE_INSTANCE && k < v.n; k++) {
             VEC_PUSH(elab_arena(e), all,
-                     v.kind == VALUE_LIST ? v.items[k]
-                     : v.instances[k] != NULL ? value_instance(v.instances[k]) : value_poison());
+                     v.kind == VALUE_LIST     ? v.items[k]
+                     : v.instances[k] != NULL ? value_instance(v.instances[k])
+                                              : value_poison());
+        }
     }
     *n = all.len;
     *items = all.at;
@@ -55,12 +63,14 @@ static bool run_for(Elab *e, Scope *scope, const Ast *stmt, Value *result)
 {
     size_t n;
     Value *items;
-    if (!iterate(e, scope, stmt->kids[0], &n, &items))
+    if (!iterate(e, scope, stmt->kids[0], &n, &items)) {
         return false;
+    }
     for (size_t i = 0; i < n; i++) {
         scope_set(scope, stmt->text, items[i], stmt->name);
-        if (run_block(e, scope, stmt->kids[1], result))
+        if (run_block(e, scope, stmt->kids[1], result)) {
             return true;
+        }
     }
     return false;
 }
@@ -68,23 +78,28 @@ static bool run_for(Elab *e, Scope *scope, const Ast *stmt, Value *result)
 static bool run_if(Elab *e, Scope *scope, const Ast *stmt, Value *result)
 {
     bool yes;
-    if (!eval_bool(e, scope, stmt->kids[0], &yes))
+    if (!eval_bool(e, scope, stmt->kids[0], &yes)) {
         return false;
-    if (yes)
+    }
+    if (yes) {
         return run_block(e, scope, stmt->kids[1], result);
+    }
     const Ast *other = stmt->kids[2];
-    if (other == NULL)
+    if (other == NULL) {
         return false;
+    }
     return other->kind == AST_IF ? run_stmt(e, scope, other, result)
                                  : run_block(e, scope, other, result);
 }
 
-/* --- primes --------------------------------------------------------------------------------------------- */
+/* --- primes
+ * --------------------------------------------------------------------------------------------- */
 static Prime *find_prime(Elab *e, Str name)
 {
     for (size_t i = 0; i < e->state->n_primes; i++) {
-        if (str_eq(e->state->primes[i].name, name))
+        if (str_eq(e->state->primes[i].name, name)) {
             return &e->state->primes[i];
+        }
     }
     return NULL;
 }
@@ -92,8 +107,9 @@ static Prime *find_prime(Elab *e, Str name)
 /* The variable that a path in a method means, or NULL. */
 static Variable *own_variable(Elab *e, const Scope *scope, Str path)
 {
-    if (scope->self == NULL)
+    if (scope->self == NULL) {
         return NULL;
+    }
     const Instance *in = scope->self;
     Str segs[16];
     size_t n = 0, start = 0;
@@ -105,10 +121,12 @@ static Variable *own_variable(Elab *e, const Scope *scope, Str path)
     }
     for (size_t at = 0, used; in != NULL && at < n; at += used) {
         Member *member = instance_member(e, in, n - at, segs + at, &used);
-        if (member == NULL)
+        if (member == NULL) {
             return NULL;
-        if (member->kind == MEMBER_VARIABLE)
+        }
+        if (member->kind == MEMBER_VARIABLE) {
             return at + used == n ? member->variable : NULL;
+        }
         in = member->kind == MEMBER_INSTANCE ? member->instance : NULL;
     }
     return NULL;
@@ -118,18 +136,22 @@ static bool fit(Elab *e, Value *value, DType dtype, size_t rank, const int64_t *
                 const Ast *lhs, Span span)
 {
     Array a;
-    if (!array_strong(e, value, &a))
+    if (!array_strong(e, value, &a)) {
         return false;
+    }
     Value strong = array_value(e, &a, CLOCK_TENSOR, span);
     *value = convert_tensor(e, strong, dtype, span);
-    if (value->kind == VALUE_POISON)
+    if (value->kind == VALUE_POISON) {
         return false;
+    }
     a = *value->array;
     bool same = a.rank == rank;
-    for (size_t i = 0; same && i < rank; i++)
+    for (size_t i = 0; same && i < rank; i++) {
         same = a.dims[i] == dims[i];
+    }
     if (!same) {
-        Str wants = dims_text(e->c->arena, rank, dims), gets = dims_text(e->c->arena, a.rank, a.dims);
+        Str wants = dims_text(e->c->arena, rank, dims),
+            gets = dims_text(e->c->arena, a.rank, a.dims);
         Diag *d = elab_error(e, E201, span, "the next value of `" STR_FMT "` has another shape",
                              STR_ARG(lhs->text));
         diag_label(d, "`" STR_FMT "` is " STR_FMT ", this is " STR_FMT, STR_ARG(lhs->text),
@@ -154,59 +176,70 @@ static void assign_prime(Elab *e, Scope *scope, const Ast *lhs, Value value, Spa
 {
     Prime *prime = find_prime(e, lhs->text);
     if (prime != NULL) {
-        if (prime->set)
+        if (prime->set) {
             twice(e, lhs);
+        }
         prime->set = true;
         prime->value = value_poison();
         if (value.kind != VALUE_POISON &&
-            fit(e, &value, prime->dtype, prime->rank, prime->dims, lhs, span))
+            fit(e, &value, prime->dtype, prime->rank, prime->dims, lhs, span)) {
             prime->value = value;
+        }
         return;
     }
     Variable *v = own_variable(e, scope, lhs->text);
     if (v == NULL || !v->is_state) {
         Diag *d = elab_error(e, E305, lhs->span, "`" STR_FMT "` is not state; it has no next value",
                              STR_ARG(lhs->text));
-        if (v != NULL)
+        if (v != NULL) {
             diag_note_at(d, v->span, "a param", "parameters are updated by the optimizer");
-        else
+        } else {
             diag_help(d, "without the prime this is an ordinary name");
+        }
         return;
     }
-    if (value.kind == VALUE_POISON || !fit(e, &value, v->dtype, v->rank, v->dims, lhs, span))
+    if (value.kind == VALUE_POISON || !fit(e, &value, v->dtype, v->rank, v->dims, lhs, span)) {
         return;
+    }
     if (value.node == NODE_NONE) {
-        Diag *d = elab_error(e, E306, lhs->span, "`" STR_FMT "` has one next value, not one per "
-                             "index", STR_ARG(lhs->text));
+        Diag *d = elab_error(e, E306, lhs->span,
+                             "`" STR_FMT "` has one next value, not one per "
+                             "index",
+                             STR_ARG(lhs->text));
         diag_help(d, "call the module outside of the equation");
         return;
     }
-    if (e->next_nodes[v->index] != NODE_NONE)
+    if (e->next_nodes[v->index] != NODE_NONE) {
         twice(e, lhs);
+    }
     e->next_nodes[v->index] = value.node;
 }
 
 Value read_prime(Elab *e, Scope *scope, const Ast *primed)
 {
     Prime *prime = find_prime(e, primed->text);
-    for (BlockRun *run = e->state->run; prime != NULL && !prime->set && run != NULL; run = run->up) {
+    for (BlockRun *run = e->state->run; prime != NULL && !prime->set && run != NULL;
+         run = run->up) {
         for (size_t i = 0; i < run->block->n; i++) {
             const Ast *stmt = run->block->kids[i];
             if (run->done[i] || stmt->kind != AST_ASSIGN || stmt->n != 2 ||
                 !(stmt->kids[1]->flags & AST_FLAG_PRIMED) ||
-                !str_eq(stmt->kids[1]->text, primed->text))
+                !str_eq(stmt->kids[1]->text, primed->text)) {
                 continue;
-            run->done[i] = true;                 /* before: a cycle finds nothing and is reported */
+            }
+            run->done[i] = true; /* before: a cycle finds nothing and is reported */
             Value ignored;
             run_stmt(e, run->scope, stmt, &ignored);
             break;
         }
     }
-    if (prime != NULL && prime->set)
+    if (prime != NULL && prime->set) {
         return prime->value;
+    }
     Variable *v = prime == NULL ? own_variable(e, scope, primed->text) : NULL;
-    if (v != NULL && e->graph != NULL && e->next_nodes[v->index] != NODE_NONE)
+    if (v != NULL && e->graph != NULL && e->next_nodes[v->index] != NODE_NONE) {
         return array_of_node(e, e->next_nodes[v->index], CLOCK_TENSOR, primed->span);
+    }
     Diag *d = elab_error(e, E101, primed->span, "`" STR_FMT "'` has no value here",
                          STR_ARG(primed->text));
     diag_help(d, "define it with `" STR_FMT "' = …`; `" STR_FMT "` is the old value",
@@ -214,12 +247,14 @@ Value read_prime(Elab *e, Scope *scope, const Ast *primed)
     return value_poison();
 }
 
-/* --- assignment -------------------------------------------------------------------------------------------- */
+/* --- assignment
+ * -------------------------------------------------------------------------------------------- */
 static bool assignable(Elab *e, Scope *scope, const Ast *lhs)
 {
     Prime *prime = find_prime(e, lhs->text);
     Variable *v = prime == NULL && scope_find(scope, lhs->text) == NULL
-                  ? own_variable(e, scope, lhs->text) : NULL;
+                      ? own_variable(e, scope, lhs->text)
+                      : NULL;
     if (prime == NULL && v == NULL) {
         if (name_is_reserved(lhs->text)) {
             elab_error(e, E102, lhs->span, "`" STR_FMT "` may not be redefined",
@@ -227,8 +262,9 @@ static bool assignable(Elab *e, Scope *scope, const Ast *lhs)
             return false;
         }
         for (size_t i = 0; i < lhs->text.len; i++) {
-            if (lhs->text.ptr[i] != '.')
+            if (lhs->text.ptr[i] != '.') {
                 continue;
+            }
             elab_error(e, E305, lhs->span, "`" STR_FMT "` is no state of this module",
                        STR_ARG(lhs->text));
             return false;
@@ -239,20 +275,24 @@ static bool assignable(Elab *e, Scope *scope, const Ast *lhs)
     Diag *d = elab_error(e, E305, lhs->span, "`" STR_FMT "` is %s", STR_ARG(lhs->text),
                          state ? "state; its next value is written with a prime"
                                : "a parameter; only the optimizer changes it");
-    if (v != NULL)
+    if (v != NULL) {
         diag_note_at(d, v->span, "declared here", "the declaration");
-    if (state)
+    }
+    if (state) {
         diag_help(d, "add the prime: `" STR_FMT "' = …`", STR_ARG(lhs->text));
+    }
     return false;
 }
 
 /* A value under a name of its own: tensors become nodes, once. */
 static Value named(Elab *e, Value value, Str name, Span span)
 {
-    if (value.kind != VALUE_TENSOR || e->graph == NULL || value.array->base != NODE_NONE)
+    if (value.kind != VALUE_TENSOR || e->graph == NULL || value.array->base != NODE_NONE) {
         return value;
-    if (value.clock == CLOCK_STEP || value.array->position != NULL)
+    }
+    if (value.clock == CLOCK_STEP || value.array->position != NULL) {
         return value;
+    }
     Array a = *value.array;
     array_node(e, &a, name, span);
     return array_value(e, &a, value.clock, span);
@@ -264,10 +304,11 @@ static void assign(Elab *e, Scope *scope, const Ast *lhs, Value value, Span span
         assign_prime(e, scope, lhs, value, span);
         return;
     }
-    if (assignable(e, scope, lhs))
+    if (assignable(e, scope, lhs)) {
         scope_set(scope, lhs->text, named(e, value, lhs->text, lhs->span), lhs->span);
-    else
+    } else {
         scope_set(scope, lhs->text, value_poison(), lhs->span);
+    }
 }
 
 static void run_assign(Elab *e, Scope *scope, const Ast *stmt)
@@ -276,7 +317,8 @@ static void run_assign(Elab *e, Scope *scope, const Ast *stmt)
     if (stmt->n == 2) {
         const Ast *lhs = stmt->kids[1];
         Value value = lhs->flags & AST_FLAG_INDEXED && e->graph != NULL
-                      ? eval_definition(e, scope, lhs, right) : eval(e, scope, right);
+                          ? eval_definition(e, scope, lhs, right)
+                          : eval(e, scope, right);
         assign(e, scope, lhs, value, right->span);
         return;
     }
@@ -288,8 +330,9 @@ static void run_assign(Elab *e, Scope *scope, const Ast *stmt)
                              value.kind == VALUE_TUPLE && value.n > 1 ? "s" : "");
         diag_help(d, "a function gives several results with `return a, b`");
     }
-    for (size_t i = 1; i < stmt->n; i++)
+    for (size_t i = 1; i < stmt->n; i++) {
         assign(e, scope, stmt->kids[i], tuple ? value.items[i - 1] : value_poison(), right->span);
+    }
 }
 
 static void run_return(Elab *e, Scope *scope, const Ast *stmt, Value *result)
@@ -299,21 +342,22 @@ static void run_return(Elab *e, Scope *scope, const Ast *stmt, Value *result)
         return;
     }
     Value *items = NEW_ARRAY(elab_arena(e), Value, stmt->n + 1);
-    for (size_t i = 0; i < stmt->n; i++)
+    for (size_t i = 0; i < stmt->n; i++) {
         items[i] = named(e, eval(e, scope, stmt->kids[i]), (Str){0}, stmt->kids[i]->span);
-    *result = (Value){.kind = VALUE_TUPLE, .n = stmt->n, .items = items, .node = NODE_NONE,
-                      .span = stmt->span};
+    }
+    *result = (Value){
+        .kind = VALUE_TUPLE, .n = stmt->n, .items = items, .node = NODE_NONE, .span = stmt->span};
 }
 
 static bool run_stmt(Elab *e, Scope *scope, const Ast *stmt, Value *result)
 {
-    if (stmt->kind == AST_ASSIGN)
+    if (stmt->kind == AST_ASSIGN) {
         run_assign(e, scope, stmt);
-    else if (stmt->kind == AST_IF)
+    } else if (stmt->kind == AST_IF) {
         return run_if(e, scope, stmt, result);
-    else if (stmt->kind == AST_FOR)
+    } else if (stmt->kind == AST_FOR) {
         return run_for(e, scope, stmt, result);
-    else if (stmt->kind == AST_RETURN) {
+    } else if (stmt->kind == AST_RETURN) {
         run_return(e, scope, stmt, result);
         return true;
     } else if (stmt->kind == AST_METRIC || stmt->kind == AST_PREDICT) {
@@ -331,8 +375,9 @@ bool run_block(Elab *e, Scope *scope, const Ast *block, Value *result)
     e->state->run = &run;
     bool returned = false;
     for (size_t i = 0; i < block->n && !returned; i++) {
-        if (run.done[i])
+        if (run.done[i]) {
             continue;
+        }
         run.done[i] = true;
         returned = run_stmt(e, scope, block->kids[i], result);
     }

@@ -9,16 +9,17 @@
 typedef struct Training {
     RecipeBuild *b;
     RecipeStage *stage;
-    size_t index;                /* of the stage */
-    Elab *forward, *update;      /* of the same nodes; the update's graph goes on after autodiff */
-    Graph *graph;                /* the update's */
-    NodeId *grads;               /* by variable; NODE_NONE: not trained, or not read by the step */
+    size_t index;           /* of the stage */
+    Elab *forward, *update; /* of the same nodes; the update's graph goes on after autodiff */
+    Graph *graph;           /* the update's */
+    NodeId *grads;          /* by variable; NODE_NONE: not trained, or not read by the step */
     OptimizerUse base;
-    VEC(uint64_t) masks;         /* of the `t` leaves made so far */
+    VEC(uint64_t) masks; /* of the `t` leaves made so far */
     VEC(NodeId) ts;
 } Training;
 
-/* --- forward and gradients ------------------------------------------------------------------------- */
+/* --- forward and gradients
+ * ------------------------------------------------------------------------- */
 static bool forward(Training *t, const Ast *clause)
 {
     RecipeBuild *b = t->b;
@@ -58,7 +59,7 @@ static void differentiate(Training *t)
     size_t kept = 0;
     for (size_t i = 0; i < g->outputs.len; i++) {
         Output out = g->outputs.at[i];
-        if (out.kind == OUT_GRAD) {          /* the update reads them; nobody else does */
+        if (out.kind == OUT_GRAD) { /* the update reads them; nobody else does */
             t->grads[graph_node(g, out.target)->variable] = out.value;
         } else {
             g->outputs.at[kept++] = out;
@@ -87,7 +88,8 @@ static void begin_update(Training *t)
     e->option_nodes.cap = from->option_nodes.cap;
 }
 
-/* --- clipping by global norm ----------------------------------------------------------------------------- */
+/* --- clipping by global norm
+ * ----------------------------------------------------------------------------- */
 static const Scalar *read_scalar(Graph *g, NodeId id, DType dtype)
 {
     const Scalar *read = sc_read(g->pool, graph_node(g, id)->dtype, id, 0, NULL, NULL);
@@ -105,8 +107,8 @@ static NodeId sum_of_squares(Graph *g, NodeId id)
     }
     const Scalar *x = sc_read(g->pool, node.dtype, id, node.rank, at, NULL);
     ReduceOp reduce = node.rank > 0 ? REDUCE_SUM : REDUCE_NONE;
-    return graph_define(g, DT_F32, reduce, 0, NULL, node.rank, vars,
-                        sc_fn2(g->pool, OP_MUL, x, x), (Str){0}, node.span);
+    return graph_define(g, DT_F32, reduce, 0, NULL, node.rank, vars, sc_fn2(g->pool, OP_MUL, x, x),
+                        (Str){0}, node.span);
 }
 
 /* A tree of fixed shape: the order of summation depends on the model alone. */
@@ -122,8 +124,8 @@ static NodeId sum_tree(Graph *g, size_t n, NodeId *parts)
                 terms[k] = read_scalar(g, parts[i + k], DT_F32);
             }
             const Scalar *sum = k > 1 ? sc_fn(g->pool, OP_ADD, k, terms) : terms[0];
-            parts[m++] = graph_define(g, DT_F32, REDUCE_NONE, 0, NULL, 0, NULL, sum, (Str){0},
-                                      (Span){0});
+            parts[m++] =
+                graph_define(g, DT_F32, REDUCE_NONE, 0, NULL, 0, NULL, sum, (Str){0}, (Span){0});
         }
         n = m;
     }
@@ -176,14 +178,14 @@ static bool clip(Training *t, const Ast *knob)
     }
     NodeId total = sum_tree(g, n, squares);
     NodeId norm = graph_define(g, DT_F32, REDUCE_NONE, 0, NULL, 0, NULL,
-                               sc_fn1(g->pool, OP_SQRT, read_scalar(g, total, DT_F32)),
-                               STR("grad"), knob->span);
-    const Scalar *below = sc_fn2(g->pool, OP_ADD, read_scalar(g, norm, DT_F32),
-                                 sc_const(g->pool, DT_F32, 1e-6));
+                               sc_fn1(g->pool, OP_SQRT, read_scalar(g, total, DT_F32)), STR("grad"),
+                               knob->span);
+    const Scalar *below =
+        sc_fn2(g->pool, OP_ADD, read_scalar(g, norm, DT_F32), sc_const(g->pool, DT_F32, 1e-6));
     const Scalar *ratio = sc_fn2(g->pool, OP_DIV, read_scalar(g, most, DT_F32), below);
     const Scalar *scale = sc_fn2(g->pool, OP_MIN, sc_const(g->pool, DT_F32, 1), ratio);
-    NodeId by = graph_define(g, DT_F32, REDUCE_NONE, 0, NULL, 0, NULL, scale, STR("clip"),
-                             knob->span);
+    NodeId by =
+        graph_define(g, DT_F32, REDUCE_NONE, 0, NULL, 0, NULL, scale, STR("clip"), knob->span);
     for (size_t i = 0; i < variables; i++) {
         if (t->grads[i] != NODE_NONE) {
             t->grads[i] = scaled(g, t->grads[i], by);
@@ -193,7 +195,8 @@ static bool clip(Training *t, const Ast *knob)
     return true;
 }
 
-/* --- states and update --------------------------------------------------------------------------------------- */
+/* --- states and update
+ * --------------------------------------------------------------------------------------- */
 /* Index of a persistent tensor; the same rule in a later stage finds its own state again. */
 static uint32_t persistent(RecipeBuild *b, const RecipeState *state, Str name)
 {
@@ -208,7 +211,7 @@ static uint32_t persistent(RecipeBuild *b, const RecipeState *state, Str name)
         taken = taken || str_eq(s->key, state->key);
     }
     RecipeState added = *state;
-    if (taken) {                             /* another rule keeps a state of this name */
+    if (taken) { /* another rule keeps a state of this name */
         added.key = str_format(b->c->arena, STR_FMT ":" STR_FMT STR_FMT,
                                STR_ARG(b->r->model->variables.at[state->of]->key),
                                STR_ARG(state->rule->text), STR_ARG(name));
@@ -226,7 +229,10 @@ static NodeId state_leaf(Training *t, const RecipeState *state, Str name, Span s
 
 static NodeId initial_leaf(Training *t, const Variable *v)
 {
-    RecipeState state = {.kind = HONE_INITIAL, .dtype = v->dtype, .rank = v->rank, .of = v->index,
+    RecipeState state = {.kind = HONE_INITIAL,
+                         .dtype = v->dtype,
+                         .rank = v->rank,
+                         .of = v->index,
                          .init = {.kind = HONE_INIT_COPY}};
     state.key = str_format(t->b->c->arena, STR_FMT ":p0", STR_ARG(v->key));
     for (size_t i = 0; i < v->rank; i++) {
@@ -265,13 +271,16 @@ static bool update_variable(Training *t, const Variable *v)
     }
     NodeId g = t->grads[v->index];
     if (g == NODE_NONE) {
-        return true;                         /* the step does not read it */
+        return true; /* the step does not read it */
     }
     NodeId *states = NEW_ARRAY(arena, NodeId, n + 1), *next = NEW_ARRAY(arena, NodeId, n + 1);
     for (size_t i = 0; i < n; i++) {
         Str name = str_format(arena, ":" STR_FMT, STR_ARG(list[i].name));
-        RecipeState state = {.kind = HONE_OPTIMIZER_STATE, .dtype = list[i].dtype,
-                             .rank = list[i].rank, .of = v->index, .init = list[i].init,
+        RecipeState state = {.kind = HONE_OPTIMIZER_STATE,
+                             .dtype = list[i].dtype,
+                             .rank = list[i].rank,
+                             .of = v->index,
+                             .init = list[i].init,
                              .rule = use->item};
         state.key = str_format(arena, STR_FMT STR_FMT, STR_ARG(v->key), STR_ARG(name));
         for (size_t k = 0; k < list[i].rank; k++) {
@@ -355,7 +364,7 @@ bool train_build(RecipeBuild *b, RecipeStage *stage, const Ast *clause, size_t i
     bool whole = b->step_known && forward(t, clause);
     if (whole) {
         differentiate(t);
-    } else {                                 /* the optimizer's clauses are checked all the same */
+    } else { /* the optimizer's clauses are checked all the same */
         t->forward = NULL;
         t->graph = graph_new(b->c->arena);
     }

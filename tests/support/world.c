@@ -104,8 +104,9 @@ Str world_text(World *w)
 static const char *bad(World *w, Str what, const Graph *graph)
 {
     const char *why = graph != NULL ? graph_verify(graph, w->c.arena) : NULL;
-    return why == NULL ? NULL
-                       : str_c(w->c.arena, str_format(w->c.arena, STR_FMT ": %s", STR_ARG(what), why));
+    return why == NULL
+               ? NULL
+               : str_c(w->c.arena, str_format(w->c.arena, STR_FMT ": %s", STR_ARG(what), why));
 }
 
 const char *world_verify(World *w, const Recipe *r)

@@ -77,8 +77,7 @@ static bool check_file(const char *name)
     char *wants = file_get(text_name, &n);
     bool same = wants != NULL ? str_eq(text, (Str){wants, n}) : text.len == 0;
     if (!same) {
-        print_error("%s: got\n%.*s\nwanted\n%s\n", name, STR_ARG(text),
-                    wants != NULL ? wants : "");
+        print_error("%s: got\n%.*s\nwanted\n%s\n", name, STR_ARG(text), wants != NULL ? wants : "");
     }
     free(wants);
     return same;

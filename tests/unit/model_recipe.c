@@ -1,6 +1,6 @@
-/* model_recipe: recipes to graphs: what each graph has for outputs, what freezing does, keys of several
- * models, ties, options, files that are missing or damaged; and an MLP trained by the interpreter.
- * The texts of diagnostics are in golden/model. */
+/* model_recipe: recipes to graphs: what each graph has for outputs, what freezing does, keys of
+ * several models, ties, options, files that are missing or damaged; and an MLP trained by the
+ * interpreter. The texts of diagnostics are in golden/model. */
 #include "support/world.h"
 
 #include <math.h>
@@ -33,7 +33,8 @@ static int teardown(void **state)
     return 0;
 }
 
-/* --- files ------------------------------------------------------------------------------------------- */
+/* --- files
+ * ------------------------------------------------------------------------------------------- */
 typedef struct Tensor {
     const char *key;
     HoneDType dtype;
@@ -47,13 +48,15 @@ static void put_tensors(const char *name, size_t n, const Tensor *tensors)
 {
     HoneWrite writes[16];
     for (size_t i = 0; i < n; i++) {
-        writes[i] = (HoneWrite){.key = tensors[i].key, .dtype = tensors[i].dtype,
-                                .rank = tensors[i].rank, .data = zeros};
+        writes[i] = (HoneWrite){.key = tensors[i].key,
+                                .dtype = tensors[i].dtype,
+                                .rank = tensors[i].rank,
+                                .data = zeros};
         memcpy(writes[i].dims, tensors[i].dims, sizeof tensors[i].dims);
     }
     HoneError error = {0};
-    assert_true(hone_safetensors_write(&world.sys, in_folder(world.folder, name), n, writes,
-                                       &error));
+    assert_true(
+        hone_safetensors_write(&world.sys, in_folder(world.folder, name), n, writes, &error));
 }
 
 static void put_data(void)
@@ -123,7 +126,8 @@ static bool has_next(const Graph *g, const char *name)
     return false;
 }
 
-/* --- graphs ------------------------------------------------------------------------------------------ */
+/* --- graphs
+ * ------------------------------------------------------------------------------------------ */
 static void test_mlp(void **state)
 {
     (void)state;
@@ -132,12 +136,12 @@ static void test_mlp(void **state)
                               "  monitor = max(top1)\n  clip = 1.0\n  save \"m.safetensors\"\n}\n");
     assert_int_equal(r->model->variables.len, 4);
     assert_true(str_is(r->model->variables.at[2]->key, "fc2.weight"));
-    assert_int_equal(r->states.len, 2 + 8);          /* totals, then m and v of four */
+    assert_int_equal(r->states.len, 2 + 8); /* totals, then m and v of four */
     const RecipeStage *s = &r->stages.at[0];
     assert_int_equal(outputs(s->train, OUT_LOSS), 1);
     assert_int_equal(outputs(s->train, OUT_GRAD), 0);
     assert_int_equal(outputs(s->train, OUT_NEXT), 12);
-    assert_int_equal(outputs(s->train, OUT_VALUE), 2);      /* grad norm and rate */
+    assert_int_equal(outputs(s->train, OUT_VALUE), 2); /* grad norm and rate */
     assert_int_equal(outputs(s->eval, OUT_NEXT), 2);
     assert_int_equal(outputs(s->eval_one, OUT_NEXT), 2);
     assert_int_equal(outputs(s->metrics, OUT_VALUE), 1);
@@ -195,17 +199,17 @@ static void test_frozen(void **state)
     g = good(CNN "  group \"bn\" { lr = 0.0; decay = 0 }\n}\n")->stages.at[0].train;
     assert_true(has_next(g, "bn.running_var"));
     g = good(CNN "  freeze \"bn.running_mean\", \"bn.running_var\"\n}\n")->stages.at[0].train;
-    assert_true(has_next(g, "bn.running_var"));         /* its weights train: it is training */
+    assert_true(has_next(g, "bn.running_var")); /* its weights train: it is training */
 }
 
 static void test_stages(void **state)
 {
     (void)state;
-    Recipe *r = good(MLP DATA
-                     "finetune r {\n  model: Mlp()\n" STEP "  optimizer AdamW(lr = 1e-2)\n"
-                     "  stage head {\n    steps = 3\n    freeze \"fc1\"\n  }\n"
-                     "  stage full {\n    epochs = 0.5\n    optimizer SGD(momentum = 0.9)\n"
-                     "    group \"fc2\" { lr = 0.1 * lr }\n  }\n  stage last { epochs = 1 }\n}\n");
+    Recipe *r =
+        good(MLP DATA "finetune r {\n  model: Mlp()\n" STEP "  optimizer AdamW(lr = 1e-2)\n"
+                      "  stage head {\n    steps = 3\n    freeze \"fc1\"\n  }\n"
+                      "  stage full {\n    epochs = 0.5\n    optimizer SGD(momentum = 0.9)\n"
+                      "    group \"fc2\" { lr = 0.1 * lr }\n  }\n  stage last { epochs = 1 }\n}\n");
     assert_int_equal(r->stages.len, 3);
     assert_int_equal(r->stages.at[0].steps, 3);
     assert_true(r->stages.at[1].epochs == 0.5);
@@ -216,11 +220,12 @@ static void test_stages(void **state)
     for (size_t i = 0; i < r->states.len; i++) {
         of_fc2 += str_starts(r->states.at[i].key, STR("fc2.weight:"));
     }
-    assert_int_equal(of_fc2, 3);                        /* m, v of AdamW; v of SGD */
-    assert_int_equal(r->states.len, 2 + 4 + 4 + 4);     /* totals; fc2 m v; v of four; fc1 m v */
+    assert_int_equal(of_fc2, 3);                    /* m, v of AdamW; v of SGD */
+    assert_int_equal(r->states.len, 2 + 4 + 4 + 4); /* totals; fc2 m v; v of four; fc1 m v */
 }
 
-/* --- models and files -------------------------------------------------------------------------------- */
+/* --- models and files
+ * -------------------------------------------------------------------------------- */
 static void test_two_models(void **state)
 {
     (void)state;
@@ -229,12 +234,12 @@ static void test_two_models(void **state)
                                   {"fc2.weight", (HoneDType)DT_F32, 2, {3, 8}},
                                   {"fc2.bias", (HoneDType)DT_F32, 1, {3}}};
     put_tensors("old.safetensors", 4, file);
-    Recipe *r = good(MLP DATA
-                     "finetune r {\n  model: Mlp()\n  teacher: Mlp()\n"
-                     "  load \"old.safetensors\" into teacher\n  freeze \"teacher\"\n"
-                     "  step b in d {\n    loss = kl(teacher(b.x), model(b.x))\n  }\n"
-                     "  optimizer SGD()\n  epochs = 1\n  save \"m.safetensors\" only \"model\" {\n"
-                     "    rename \"model.**\" -> \"**\"\n  }\n}\n");
+    Recipe *r =
+        good(MLP DATA "finetune r {\n  model: Mlp()\n  teacher: Mlp()\n"
+                      "  load \"old.safetensors\" into teacher\n  freeze \"teacher\"\n"
+                      "  step b in d {\n    loss = kl(teacher(b.x), model(b.x))\n  }\n"
+                      "  optimizer SGD()\n  epochs = 1\n  save \"m.safetensors\" only \"model\" {\n"
+                      "    rename \"model.**\" -> \"**\"\n  }\n}\n");
     assert_int_equal(r->model->variables.len, 8);
     assert_true(str_is(r->model->variables.at[4]->key, "teacher.fc1.weight"));
     assert_int_equal(r->loaded[4].load, 0);
@@ -242,9 +247,10 @@ static void test_two_models(void **state)
     assert_int_equal(r->saves.at[0].items.len, 4);
     assert_string_equal(r->saves.at[0].items.at[0].key, "fc1.weight");
     assert_int_equal(outputs(r->stages.at[0].train, OUT_NEXT), 8);
-    bad(MLP DATA "finetune r {\n  model: Mlp()\n  teacher: Mlp()\n"
-                 "  load \"old.safetensors\" into teecher\n  step b in d {\n"
-                 "    loss = kl(teacher(b.x), model(b.x))\n  }\n  optimizer SGD()\n  epochs = 1\n}\n",
+    bad(MLP DATA
+        "finetune r {\n  model: Mlp()\n  teacher: Mlp()\n"
+        "  load \"old.safetensors\" into teecher\n  step b in d {\n"
+        "    loss = kl(teacher(b.x), model(b.x))\n  }\n  optimizer SGD()\n  epochs = 1\n}\n",
         "E101 15:3 no model is called `teecher`");
 }
 
@@ -266,12 +272,14 @@ static void test_tie(void **state)
     Recipe *r = good(TIED);
     assert_int_equal(r->model->variables.len, 3);
     assert_true(str_is(r->loaded[0].key, "head.weight"));
-    put_tensors("tied.safetensors", 4, file);           /* both, and equal */
+    put_tensors("tied.safetensors", 4, file); /* both, and equal */
     good(TIED);
     HoneWrite writes[4];
     float other[16] = {1};
     for (size_t i = 0; i < 4; i++) {
-        writes[i] = (HoneWrite){.key = file[i].key, .dtype = file[i].dtype, .rank = file[i].rank,
+        writes[i] = (HoneWrite){.key = file[i].key,
+                                .dtype = file[i].dtype,
+                                .rank = file[i].rank,
                                 .data = i == 3 ? other : zeros};
         memcpy(writes[i].dims, file[i].dims, sizeof file[i].dims);
     }
@@ -297,7 +305,7 @@ static void test_files(void **state)
     file_put(in_folder(world.folder, "short.safetensors"), "\x20\0\0\0\0\0\0\0{\"x\":", 13);
     assert_null(build(LOADS("short.safetensors"), false));
     assert_true(str_starts(world_diags(&world), STR("E703 14:8 ")));
-    assert_null(build(LOADS("short.safetensors"), true));    /* damaged is not missing */
+    assert_null(build(LOADS("short.safetensors"), true)); /* damaged is not missing */
     file_put(in_folder(world.folder, "empty.safetensors"), "", 0);
     assert_null(build(LOADS("empty.safetensors"), false));
     assert_true(str_starts(world_diags(&world), STR("E703 14:8 ")));
@@ -307,9 +315,9 @@ static void test_files(void **state)
                                   {"fc2.bias", (HoneDType)DT_F32, 1, {3}}};
     put_tensors("ints.safetensors", 4, ints);
     bad(LOADS("ints.safetensors"), "E402 14:8 `fc1.weight` has another type in the checkpoint");
-    world_put(&world, "t.hone", MLP "data d {\n  train = arrays(\"gone.npz\")\n  batch = 4\n}\n"
-                                    "finetune r {\n  model: Mlp()\n" STEP
-                                    "  optimizer SGD()\n  epochs = 1\n}\n");
+    world_put(&world, "t.hone",
+              MLP "data d {\n  train = arrays(\"gone.npz\")\n  batch = 4\n}\n"
+                  "finetune r {\n  model: Mlp()\n" STEP "  optimizer SGD()\n  epochs = 1\n}\n");
     assert_null(world_recipe(&world, world_load(&world, "t.hone"), false));
     assert_true(str_starts(world_diags(&world), STR("E702 8:11 ")));
     assert_null(world_load(&world, "nothing.hone"));
@@ -324,12 +332,12 @@ static void test_classes(void **state)
 {
     (void)state;
     static const char text[] =
-             "use nn, losses, optim\nmodule Cnn() {\n  fc: Linear(3, 7)\n"
-             "  fn forward(x: [N, 3, H, W]) = fc(mean_pool(x))\n}\n"
-             "data d {\n  train = images(\"pictures\", size = 8)\n  batch = 1\n}\n"
-             "finetune r {\n  model: Cnn()\n  step b in d {\n"
-             "    loss = cross_entropy(model(b.image), b.label)\n  }\n  optimizer SGD()\n"
-             "  epochs = 1\n}\n";
+        "use nn, losses, optim\nmodule Cnn() {\n  fc: Linear(3, 7)\n"
+        "  fn forward(x: [N, 3, H, W]) = fc(mean_pool(x))\n}\n"
+        "data d {\n  train = images(\"pictures\", size = 8)\n  batch = 1\n}\n"
+        "finetune r {\n  model: Cnn()\n  step b in d {\n"
+        "    loss = cross_entropy(model(b.image), b.label)\n  }\n  optimizer SGD()\n"
+        "  epochs = 1\n}\n";
     world_put(&world, "t.hone", text);
     static const char *const folders[] = {"pictures", "pictures/ant", "pictures/bee"};
     size_t bytes;
@@ -350,7 +358,8 @@ static void test_classes(void **state)
     }
 }
 
-/* --- options ------------------------------------------------------------------------------------------- */
+/* --- options
+ * ------------------------------------------------------------------------------------------- */
 static void settings(size_t n, const OptionSetting *list)
 {
     world.c.settings = list;
@@ -370,14 +379,15 @@ static void test_options(void **state)
     assert_int_equal(r->data.at[0].batch, 4);
     double value = 0;
     assert_true(recipe_option(&world.c, STR("lr"), &value) && value == 1e-3);
-    const OptionSetting set[] = {{STR("lr"), STR("0.5"), false}, {STR("batch"), STR("2"), false},
-                                 {STR("nest"), {0}, false}};
+    const OptionSetting set[] = {
+        {STR("lr"), STR("0.5"), false}, {STR("batch"), STR("2"), false}, {STR("nest"), {0}, false}};
     settings(3, set);
     r = good(OPTIONS);
     assert_int_equal(r->data.at[0].batch, 2);
     assert_true(recipe_option(&world.c, STR("lr"), &value) && value == 0.5);
     assert_int_equal(r->stages.at[0].uses[0].optimizer.hypers[3].value.i, 1);
-    const OptionSetting wrong[] = {{STR("lr"), STR("fast"), false}, {STR("batch"), STR("2.5"), false}};
+    const OptionSetting wrong[] = {{STR("lr"), STR("fast"), false},
+                                   {STR("batch"), STR("2.5"), false}};
     settings(2, wrong);
     bad(OPTIONS, "E106 1:8 `--lr fast` is not a float; E106 2:8 `--batch 2.5` is not an int");
     const OptionSetting zero[] = {{STR("batch"), STR("0"), false}};
@@ -386,7 +396,8 @@ static void test_options(void **state)
     settings(0, NULL);
 }
 
-/* --- training, by the interpreter ------------------------------------------------------------------------ */
+/* --- training, by the interpreter
+ * ------------------------------------------------------------------------ */
 static double start(uint32_t variable, int64_t i)
 {
     return sin(1.0 + (double)variable * 3.7 + (double)i * 1.9) * 0.5;
@@ -403,8 +414,8 @@ static double batch_value(const Node *node, int64_t i)
 /* One step: leaves from `now` (by persistent tensor), which receives the next values. */
 static double train_step(const Graph *g, double **now, double t)
 {
-    Interp interp = {.graph = g, .arena = g->arena, .values = NEW_ARRAY(g->arena, double *,
-                                                                        g->nodes.len)};
+    Interp interp = {
+        .graph = g, .arena = g->arena, .values = NEW_ARRAY(g->arena, double *, g->nodes.len)};
     for (size_t i = 0; i < g->nodes.len; i++) {
         const Node *node = &g->nodes.at[i];
         int64_t n = node_elements(node);

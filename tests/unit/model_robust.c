@@ -1,6 +1,6 @@
-/* model_robust: recipes and libraries with words, numbers and lines exchanged. Whatever they have come
- * to mean, the compiler answers with diagnostics or with well-formed graphs; and refused memory is
- * the one way out. Edits of bytes, which seldom parse, are in robust.c. */
+/* model_robust: recipes and libraries with words, numbers and lines exchanged. Whatever they have
+ * come to mean, the compiler answers with diagnostics or with well-formed graphs; and refused
+ * memory is the one way out. Edits of bytes, which seldom parse, are in robust.c. */
 #include "support/world.h"
 
 #include <ctype.h>
@@ -22,7 +22,7 @@ enum { EDITS = 1000, MOST_TEXTS = 256, MOST_WORDS = 1 << 15, LONGEST = 1 << 16 }
 typedef struct Word {
     const char *at;
     size_t len;
-    int kind;                    /* 'a' name, '0' number, '"' string, else the operator's first byte */
+    int kind; /* 'a' name, '0' number, '"' string, else the operator's first byte */
 } Word;
 
 static World world;
@@ -43,7 +43,9 @@ static size_t below(uint64_t *seed, size_t n)
     return (size_t)(next(seed) >> 11) % n;
 }
 
-/* --- words ----------------------------------------------------------------------------------------------- */
+/* --- words
+ * -----------------------------------------------------------------------------------------------
+ */
 static bool is_name(char c)
 {
     return isalnum((unsigned char)c) || c == '_';
@@ -54,7 +56,8 @@ static Word word_at(const char *text)
     Word w = {.at = text, .len = 1, .kind = *text};
     if (isdigit((unsigned char)*text)) {
         w.kind = '0';
-        while (is_name(text[w.len]) || (text[w.len] == '.' && isdigit((unsigned char)text[w.len + 1]))) {
+        while (is_name(text[w.len]) ||
+               (text[w.len] == '.' && isdigit((unsigned char)text[w.len + 1]))) {
             w.len++;
         }
     } else if (is_name(*text)) {
@@ -96,13 +99,23 @@ static void replace(char *text, const Word *w, const char *by, size_t len)
     }
 }
 
-/* One edit: a word becomes another of its kind, a number another, or a line goes or stands twice. */
+/* One edit: a word becomes another of its kind, a number another, or a line goes or stands twice.
+ */
 static void edit(char *text, uint64_t *seed)
 {
-    static const char *const numbers[] = {"0", "1", "2", "3", "7", "64", "0.5", "1e300", "-1",
-                                          "9223372036854775807", "4611686018427387904"};
-    static const char *const operators[] = {"+", "-", "*", "/", "//", "%", "@", "^", "==", "<",
-                                            ">=", " and ", "..", "?? 0", ",", "="};
+    static const char *const numbers[] = {"0",
+                                          "1",
+                                          "2",
+                                          "3",
+                                          "7",
+                                          "64",
+                                          "0.5",
+                                          "1e300",
+                                          "-1",
+                                          "9223372036854775807",
+                                          "4611686018427387904"};
+    static const char *const operators[] = {"+",  "-", "*",  "/",     "//", "%",    "@", "^",
+                                            "==", "<", ">=", " and ", "..", "?? 0", ",", "="};
     static Word own[4096];
     size_t n = find_words(text, own, 4096);
     if (n == 0) {
@@ -110,10 +123,10 @@ static void edit(char *text, uint64_t *seed)
     }
     const Word *w = &own[below(seed, n)];
     size_t what = below(seed, 10);
-    if (what == 0) {                                 /* the rest of the line goes */
+    if (what == 0) { /* the rest of the line goes */
         Word line = {.at = w->at, .len = strcspn(w->at, "\n")};
         replace(text, &line, "", 0);
-    } else if (what == 1) {                          /* the rest of the line twice */
+    } else if (what == 1) { /* the rest of the line twice */
         Word none = {.at = w->at};
         char copy[256];
         size_t len = strcspn(w->at, "\n") + (strchr(w->at, '\n') != NULL);
@@ -135,7 +148,9 @@ static void edit(char *text, uint64_t *seed)
     }
 }
 
-/* --- files ------------------------------------------------------------------------------------------------- */
+/* --- files
+ * -------------------------------------------------------------------------------------------------
+ */
 static void take_text(const char *path)
 {
     size_t n;
@@ -266,7 +281,7 @@ static void test_refused_memory(void **state)
     static int64_t n;
     static size_t refused;
     for (n = 1, refused = 0; n < 100000; n++) {
-        world_load(&world, path);                    /* a fresh start */
+        world_load(&world, path); /* a fresh start */
         int64_t before = world.sys.allocs;
         world.sys.fail_alloc = before + n;
         world.sys.persistent = true;

@@ -1,5 +1,6 @@
 /* std_values: the standard library against numpy: elaborated, run by the double-precision
- * interpreter, compared with data/std_values.txt, which parity/std_values.py writes and describes. */
+ * interpreter, compared with data/std_values.txt, which parity/std_values.py writes and describes.
+ */
 #include "support/world.h"
 
 #include <math.h>
@@ -40,8 +41,8 @@ static double pattern(int64_t k, int64_t i)
 }
 
 typedef struct Case {
-    char *field[FIELDS];         /* name, made, expression, shapes, training, values */
-    const Ast *made, *out;       /* of the two lets */
+    char *field[FIELDS];   /* name, made, expression, shapes, training, values */
+    const Ast *made, *out; /* of the two lets */
     File *file;
     Model *model;
     Elab *e;
@@ -95,7 +96,8 @@ static double **fill_leaves(const Graph *g)
     double **values = NEW_ARRAY(g->arena, double *, g->nodes.len);
     for (size_t i = 0; i < g->nodes.len; i++) {
         const Node *node = &g->nodes.at[i];
-        bool leaf = node->kind == NODE_INPUT || node->kind == NODE_PARAM || node->kind == NODE_STATE;
+        bool leaf =
+            node->kind == NODE_INPUT || node->kind == NODE_PARAM || node->kind == NODE_STATE;
         int64_t n = leaf ? node_elements(node) : 0;
         values[i] = leaf ? NEW_ARRAY(g->arena, double, (size_t)n) : NULL;
         for (int64_t k = 0; k < n; k++) {
@@ -144,8 +146,8 @@ static void run_expression(Case *c, double *got, size_t *n)
     }
     assert_int_equal(value.kind, VALUE_LIST);
     for (size_t i = 0; i < value.n; i++) {
-        got[(*n)++] = value.items[i].kind == VALUE_INT ? (double)value.items[i].i
-                                                       : value.items[i].f;
+        got[(*n)++] =
+            value.items[i].kind == VALUE_INT ? (double)value.items[i].i : value.items[i].f;
     }
 }
 
@@ -282,8 +284,8 @@ static void test_dropout(void **state)
     size_t zeros[2] = {0}, differ = 0;
     double *first = NULL;
     for (uint64_t step = 0; step < 2; step++) {
-        Interp interp = {.graph = g, .arena = g->arena, .values = fill_leaves(g), .seed = 7,
-                         .step = step};
+        Interp interp = {
+            .graph = g, .arena = g->arena, .values = fill_leaves(g), .seed = 7, .step = step};
         assert_true(interp_run(&interp));
         double *y = interp.values[value.node];
         for (int64_t i = 0; i < 2000; i++) {
@@ -294,7 +296,7 @@ static void test_dropout(void **state)
         }
         first = y;
     }
-    for (size_t i = 0; i < 2; i++) {                 /* 1818 are not 0: 454 ± 18 */
+    for (size_t i = 0; i < 2; i++) { /* 1818 are not 0: 454 ± 18 */
         assert_in_range(zeros[i], 380, 530);
     }
     assert_true(differ > 300);
