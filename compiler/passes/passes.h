@@ -5,6 +5,7 @@
  *   densify.c             raw pieces -> injective left sides (differentiation.md 5, 6)
  *   simplify.c            normal form, views read through; STOP removed after autodiff
  *   cse.c fold.c prune.c narrow.c
+ *   gradcheck.c           gradients against finite differences
  *   layout.c              storage order of every tensor
  *   split.c               large reductions into fixed partial sums
  *   fuse.c                which equations are computed together (groups)
@@ -38,6 +39,28 @@ Graph *pass_narrow(Arena *arena, const Graph *graph);
 
 /* Copies node `id` of `from` and all it needs into `to`, once per map entry (NODE_NONE: not yet). */
 NodeId graph_import(Graph *to, const Graph *from, NodeId id, NodeId *map);
+
+/* --- gradcheck.c ------------------------------------------------------------------------------------ */
+/* The gradients of a graph's loss by some of its PARAM nodes, as all passes leave them, against
+ * central differences of the loss in the double-precision interpreter, at made-up values. What
+ * `stop` protects stands still meanwhile. */
+typedef struct GradRow {
+    NodeId param;
+    double norm;                 /* of the gradient */
+    double error;                /* largest difference along any direction, over the norm */
+    int directions;
+} GradRow;
+typedef struct GradCheck {
+    const Graph *graph;          /* with one OUT_LOSS */
+    size_t n_wrt;
+    const NodeId *wrt;
+    uint64_t seed;
+    double max_points;           /* iterations of loops that all differences together may cost */
+    GradRow *rows;               /* out: one per wrt */
+    double loss, points;         /* out: points that one loss costs */
+} GradCheck;
+/* NULL, or why it cannot be done (on the arena). */
+const char *grad_check(Arena *arena, GradCheck *check);
 
 /* --- towards kernels -------------------------------------------------------------------------------- */
 Graph *pass_split(Arena *arena, const Graph *graph);

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# hone grad-check: a small network agrees, a large one is refused.   grad_check.sh HONE
+set -u
+hone=$1
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cat > "$folder/small.hone" <<'RECIPE'
+use nn, optim, losses
+option size = 6 "pixels"
+option batch = 2 "pictures"
+module Net(classes = 5) {
+  conv1: Conv2d(3, 4, 3, stride = 2, pad = 1, biased = false)
+  bn1:   BatchNorm2d(4)
+  conv2: Conv2d(4, 4, 3, pad = 1)
+  ln:    LayerNorm(4)
+  fc:    Linear(4, classes)
+  fn forward(x: [N, 3, H, W]) -> [N, classes] {
+    x = relu(bn1(conv1(x)))
+    x = max_pool(gelu(conv2(x)) + x, 2, stride = 1)
+    return fc(ln(mean_pool(x)))
+  }
+}
+data d {
+  train = images("pictures", size = size)
+  batch = batch
+}
+finetune t {
+  model: Net()
+  step b in d { loss = cross_entropy(model(b.image), b.label, smooth = 0.1) }
+  optimizer SGD(lr = 1e-3)
+  epochs = 1
+  stage head { freeze "conv1" }
+  stage full { epochs = 2 }
+}
+RECIPE
+failed=0
+expect() {
+  local code=$1 word=$2 out got
+  shift 2
+  out=$("$@" 2>&1)
+  got=$?
+  if [ "$got" != "$code" ] || ! grep -qF -- "$word" <<<"$out"; then
+    printf 'FAILED %s\n  exit %s, wanted %s; wanted the text: %s\n%s\n' "$*" "$got" "$code" "$word" "$out"
+    failed=1
+  fi
+}
+expect 0 '8 gradients, 0 differ' "$hone" grad-check "$folder/small.hone"
+expect 0 '9 gradients, 0 differ' "$hone" grad-check "$folder/small.hone"
+expect 0 '"parameter": "fc.bias"' "$hone" grad-check "$folder/small.hone" --json
+expect 2 'E711' "$hone" grad-check "$folder/small.hone" --size 512 --batch 512
+expect 2 'wants a recipe file' "$hone" grad-check
+exit $failed
