@@ -121,7 +121,8 @@ static void place_leaf(Entry *entry, NodeId id, Ports *fields, Ports *steps)
         return;
     if (node->kind == NODE_INPUT || node->kind == NODE_STEP) {
         HonePort port = port_of(entry, id, node->name);
-        port.at = entry->refs[id] = port_place(entry->planner, port);
+        size_t use = node->kind == NODE_INPUT ? PORT_FIELD : PORT_STEP;
+        port.at = entry->refs[id] = port_place(entry->planner, use, port);
         if (node->kind == NODE_INPUT)
             VEC_PUSH(entry->arena, *fields, port);
         else
@@ -141,7 +142,10 @@ static void place_outputs(Entry *entry, Ports *outputs)
         HonePort port = port_of(entry, output->value, name);
         HoneRef *ref = &entry->refs[output->value];
         bool placed = ref->arena == HONE_ARENA_IO;
-        port.at = placed ? *ref : port_place(entry->planner, port);
+        size_t use = PORT_OUTPUT;
+        for (size_t k = 0; k < outputs->len; k++)
+            use += str_eq(str_of(outputs->at[k].name), name);
+        port.at = placed ? *ref : port_place(entry->planner, use, port);
         *ref = port.at;
         VEC_PUSH(entry->arena, *outputs, port);
     }
@@ -158,7 +162,7 @@ static HoneRef special_port(Entry *entry, Ports *steps, HoneStepKind kind)
     HonePort port = {.name = random ? "random numbers" : "fault",
                      .dtype = HONE_I64, .rank = 1, .dims = {random ? 2 : 4}, .strides = {1},
                      .step = kind};
-    port.at = port_place(entry->planner, port);
+    port.at = port_place(entry->planner, PORT_STEP, port);
     VEC_PUSH(entry->arena, *steps, port);
     return port.at;
 }

@@ -46,7 +46,7 @@ void entry_order(Entry *entry);
 void entry_place(Entry *entry);
 /* ports.c: fields, step values, outputs in HONE_ARENA_IO; tables in HONE_ARENA_CONSTANTS */
 HonePort port_of(const Entry *entry, NodeId id, Str name);       /* not placed yet */
-HoneRef port_place(Planner *planner, HonePort port);
+HoneRef port_place(Planner *planner, size_t use, HonePort port);
 HoneRef constant_place(const Entry *entry, NodeId id);
 
 #endif

@@ -38,14 +38,22 @@ typedef struct PlanEntry {
     double flops, bytes;
 } PlanEntry;
 
+/* What a port is for: ports share a place only within one use. Of several outputs of an entry that
+ * have one name, the i-th has use PORT_OUTPUT + i. */
+enum { PORT_FIELD, PORT_STEP, PORT_OUTPUT };
+typedef struct PlacedPort {
+    size_t use;
+    HonePort port;
+} PlacedPort;
+
 typedef struct Planner {
     Arena *arena;
     const Target *target;
     size_t n_tensors;
     PlanTensor *tensors;
-    uint64_t io_bytes;           /* HONE_ARENA_IO so far; entries share ports of equal name and shape */
+    uint64_t io_bytes;           /* HONE_ARENA_IO so far; entries share ports of one use, name and shape */
     Buf constants;               /* HONE_ARENA_CONSTANTS */
-    VEC(HonePort) ports;
+    VEC(PlacedPort) ports;
     VEC(Span) places;            /* of all kernels: HoneProgram.places in this order */
 } Planner;
 

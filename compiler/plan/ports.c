@@ -1,5 +1,5 @@
-/* Batch fields, step values and outputs in HONE_ARENA_IO, shared by entries of one name and shape;
- * tables of constants in HONE_ARENA_CONSTANTS. */
+/* Batch fields, step values and outputs in HONE_ARENA_IO, shared by entries where use, name and shape
+ * agree; tables of constants in HONE_ARENA_CONSTANTS. */
 #include "plan/internal.h"
 
 #include <string.h>
@@ -27,15 +27,16 @@ static uint64_t port_bytes(const HonePort *port)
     return bytes;
 }
 
-HoneRef port_place(Planner *planner, HonePort port)
+HoneRef port_place(Planner *planner, size_t use, HonePort port)
 {
     for (size_t i = 0; i < planner->ports.len; i++) {
-        if (same_port(&planner->ports.at[i], &port))
-            return planner->ports.at[i].at;
+        const PlacedPort *placed = &planner->ports.at[i];
+        if (placed->use == use && same_port(&placed->port, &port))
+            return placed->port.at;
     }
     port.at = (HoneRef){.arena = HONE_ARENA_IO, .offset = planner->io_bytes};
     planner->io_bytes += (port_bytes(&port) + ALIGN - 1) / ALIGN * ALIGN;
-    VEC_PUSH(planner->arena, planner->ports, port);
+    VEC_PUSH(planner->arena, planner->ports, ((PlacedPort){.use = use, .port = port}));
     return port.at;
 }
 

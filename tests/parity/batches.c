@@ -12,7 +12,7 @@
 static int fail(const HoneError *error)
 {
     fprintf(stderr, "parity_batches: %s\n", error->message);
-    return error->exit;
+    return (int)error->exit;
 }
 
 int main(int argc, char **argv)
