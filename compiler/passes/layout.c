@@ -138,7 +138,7 @@ static void choose_operands(Choice *c, const Piece *piece, const ScalarList *lis
 static void choose_contraction(Choice *c, NodeId id)
 {
     const Node *node = graph_node(c->graph, id);
-    const Piece *piece = &node->pieces[0];
+    const Piece *piece = node->pieces;
     if (node->kind != NODE_EQUATION || node->n_pieces != 1 || !piece_is_plain(node, piece) ||
         node->reduce != REDUCE_SUM || piece->n_reduced == 0)
         return;
