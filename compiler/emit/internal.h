@@ -77,6 +77,7 @@ typedef struct Emit {
     size_t depth;                      /* innermost open level */
     size_t placed;                     /* level where code goes now */
     size_t lane_loop;                  /* SIZE_MAX: none */
+    uint64_t once;                     /* loops of one step from 0: nothing need wait for them */
     uint64_t regions;
     Memo memo;
     struct {                           /* to = from + bytes * by */

@@ -126,12 +126,12 @@ bool on_lanes(const Emit *e, uint64_t deps)
     return e->lane_loop != SIZE_MAX && (deps >> e->lane_loop & 1);
 }
 
-/* The level of the innermost loop in deps. */
+/* The level of the innermost loop in deps, where it has more than one step. */
 size_t deps_level(Emit *e, uint64_t deps)
 {
     size_t level = 0;
     for (size_t i = 0; i < e->nest->n_loops; i++)
-        if (deps >> i & 1)
+        if ((deps & ~e->once) >> i & 1)
             level = i + 1;
     assert(level <= e->depth);
     return level;

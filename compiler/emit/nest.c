@@ -247,14 +247,24 @@ static void emit_copies(Emit *e, size_t chunk)
     enter_block(e, join);
 }
 
+static bool one_step(const Emit *e, const KLoop *loop)
+{
+    int64_t unit = loop->kind == KLOOP_LANES ? e->target->lanes : 1;
+    return !run_of(e, loop->var) && loop->var->extent <= loop->tile * unit;
+}
+
 void emit_nest(Emit *e, const Nest *nest)
 {
     assert(nest->n_loops <= MAX_LOOPS);
     e->nest = nest;
     e->lane_loop = SIZE_MAX;
-    for (size_t i = 0; i < nest->n_loops; i++)
+    e->once = 0;
+    for (size_t i = 0; i < nest->n_loops; i++) {
         if (nest->loops[i].kind == KLOOP_LANES)
             e->lane_loop = i;
+        if (one_step(e, &nest->loops[i]))
+            e->once |= UINT64_C(1) << i;
+    }
     e->memo = (Memo){0};
     emit_copies(e, 0);
     LLVMPositionBuilderAtEnd(e->ir, e->block);

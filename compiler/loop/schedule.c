@@ -224,6 +224,20 @@ static void tile_reduced_lanes(Plan *plan)
     unroll(plan, row, tile);
 }
 
+/* A map with costly terms in the lanes variable alone: all its vectors at once, so that they are
+ * computed once and kept in registers. */
+static void tile_map(Plan *plan, ScalarList list)
+{
+    int64_t vectors = ceil_div(plan->lanes->extent, plan->work->target->lanes);
+    bool costly = false;
+    for (size_t i = 0; i < list.n; i++) {
+        const Scalar *s = list.at[i];
+        costly |= s->n_vars == 1 && s->vars[0] == plan->lanes && sc_cost(s) >= 5;
+    }
+    if (costly && vectors <= 4 && plan->nest->left.len > 1)
+        plan->vectors = vectors;
+}
+
 /* --- loop order ------------------------------------------------------------------------------------------ */
 static bool in_all_reads(const Plan *plan, const Var *var)
 {
@@ -350,6 +364,8 @@ static void schedule_nest(const WorkKernel *work, WorkNest *nest)
     }
     plan.reads.at = reads;
     choose_lanes(&plan);
+    if (plan.lanes && nest->reduced.len == 0)
+        tile_map(&plan, list);
     if (plan.lanes && nest->reduced.len > 0) {
         if (plan.lanes_reduced)
             tile_reduced_lanes(&plan);
