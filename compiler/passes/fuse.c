@@ -9,7 +9,7 @@
 
 enum { MOST_STREAMS = 14, MOST_STORES = 6 };
 static const double parallel_points = 100000;   /* from here on, rows must be enough for threads */
-static const double least_rows = 64;
+static const double least_rows = 1024;
 
 typedef struct Member {
     NodeId node;
@@ -218,6 +218,14 @@ static double row_points(const Joining *j)
     return points;
 }
 
+static bool keeps_all_rows(const Joining *j, const Bundle *bundle)
+{
+    size_t own = 0;
+    for (size_t d = 0; d < j->node->rank; d++)
+        own += j->node->dims[d] > 1;
+    return j->n_rows == bundle->n_rows && j->n_rows == own && j->piece->n_reduced == 0;
+}
+
 static bool joins_group(const Joining *j, const Bundle *bundle)
 {
     double bytes = bundle->bytes + (double)node_elements(j->node) * (double)dtype_bytes(j->node->dtype);
@@ -226,7 +234,7 @@ static bool joins_group(const Joining *j, const Bundle *bundle)
         return false;
     if (bundle->contraction)
         return j->piece->n_reduced == 0 && j->pointwise && j->n_rows == bundle->n_rows;
-    if (j->n_rows < bundle->n_rows && points > parallel_points && rows < least_rows)
+    if (!keeps_all_rows(j, bundle) && points > parallel_points && rows < least_rows)
         return false;
     return (j->pointwise && j->piece->n_reduced == 0) ||
            bytes / rows <= (double)j->f->target->l2_bytes / 2;

@@ -5,8 +5,9 @@
 #include "passes/fusion.h"
 
 enum { SLOTS = 64 };
-static const double few_results = 256;       /* more of them are enough work to share */
-static const double long_reduction = 8192;
+static const double few_results = 1024;      /* more of them are enough work to share */
+static const double long_reduction = 1024;
+static const double parallel_points = 100000;
 
 typedef struct Split {
     Graph *to;
@@ -65,7 +66,8 @@ static bool worth_splitting(const Node *node)
         node->rank >= MAX_RANK)
         return false;
     double results = (double)node_elements(node);
-    return results <= few_results && piece_points(&node->pieces[0]) / results >= long_reduction;
+    double points = piece_points(&node->pieces[0]);
+    return results <= few_results && points / results >= long_reduction && points >= parallel_points;
 }
 
 /* partial[s, I] over one slot's part of the cut variable, then node[I] over s. */
