@@ -79,8 +79,7 @@ Value array_index(Elab *e, const Position *p, Span span)
     return array_value(e, &a, CLOCK_TENSOR, span);
 }
 
-/* --- lists
- * ------------------------------------------------------------------------------------------ */
+/* --- lists ----------------------------------------------------------------------------------- */
 static bool list_shape(const Value *v, size_t depth, Array *a)
 {
     if (v->kind != VALUE_LIST) {
@@ -171,8 +170,7 @@ bool array_from(Elab *e, const Value *v, Array *a)
     return false;
 }
 
-/* --- from expression to node
- * ---------------------------------------------------------------------------- */
+/* --- from expression to node ----------------------------------------------------------------- */
 const Scalar *array_body(Elab *e, const Array *a)
 {
     return a->position != NULL ? sc_index(e->graph->pool, a->position) : a->body;
@@ -268,8 +266,7 @@ void array_cast(Elab *e, Array *a, DType dtype)
     a->dtype = dtype;
 }
 
-/* --- combining
- * --------------------------------------------------------------------------------------------- */
+/* --- combining ------------------------------------------------------------------------------- */
 Str dims_text(Arena *arena, size_t rank, const int64_t *dims)
 {
     Buf text = buf_new(arena);
@@ -446,8 +443,7 @@ bool array_strong(Elab *e, const Value *v, Array *a)
     return true;
 }
 
-/* --- int expressions as positions
- * ------------------------------------------------------------------------------ */
+/* --- int expressions as positions ------------------------------------------------------------ */
 const Position *scalar_position(Elab *e, const Scalar *s)
 {
     ExprPool *pool = e->graph->pool;

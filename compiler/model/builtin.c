@@ -20,8 +20,7 @@ static const ScalarRow scalar_rows[] = {
     {"isinf", OP_ISINF, 1}, {"stop", OP_STOP, 1}};
 enum { SCALAR_ROWS = sizeof scalar_rows / sizeof *scalar_rows };
 
-/* --- elementwise
- * ------------------------------------------------------------------------------------------ */
+/* --- elementwise ----------------------------------------------------------------------------- */
 static bool all_build(size_t n, const Value *args)
 {
     for (size_t i = 0; i < n; i++) {

@@ -20,8 +20,7 @@ static int64_t next_size(Check *check)
     return check->sample == 0 ? 48 : different[check->sizes++ % DIFFERENT];
 }
 
-/* --- arguments of the host: ints, floats, bools
- * ----------------------------------------------------- */
+/* --- arguments of the host: ints, floats, bools ---------------------------------------------- */
 static Ast *literal(Check *check, AstKind kind, Span span)
 {
     Ast *ast = NEW(check->c->arena, Ast);
@@ -98,8 +97,7 @@ static Ast *sample_call(Check *check, const Ast *item)
     return call;
 }
 
-/* --- tensors
- * -------------------------------------------------------------------------------------------- */
+/* --- tensors --------------------------------------------------------------------------------- */
 static bool sample_dims(Check *check, Elab *e, Scope *scope, const Ast *type, size_t *rank,
                         int64_t *dims)
 {
@@ -155,8 +153,7 @@ static bool sample_tensor(Check *check, Elab *e, Scope *scope, const Ast *param,
     return true;
 }
 
-/* --- definitions
- * ------------------------------------------------------------------------------------------ */
+/* --- definitions ----------------------------------------------------------------------------- */
 static void check_function(Check *check, Model *model, Instance *self, const Ast *fn)
 {
     Elab *e = elab_new(check->c, model, graph_new(check->c->arena), check->training, NULL);
@@ -288,8 +285,7 @@ static void check_item(Check *check, const Ast *item)
     }
 }
 
-/* --- what every sample reports
- * ------------------------------------------------------------------------------ */
+/* --- what every sample reports --------------------------------------------------------------- */
 static bool reported(const Diags *diags, const Diag *d)
 {
     Span span = diag_span(d);

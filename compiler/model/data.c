@@ -17,8 +17,7 @@ static Str choice_list(Arena *arena, const char *const *names)
     return buf_str(&out);
 }
 
-/* --- a source and its arguments
- * --------------------------------------------------------------------- */
+/* --- a source and its arguments -------------------------------------------------------------- */
 static const char *const sources[] = {"images", "arrays", NULL};
 static const char *const later_sources[] = {"segments", "boxes", "text", "tokens", "table", NULL};
 
@@ -214,8 +213,7 @@ static HoneSource *source_build(RecipeBuild *b, const Ast *call)
     return ok && arguments_given(b, call, source) ? source : NULL;
 }
 
-/* --- fields
- * ---------------------------------------------------------------------------------------------- */
+/* --- fields ---------------------------------------------------------------------------------- */
 enum { MOST_FIELDS = 64 };
 
 typedef struct Split {
@@ -308,8 +306,7 @@ static bool fields_agree(RecipeBuild *b, const Split *a, const Split *other)
     return false;
 }
 
-/* --- the item
- * ---------------------------------------------------------------------------------------------- */
+/* --- the item -------------------------------------------------------------------------------- */
 static bool batch_knob(RecipeBuild *b, const Ast *knob, HoneData *data)
 {
     if (!recipe_int(b, knob->kids[0], &data->batch)) {

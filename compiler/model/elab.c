@@ -38,8 +38,7 @@ Arena *elab_arena(const Elab *e)
     return e->graph != NULL ? e->graph->arena : e->c->arena;
 }
 
-/* --- diagnostics and frames
- * --------------------------------------------------------------------------- */
+/* --- diagnostics and frames ------------------------------------------------------------------ */
 Diag *elab_error(Elab *e, DiagCode code, Span span, const char *fmt, ...)
 {
     va_list args;
@@ -94,8 +93,7 @@ void frame_pop(Elab *e)
     e->state->frame = e->state->frame->up;
 }
 
-/* --- leaves
- * ---------------------------------------------------------------------------------------------- */
+/* --- leaves ---------------------------------------------------------------------------------- */
 static Value build_only(Elab *e, Span span)
 {
     e->state->deferred = true;
@@ -246,8 +244,7 @@ Value elab_option(Elab *e, File *file, const Ast *option)
     return array_of_node(e, node, CLOCK_STEP, option->span);
 }
 
-/* --- entry points
- * -------------------------------------------------------------------------------------------- */
+/* --- entry points ---------------------------------------------------------------------------- */
 static Value settle(Elab *e, Value value, Str name, Span span)
 {
     if (value.kind == VALUE_TENSOR && value.node == NODE_NONE && e->graph != NULL) {

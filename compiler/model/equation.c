@@ -5,8 +5,7 @@
 
 #include "model/internal.h"
 
-/* --- extents
- * ------------------------------------------------------------------------------------------ */
+/* --- extents --------------------------------------------------------------------------------- */
 typedef struct Want { /* an index (or `..`) whose extent is looked for */
     Str name;
     bool found;
@@ -210,8 +209,7 @@ static void scan_expr(Scan *scan, const Inner *inner, const Ast *ast)
     }
 }
 
-/* --- binding indices
- * -------------------------------------------------------------------------------------- */
+/* --- binding indices ------------------------------------------------------------------------- */
 typedef struct Indices { /* of a left side or a reduction */
     size_t n;
     const Var *vars[MAX_RANK];

@@ -13,8 +13,7 @@ static Value mismatch(Elab *e, Str op, const Value *a, const Value *b, const Ast
     return value_poison();
 }
 
-/* --- build clock
- * ---------------------------------------------------------------------------------- */
+/* --- build clock ----------------------------------------------------------------------------- */
 static Value overflow(Elab *e, const Ast *at, Str op, int64_t a, int64_t b)
 {
     Diag *d = elab_error(e, E211, at->span, "int overflow");
@@ -197,8 +196,7 @@ static Value build_binary(Elab *e, Str op, const Value *a, const Value *b, const
     return value_float(x - floor(x / y) * y);
 }
 
-/* --- index arithmetic
- * ----------------------------------------------------------------------------------- */
+/* --- index arithmetic ------------------------------------------------------------------------ */
 static const Position *as_position(Elab *e, const Value *v)
 {
     if (v->kind == VALUE_INT) {
@@ -277,8 +275,7 @@ static const Position *comparable_position(Elab *e, const Value *v)
     return scalar_position(e, v->array->body);
 }
 
-/* --- tensors
- * ---------------------------------------------------------------------------------------------- */
+/* --- tensors --------------------------------------------------------------------------------- */
 static bool is_bool(const Value *v)
 {
     return v->kind == VALUE_BOOL || (v->kind == VALUE_TENSOR && v->array->dtype == DT_BOOL);

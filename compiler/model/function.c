@@ -5,8 +5,7 @@
 
 #include "model/internal.h"
 
-/* --- matching
- * ------------------------------------------------------------------------------------------ */
+/* --- matching -------------------------------------------------------------------------------- */
 static void too_many(Elab *e, const Ast *params, const Ast *arg, size_t given, Str what)
 {
     Diag *d = elab_error(e, E107, arg->span, "too many arguments for `" STR_FMT "`", STR_ARG(what));
@@ -76,8 +75,7 @@ bool match_arguments(Elab *e, const Ast *params, size_t n, Ast *const *args, Spa
     return ok;
 }
 
-/* --- scalar types
- * ------------------------------------------------------------------------------------------ */
+/* --- scalar types ---------------------------------------------------------------------------- */
 bool type_dtype(Elab *e, Str name, Span span, DType *dtype)
 {
     static const struct {
@@ -108,7 +106,7 @@ bool type_dtype(Elab *e, Str name, Span span, DType *dtype)
     return false;
 }
 
-/* Its written type, else its default's, else int. */
+/* Its written type, else that of its default, else a number: an int unless it is given a float. */
 Str param_type(Elab *e, const Ast *param, const Value *fallback)
 {
     (void)e;
@@ -116,7 +114,8 @@ Str param_type(Elab *e, const Ast *param, const Value *fallback)
         return param->kids[0]->kind == AST_TYPE_SCALAR ? param->kids[0]->text : STR("");
     }
     if (param->kids[1] == NULL) {
-        return STR("int");
+        bool step = fallback->kind == VALUE_TENSOR && fallback->clock == CLOCK_STEP;
+        return fallback->kind == VALUE_FLOAT || step ? STR("float") : STR("int");
     }
     switch (fallback->kind) {
     case VALUE_INT:
@@ -202,8 +201,7 @@ Value convert_scalar(Elab *e, const Ast *param, Str type, Value value, Span span
     return wrong_type(e, tensor ? E208 : E106, param, type, &value, span, what);
 }
 
-/* --- tensor types
- * --------------------------------------------------------------------------------------------- */
+/* --- tensor types ---------------------------------------------------------------------------- */
 Value convert_tensor(Elab *e, Value value, DType dtype, Span span)
 {
     Array a;

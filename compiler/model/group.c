@@ -32,8 +32,7 @@ static bool same_span(Span a, Span other)
     return a.file == other.file && a.start == other.start && a.end == other.end;
 }
 
-/* --- hyperparameters
- * --------------------------------------------------------------------------------- */
+/* --- hyperparameters ------------------------------------------------------------------------- */
 static Hyper *find_hyper(const OptimizerUse *use, Str name)
 {
     for (size_t i = 0; i < use->n; i++) {
@@ -87,7 +86,7 @@ static bool refine(Grouping *g, const Ast *knob, const OptimizerUse *old, Optimi
         param = str_eq(params->kids[i]->text, knob->text) ? params->kids[i] : param;
     }
     Scope *own = scope_new(arena, NULL, old->file, NULL);
-    Value fallback = param->kids[1] != NULL ? eval(e, own, param->kids[1]) : value_poison();
+    Value fallback = param->kids[1] != NULL ? eval(e, own, param->kids[1]) : value;
     value = convert_scalar(e, param, param_type(e, param, &fallback), value, knob->kids[0]->span,
                            old->item->text);
     value.span = knob->kids[0]->span;

@@ -12,8 +12,7 @@ Model *model_new(Compiler *c)
     return model;
 }
 
-/* --- finding things
- * -------------------------------------------------------------------------------------- */
+/* --- finding things -------------------------------------------------------------------------- */
 Member *instance_member(Elab *e, const Instance *instance, size_t n, const Str *segs, size_t *used)
 {
     Member *found = NULL;
@@ -96,8 +95,7 @@ bool instance_trainable(const Elab *e, const Instance *instance, bool *any)
     return trainable;
 }
 
-/* --- initialisers
- * -------------------------------------------------------------------------------------------- */
+/* --- initialisers ---------------------------------------------------------------------------- */
 typedef struct InitRow {
     const char *name;
     size_t n;
@@ -473,6 +471,8 @@ static bool bind_arguments(Elab *e, Instance *in, const Ast *call, Scope *scope)
             fallback = eval(e, in->scope, param->kids[1]);
         } else if (slots[i] == NULL) {
             fallback = value;
+        } else if (value.kind == VALUE_FLOAT || e->state->deferred) {
+            fallback = value_float(0);
         }
         Str type = param_type(e, param, &fallback);
         if (e->state->deferred && str_is(type, "float")) {

@@ -31,8 +31,7 @@ static void unused(Compiler *c, const Ast *item, const char *what)
     diag_help(d, "remove it, or use it");
 }
 
-/* --- locals
- * -------------------------------------------------------------------------------------------- */
+/* --- locals ---------------------------------------------------------------------------------- */
 static void find_locals(Compiler *c, const Ast *whole, const Ast *ast)
 {
     if (ast == NULL) {

@@ -14,8 +14,7 @@ static Str tensor_text(Arena *arena, Str key, size_t rank, const int64_t *dims)
     return str_format(arena, STR_FMT " " STR_FMT, STR_ARG(key), STR_ARG(shape));
 }
 
-/* --- maps
- * ------------------------------------------------------------------------------------------ */
+/* --- maps ------------------------------------------------------------------------------------ */
 static void apply_ignore(Load *l, const Ast *clause)
 {
     size_t n = 0;
@@ -92,8 +91,7 @@ static bool apply_fresh(Load *l, const Ast *clause)
     return true;
 }
 
-/* --- matching
- * ---------------------------------------------------------------------------------------- */
+/* --- matching -------------------------------------------------------------------------------- */
 static void shape_differs(Load *l, const Variable *v, const HoneFileTensor *t, const char *what)
 {
     Arena *arena = l->b->c->arena;
@@ -182,8 +180,7 @@ static void take(Load *l, LoadTensor *t)
     }
 }
 
-/* --- what is left over
- * --------------------------------------------------------------------------------- */
+/* --- what is left over ----------------------------------------------------------------------- */
 static void list_more(Buf *out, Str text, size_t i)
 {
     if (i < LISTED) {
@@ -250,8 +247,7 @@ static void report_extra(Load *l)
     }
 }
 
-/* --- the clause
- * -------------------------------------------------------------------------------------------- */
+/* --- the clause ------------------------------------------------------------------------------ */
 bool load_covers(const Load *l, const Variable *v)
 {
     if (l->prefix.len == 0) {

@@ -43,8 +43,7 @@ static Meaning meaning_value(Value value)
                      .value = value};
 }
 
-/* --- members
- * ------------------------------------------------------------------------------------------ */
+/* --- members --------------------------------------------------------------------------------- */
 static Value member_value(Elab *e, Member *member, Span span)
 {
     switch (member->kind) {
@@ -246,8 +245,7 @@ static Meaning item_meaning(Elab *e, const Ast *item, File *file, Span span)
     return (Meaning){.kind = kind, .item = item, .file = file, .name = item->text};
 }
 
-/* --- what was not found
- * ------------------------------------------------------------------------------------- */
+/* --- what was not found ---------------------------------------------------------------------- */
 typedef VEC(Str) Names;
 
 static void add_items(Elab *e, Names *names, const File *file)

@@ -61,8 +61,7 @@ static Str folder_of(Str path)
     return (Str){path.ptr, n};
 }
 
-/* --- declarations
- * ----------------------------------------------------------------------------------- */
+/* --- declarations ---------------------------------------------------------------------------- */
 static void check_name(Compiler *c, Map *seen, Str name, const Ast *item, const char *where)
 {
     if (name_is_reserved(name)) {
@@ -162,8 +161,7 @@ static void declare(Compiler *c, File *file, const Ast *item, Map *data, Map *fi
     }
 }
 
-/* --- files
- * -------------------------------------------------------------------------------------------- */
+/* --- files ----------------------------------------------------------------------------------- */
 static File *file_use(Compiler *c, File *from, const Ast *name);
 
 static File *file_read(Compiler *c, Str name, Str path, Str shown, bool is_std, Str text)

@@ -29,6 +29,7 @@ bool optimizer_use(Elab *e, Scope *scope, const Ast *call, OptimizerUse *use)
         Value fallback = param->kids[1] != NULL ? eval(e, own, param->kids[1]) : value_poison();
         Value value = slots[i] != NULL ? eval(e, scope, slots[i]) : fallback;
         Span span = slots[i] != NULL ? slots[i]->span : param->span;
+        fallback = param->kids[1] != NULL ? fallback : value;
         value =
             convert_scalar(e, param, param_type(e, param, &fallback), value, span, m.item->text);
         value.span = span;

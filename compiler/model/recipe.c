@@ -125,8 +125,7 @@ Diag *recipe_file_error(RecipeBuild *b, const HoneError *error, Span span)
     return d;
 }
 
-/* --- sorting the clauses
- * ---------------------------------------------------------------------------- */
+/* --- sorting the clauses --------------------------------------------------------------------- */
 static void twice(RecipeBuild *b, const Ast *clause, const Ast *first, const char *what)
 {
     Diag *d = diag(&b->c->diags, E510, clause->name, "%s stands twice", what);
@@ -302,8 +301,7 @@ static void require_clauses(RecipeBuild *b)
     }
 }
 
-/* --- scope and models
- * ----------------------------------------------------------------------------------- */
+/* --- scope and models ------------------------------------------------------------------------ */
 /* A let of the step clock is evaluated anew in every graph. */
 static void bind_lets(RecipeBuild *b)
 {
@@ -356,8 +354,7 @@ static bool build_models(RecipeBuild *b)
     return ok;
 }
 
-/* --- what nothing reads
- * ---------------------------------------------------------------------------------- */
+/* --- what nothing reads ---------------------------------------------------------------------- */
 void recipe_reads(RecipeBuild *b, const Elab *e)
 {
     for (size_t i = 0; i < b->r->model->variables.len; i++) {

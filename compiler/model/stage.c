@@ -4,8 +4,7 @@
 #include "model/recipe.h"
 #include "passes/passes.h"
 
-/* --- evaluation
- * -------------------------------------------------------------------------------------- */
+/* --- evaluation ------------------------------------------------------------------------------ */
 NodeId node_as(Graph *g, NodeId id, DType dtype, Str name)
 {
     Node node = *graph_node(g, id);
@@ -197,8 +196,7 @@ bool eval_build(RecipeBuild *b)
     return b->evaluation.metrics != NULL;
 }
 
-/* --- a stage
- * -------------------------------------------------------------------------------------------- */
+/* --- a stage --------------------------------------------------------------------------------- */
 static bool freeze(RecipeBuild *b, const Ast *clause, bool *trainable)
 {
     size_t n = b->r->model->variables.len;

@@ -5,8 +5,7 @@
 
 static bool run_stmt(Elab *e, Scope *scope, const Ast *stmt, Value *result);
 
-/* --- loops
- * -------------------------------------------------------------------------------------------- */
+/* --- loops ----------------------------------------------------------------------------------- */
 static bool range_items(Elab *e, Scope *scope, const Ast *iter, size_t *n, Value **items)
 {
     int64_t from, to;
@@ -92,8 +91,7 @@ static bool run_if(Elab *e, Scope *scope, const Ast *stmt, Value *result)
                                  : run_block(e, scope, other, result);
 }
 
-/* --- primes
- * --------------------------------------------------------------------------------------------- */
+/* --- primes ---------------------------------------------------------------------------------- */
 static Prime *find_prime(Elab *e, Str name)
 {
     for (size_t i = 0; i < e->state->n_primes; i++) {
@@ -247,8 +245,7 @@ Value read_prime(Elab *e, Scope *scope, const Ast *primed)
     return value_poison();
 }
 
-/* --- assignment
- * -------------------------------------------------------------------------------------------- */
+/* --- assignment ------------------------------------------------------------------------------ */
 static bool assignable(Elab *e, Scope *scope, const Ast *lhs)
 {
     Prime *prime = find_prime(e, lhs->text);

@@ -18,8 +18,7 @@ typedef struct Training {
     VEC(NodeId) ts;
 } Training;
 
-/* --- forward and gradients
- * ------------------------------------------------------------------------- */
+/* --- forward and gradients ------------------------------------------------------------------- */
 static bool forward(Training *t, const Ast *clause)
 {
     RecipeBuild *b = t->b;
@@ -88,8 +87,7 @@ static void begin_update(Training *t)
     e->option_nodes.cap = from->option_nodes.cap;
 }
 
-/* --- clipping by global norm
- * ----------------------------------------------------------------------------- */
+/* --- clipping by global norm ----------------------------------------------------------------- */
 static const Scalar *read_scalar(Graph *g, NodeId id, DType dtype)
 {
     const Scalar *read = sc_read(g->pool, graph_node(g, id)->dtype, id, 0, NULL, NULL);
@@ -195,8 +193,7 @@ static bool clip(Training *t, const Ast *knob)
     return true;
 }
 
-/* --- states and update
- * --------------------------------------------------------------------------------------- */
+/* --- states and update ----------------------------------------------------------------------- */
 /* Index of a persistent tensor; the same rule in a later stage finds its own state again. */
 static uint32_t persistent(RecipeBuild *b, const RecipeState *state, Str name)
 {

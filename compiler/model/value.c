@@ -138,8 +138,7 @@ Str value_text(Arena *arena, const Value *value)
     return str_of(value_kind_name(value));
 }
 
-/* --- scopes
- * --------------------------------------------------------------------------------------- */
+/* --- scopes ---------------------------------------------------------------------------------- */
 Scope *scope_new(Arena *arena, Scope *outer, File *file, Instance *self)
 {
     Scope *scope = NEW(arena, Scope);

@@ -33,8 +33,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* --- files
- * ------------------------------------------------------------------------------------------- */
+/* --- files ----------------------------------------------------------------------------------- */
 typedef struct Tensor {
     const char *key;
     HoneDType dtype;
@@ -126,8 +125,7 @@ static bool has_next(const Graph *g, const char *name)
     return false;
 }
 
-/* --- graphs
- * ------------------------------------------------------------------------------------------ */
+/* --- graphs ---------------------------------------------------------------------------------- */
 static void test_mlp(void **state)
 {
     (void)state;
@@ -224,8 +222,7 @@ static void test_stages(void **state)
     assert_int_equal(r->states.len, 2 + 4 + 4 + 4); /* totals; fc2 m v; v of four; fc1 m v */
 }
 
-/* --- models and files
- * -------------------------------------------------------------------------------- */
+/* --- models and files ------------------------------------------------------------------------ */
 static void test_two_models(void **state)
 {
     (void)state;
@@ -358,8 +355,66 @@ static void test_classes(void **state)
     }
 }
 
-/* --- options
- * ------------------------------------------------------------------------------------------- */
+/* --- the language's own examples ------------------------------------------------------------- */
+static void copy_program(const char *name)
+{
+    char path[512];
+    size_t n;
+    snprintf(path, sizeof path, "%s/golden/parse/%s", TEST_DIR, name);
+    char *text = file_get(path, &n);
+    assert_non_null(text);
+    file_put(in_folder(world.folder, name), text, n);
+    free(text);
+}
+
+static void counts(const char *text, size_t tensors, int64_t elements)
+{
+    static const Tensor words[] = {{"ids", (HoneDType)DT_I32, 2, {4, 16}},
+                                   {"segment", (HoneDType)DT_I32, 2, {4, 16}},
+                                   {"mask", (HoneDType)DT_I32, 2, {4, 16}},
+                                   {"label", (HoneDType)DT_I32, 1, {4}}};
+    put_tensors("words.safetensors", 4, words);
+    const Recipe *r = good(text);
+    int64_t sum = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < r->model->variables.len; i++) {
+        const Variable *v = r->model->variables.at[i];
+        n += !v->is_state;
+        sum += v->is_state ? 0 : v->elements;
+    }
+    assert_int_equal(n, tensors);
+    assert_int_equal(sum, elements);
+}
+
+#define WORDS "data d {\n  train = arrays(\"words.safetensors\")\n  batch = 2\n}\n"
+#define PICTURES(model)                                                                            \
+    "use resnet, nn, losses, optim\n" DATA "finetune r {\n  model: " model "\n"                    \
+    "  step b in d {\n    x[n, c < 3, h < 64, w < 64] = b.image[n, 0, h % 6, w % 6]\n"             \
+    "    loss = sumsq(model(x))\n  }\n  optimizer SGD()\n  epochs = 1\n}\n"
+
+/* Parameters as PyTorch, torchvision and the transformers library count them. */
+static void test_counts(void **state)
+{
+    (void)state;
+    copy_program("bert.hone");
+    copy_program("gpt2.hone");
+    counts("use bert, optim, losses\n" WORDS
+           "finetune r {\n  model: BertClassifier()\n  step b in d {\n"
+           "    loss = cross_entropy(model(b.ids, b.segment, b.mask), b.label)\n  }\n"
+           "  optimizer AdamW()\n  group \"**\" where rank == 1 { decay = 0 }\n  epochs = 1\n}\n",
+           201, 109483778);
+    counts("use gpt2, optim, losses\n" WORDS
+           "finetune r {\n  model: GPT2()\n  step b in d {\n"
+           "    loss = next_token_loss(model(b.ids), b.ids)\n  }\n"
+           "  optimizer Lion()\n  epochs = 1\n}\n",
+           148, 124439808);
+    counts(PICTURES("ResNet18()"), 62, 11689512);
+    counts(PICTURES("ResNet34()"), 110, 21797672);
+    counts(PICTURES("ResNet50()"), 161, 25557032);
+    counts(PICTURES("FCN()"), 164, 32957013);
+}
+
+/* --- options --------------------------------------------------------------------------------- */
 static void settings(size_t n, const OptionSetting *list)
 {
     world.c.settings = list;
@@ -396,8 +451,7 @@ static void test_options(void **state)
     settings(0, NULL);
 }
 
-/* --- training, by the interpreter
- * ------------------------------------------------------------------------ */
+/* --- training, by the interpreter ------------------------------------------------------------ */
 static double start(uint32_t variable, int64_t i)
 {
     return sin(1.0 + (double)variable * 3.7 + (double)i * 1.9) * 0.5;
@@ -473,6 +527,7 @@ int main(void)
         cmocka_unit_test(test_two_models), cmocka_unit_test(test_tie),
         cmocka_unit_test(test_files),      cmocka_unit_test(test_classes),
         cmocka_unit_test(test_options),    cmocka_unit_test(test_training),
+        cmocka_unit_test(test_counts),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

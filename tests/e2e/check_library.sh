@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# hone check of files without a recipe: definitions are checked, nothing runs.   check_library.sh HONE
+set -u
+hone=$1
+here=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+expect() {
+  local code=$1 text=$2
+  shift 2
+  local out
+  out=$("$@" 2>&1)
+  local got=$?
+  if [ "$got" != "$code" ] || ! grep -qF -- "$text" <<<"$out"; then
+    printf 'FAILED %s\n  exit %s, wanted %s; wanted the text: %s\n%s\n' "$*" "$got" "$code" "$text" "$out"
+    failed=1
+  fi
+}
+expect 0 '' "$hone" check "$here/../../samples/digits/net.hone"
+for file in "$here"/../../compiler/std/*.hone "$here"/../../compiler/std/models/*.hone; do
+  expect 0 '' "$hone" check "$file"
+done
+expect 2 'E201' "$hone" check "$here/../golden/model/library.hone"
+expect 2 '"code":"E201"' "$hone" check "$here/../golden/model/library.hone" --json
+expect 0 'W209' "$hone" check "$here/../golden/model/w209_dim.hone"
+printf 'fn f(x: [N, K]) -> [N] {\n  y[n] = sum[k] x[n, k]\n  return y\n' >"$work/open.hone"
+expect 2 'E002' "$hone" check "$work/open.hone"
+: >"$work/empty.hone"
+expect 0 '' "$hone" check "$work/empty.hone"
+expect 2 'cannot read' "$hone" check "$work"
+exit $failed
