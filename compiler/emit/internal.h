@@ -235,13 +235,14 @@ typedef struct Machine {               /* LLVM's target machine for a Target; on
     LLVMTargetMachineRef llvm;
     LLVMTargetDataRef layout;
 } Machine;
-const char *machine_open(Machine *machine, const Target *target);   /* NULL, or what is wrong */
-void machine_close(Machine *machine);
-Emit *module_open(Arena *arena, const Target *target, Machine *machine);
-void module_close(Emit *e);
+/* Machines and modules are closed with the arena's Mem at the latest; closing twice is nothing. */
+Machine *machine_open(Arena *arena, const Target *target, const char **why);   /* NULL: why */
+void machine_close(void *machine);
+Emit *module_open(Arena *arena, const Target *target, const Machine *machine);
+void module_close(void *emit);
 /* Checks the module. NULL, or the verifier's text on the arena. */
 const char *module_verify(Emit *e);
-LLVMMemoryBufferRef module_emit(Emit *e, Machine *machine, LLVMCodeGenFileType type,
+LLVMMemoryBufferRef module_emit(Emit *e, const Machine *machine, LLVMCodeGenFileType type,
                                 const char **why);
 
 #endif

@@ -14,7 +14,8 @@ enum { MODULE_KERNELS = 8 };
 
 struct Code {
     LLVMOrcLLJITRef jit;             /* NULL once freed */
-    size_t n, distinct, bytes;
+    LLVMMemoryBufferRef *objects;    /* by module, until the JIT has them */
+    size_t n, distinct, n_modules, bytes;
     const size_t *which;             /* by kernel: its function */
     HoneKernelFn **functions;
 };
@@ -26,7 +27,7 @@ typedef struct Compilation {         /* read by all threads */
     const size_t *first;             /* by function: the first kernel that has it */
     const Graph *const *graphs;
     const Kernel *const *kernels;
-    LLVMMemoryBufferRef *objects;    /* by module */
+    LLVMMemoryBufferRef *objects;
     char (*problems)[512];           /* by module: empty if none */
 } Compilation;
 
@@ -39,28 +40,21 @@ static void function_name(size_t index, char name[32])
 static LLVMMemoryBufferRef compile_kernels(const Compilation *c, Arena *arena, size_t from,
                                            size_t end, const char **why)
 {
-    Machine machine = {0};
-    *why = machine_open(&machine, c->options->target);
-    if (*why) {
-        machine_close(&machine);
+    const Machine *machine = machine_open(arena, c->options->target, why);
+    if (!machine)
         return NULL;
-    }
-    Emit *e = module_open(arena, c->options->target, &machine);
+    Emit *e = module_open(arena, c->options->target, machine);
     for (size_t i = from; i < end; i++) {
         char name[32];
         function_name(i, name);
         emit_kernel(e, c->graphs[c->first[i]], c->kernels[c->first[i]], name);
     }
     *why = c->options->verify ? module_verify(e) : NULL;
-    LLVMMemoryBufferRef object =
-        *why ? NULL : module_emit(e, &machine, LLVMObjectFile, why);
-    module_close(e);
-    machine_close(&machine);
-    return object;
+    return *why ? NULL : module_emit(e, machine, LLVMObjectFile, why);
 }
 
 /* As a chunk of the pool: buffers[0] is the Compilation. Memory that is refused ends this module
- * only; what LLVM holds of it then stays until the process ends. */
+ * only. */
 static void compile_module(void *const *buffers, void *scratch, int64_t module)
 {
     (void)scratch;
@@ -108,13 +102,13 @@ static const char *define_libm(Arena *arena, LLVMOrcLLJITRef jit)
     return error ? error_text(arena, error) : NULL;
 }
 
-static const char *add_objects(Arena *arena, Code *code, const Compilation *c, size_t n_modules)
+static const char *add_objects(Arena *arena, Code *code)
 {
     LLVMOrcJITDylibRef library = LLVMOrcLLJITGetMainJITDylib(code->jit);
-    for (size_t i = 0; i < n_modules; i++) {
-        LLVMMemoryBufferRef object = c->objects[i];
+    for (size_t i = 0; i < code->n_modules; i++) {
+        LLVMMemoryBufferRef object = code->objects[i];
         code->bytes += LLVMGetBufferSize(object);
-        c->objects[i] = NULL;
+        code->objects[i] = NULL;
         LLVMErrorRef error = LLVMOrcLLJITAddObjectFile(code->jit, library, object);
         if (error)
             return error_text(arena, error);
@@ -136,9 +130,9 @@ static const char *find_functions(Arena *arena, Code *code)
     return NULL;
 }
 
-static const char *load(Arena *arena, Code *code, const Compilation *c, size_t n_modules)
+static const char *load(Arena *arena, Code *code, const Compilation *c)
 {
-    for (size_t i = 0; i < n_modules; i++)
+    for (size_t i = 0; i < code->n_modules; i++)
         if (c->problems[i][0])
             return str_c(arena, str_of(c->problems[i]));
     LLVMErrorRef error = LLVMOrcCreateLLJIT(&code->jit, NULL);
@@ -148,7 +142,7 @@ static const char *load(Arena *arena, Code *code, const Compilation *c, size_t n
     }
     const char *problem = define_libm(arena, code->jit);
     if (!problem)
-        problem = add_objects(arena, code, c, n_modules);
+        problem = add_objects(arena, code);
     return problem ? problem : find_functions(arena, code);
 }
 
@@ -202,21 +196,20 @@ Code *code_compile(Arena *arena, const Graph *const *graphs, const Kernel *const
     code->which = which;
     code->distinct = find_distinct(arena, kernels, n, which, first);
     code->functions = NEW_ARRAY(arena, HoneKernelFn *, code->distinct + 1);
-    size_t n_modules = (code->distinct + MODULE_KERNELS - 1) / MODULE_KERNELS;
+    code->n_modules = (code->distinct + MODULE_KERNELS - 1) / MODULE_KERNELS;
+    code->objects = NEW_ARRAY(arena, LLVMMemoryBufferRef, code->n_modules + 1);
     Compilation c = {.sys = arena_mem(arena)->sys,
                      .options = options,
                      .distinct = code->distinct,
                      .first = first,
                      .graphs = graphs,
                      .kernels = kernels,
-                     .objects = NEW_ARRAY(arena, LLVMMemoryBufferRef, n_modules + 1),
-                     .problems = arena_alloc_array(arena, n_modules + 1, sizeof *c.problems, 1)};
+                     .objects = code->objects,
+                     .problems = arena_alloc_array(arena, code->n_modules + 1,
+                                                   sizeof *c.problems, 1)};
     mem_on_release(arena_mem(arena), code_release, code);
-    run_modules(&c, n_modules);
-    *why = load(arena, code, &c, n_modules);
-    for (size_t i = 0; i < n_modules; i++)
-        if (c.objects[i])
-            LLVMDisposeMemoryBuffer(c.objects[i]);
+    run_modules(&c, code->n_modules);
+    *why = load(arena, code, &c);
     if (!*why)
         return code;
     code_free(code);
@@ -225,6 +218,11 @@ Code *code_compile(Arena *arena, const Graph *const *graphs, const Kernel *const
 
 void code_free(Code *code)
 {
+    for (size_t i = 0; i < code->n_modules; i++) {
+        if (code->objects[i])
+            LLVMDisposeMemoryBuffer(code->objects[i]);
+        code->objects[i] = NULL;
+    }
     if (!code->jit)
         return;
     LLVMErrorRef error = LLVMOrcDisposeLLJIT(code->jit);

@@ -19,7 +19,7 @@ static void initialize(void)
     LLVMInitializeNativeAsmPrinter();
 }
 
-const char *machine_open(Machine *machine, const Target *target)
+Machine *machine_open(Arena *arena, const Target *target, const char **why)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, initialize);
@@ -27,19 +27,23 @@ const char *machine_open(Machine *machine, const Target *target)
     char *message = NULL;
     if (LLVMGetTargetFromTriple(target->triple, &llvm, &message)) {
         LLVMDisposeMessage(message);
-        return "LLVM lacks this machine";
+        *why = "LLVM lacks this machine";
+        return NULL;
     }
+    Machine *machine = NEW(arena, Machine);
     machine->llvm =
         LLVMCreateTargetMachine(llvm, target->triple, target->cpu, target->features,
                                 LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelSmall);
-    if (!machine->llvm)
-        return "LLVM cannot make code for this machine";
-    machine->layout = LLVMCreateTargetDataLayout(machine->llvm);
-    return NULL;
+    if (machine->llvm)
+        machine->layout = LLVMCreateTargetDataLayout(machine->llvm);
+    mem_on_release(arena_mem(arena), machine_close, machine);
+    *why = machine->llvm ? NULL : "LLVM cannot make code for this machine";
+    return machine->llvm ? machine : NULL;
 }
 
-void machine_close(Machine *machine)
+void machine_close(void *opened)
 {
+    Machine *machine = opened;
     if (machine->layout)
         LLVMDisposeTargetData(machine->layout);
     if (machine->llvm)
@@ -48,12 +52,13 @@ void machine_close(Machine *machine)
 }
 
 /* --- modules ------------------------------------------------------------------------------------------ */
-Emit *module_open(Arena *arena, const Target *target, Machine *machine)
+Emit *module_open(Arena *arena, const Target *target, const Machine *machine)
 {
     Emit *e = NEW(arena, Emit);
     e->arena = arena;
     e->target = target;
     e->llvm = LLVMContextCreate();
+    mem_on_release(arena_mem(arena), module_close, e);
     e->module = LLVMModuleCreateWithNameInContext("kernels", e->llvm);
     LLVMSetTarget(e->module, target->triple);
     LLVMSetModuleDataLayout(e->module, machine->layout);
@@ -69,11 +74,18 @@ Emit *module_open(Arena *arena, const Target *target, Machine *machine)
     return e;
 }
 
-void module_close(Emit *e)
+void module_close(void *opened)
 {
-    LLVMDisposeBuilder(e->ir);
-    LLVMDisposeModule(e->module);
-    LLVMContextDispose(e->llvm);
+    Emit *e = opened;
+    if (e->ir)
+        LLVMDisposeBuilder(e->ir);
+    if (e->module)
+        LLVMDisposeModule(e->module);
+    if (e->llvm)
+        LLVMContextDispose(e->llvm);
+    e->ir = NULL;
+    e->module = NULL;
+    e->llvm = NULL;
 }
 
 const char *module_verify(Emit *e)
@@ -87,7 +99,7 @@ const char *module_verify(Emit *e)
 }
 
 /* Optimises and generates. NULL on failure, *why on the arena. */
-LLVMMemoryBufferRef module_emit(Emit *e, Machine *machine, LLVMCodeGenFileType type,
+LLVMMemoryBufferRef module_emit(Emit *e, const Machine *machine, LLVMCodeGenFileType type,
                                 const char **why)
 {
     LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();

@@ -1,7 +1,7 @@
 /* text: the IR and the assembly of one kernel, for people. */
 #include "emit/internal.h"
 
-static bool add_ir(Emit *e, Machine *machine, Buf *out)
+static bool add_ir(Emit *e, const Machine *machine, Buf *out)
 {
     (void)machine;
     char *text = LLVMPrintModuleToString(e->module);
@@ -10,7 +10,7 @@ static bool add_ir(Emit *e, Machine *machine, Buf *out)
     return true;
 }
 
-static bool add_asm(Emit *e, Machine *machine, Buf *out)
+static bool add_asm(Emit *e, const Machine *machine, Buf *out)
 {
     const char *why;
     LLVMMemoryBufferRef text = module_emit(e, machine, LLVMAssemblyFile, &why);
@@ -24,20 +24,19 @@ static bool add_asm(Emit *e, Machine *machine, Buf *out)
 }
 
 static bool emit_text(const Graph *graph, const Kernel *kernel, const EmitOptions *options,
-                      bool (*add)(Emit *, Machine *, Buf *), Buf *out)
+                      bool (*add)(Emit *, const Machine *, Buf *), Buf *out)
 {
-    Machine machine = {0};
-    const char *why = machine_open(&machine, options->target);
-    if (why) {
+    const char *why;
+    Machine *machine = machine_open(out->arena, options->target, &why);
+    if (!machine) {
         buf_printf(out, "%s\n", why);
-        machine_close(&machine);
         return false;
     }
-    Emit *e = module_open(out->arena, options->target, &machine);
+    Emit *e = module_open(out->arena, options->target, machine);
     emit_kernel(e, graph, kernel, str_c(out->arena, kernel->name));
-    bool done = add(e, &machine, out);
+    bool done = add(e, machine, out);
     module_close(e);
-    machine_close(&machine);
+    machine_close(machine);
     return done;
 }
 

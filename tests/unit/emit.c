@@ -238,7 +238,7 @@ static void test_faults(void **state)
             check_fault(&fault_cases[i], targets[t]);
 }
 
-/* --- random numbers and dtypes ----------------------------------------------------------------------- */
+/* --- random numbers ----------------------------------------------------------------------- */
 static void test_random(void **state)
 {
     (void)state;
@@ -265,60 +265,6 @@ static void test_random(void **state)
     mem_release(&w.mem);
 }
 
-static const double samples[] = {0, 1, -1, 2.5, -2.5, 3.5, 100, -100, 127, 128, 200, 255, 256, 300, -129,
-                                 1e-3, 0.1, 65504, 65519, 65520, 7e4, -7e4, 6e-5, 3e-8, 2e-8, 1e-9,
-                                 2147483648.0, -2147483649.0, 3e10, 1e30, 1.00390625, 1.01171875, 0.3};
-enum { SAMPLES = sizeof samples / sizeof *samples };
-
-/* to = cast(from) of all samples that `from` holds. */
-static void check_cast(DType from, DType to, const Target *target)
-{
-    World w = {0};
-    mem_init(&w.mem, &w.sys);
-    w.mem.armed = true;
-    if (setjmp(w.mem.on_failure))
-        fail_msg("out of memory");
-    Arena *arena = arena_new(&w.mem, "test");
-    Graph *graph = graph_new(arena);
-    int64_t dims[] = {SAMPLES};
-    NodeId x = graph_leaf(graph, NODE_INPUT, from, 1, dims, STR("x"), 0, (Span){0});
-    const Var *i = var_new(graph->pool, SAMPLES, STR("i"));
-    const Position *at[] = {pos_var(graph->pool, i)};
-    const Scalar *body = sc_cast(graph->pool, to, graph_read(graph, x, at, NULL));
-    NodeId y = graph_define(graph, to, REDUCE_NONE, 1, &i, 0, NULL, body, STR("y"), (Span){0});
-    KernelRun run;
-    assert_true(kernels_open(&run, arena, graph, target));
-    double values[SAMPLES], *leaves[] = {values};
-    for (size_t k = 0; k < SAMPLES; k++)
-        values[k] = dtype_is_float(from) ? samples[k] : scalar_fold(OP_CAST, from, 1, &samples[k]);
-    kernels_fill(&run, leaves);
-    kernels_run(&run, CHUNKS_UP);
-    for (size_t k = 0; k < SAMPLES; k++) {
-        double held = kernels_value(&run, x, k), want;
-        double wide[SAMPLES] = {0};
-        want = scalar_fold(OP_CAST, to, 1, &held);
-        value_set(to, wide, 0, want);
-        want = value_get(to, wide, 0);
-        double got = kernels_value(&run, y, k);
-        if (got != want)
-            fail_msg("%s: %s(%g) to %s is %g, not %g", target->name, dtype_name(from), held,
-                     dtype_name(to), got, want);
-    }
-    kernels_close(&run);
-    mem_release(&w.mem);
-}
-
-static void test_casts(void **state)
-{
-    (void)state;
-    const Target *const *targets;
-    size_t n = target_list(&targets);
-    for (size_t t = 0; t < n; t++)
-        for (DType from = 0; target_runs_here(targets[t]) && from < DT_COUNT; from++)
-            for (DType to = 0; to < DT_COUNT; to++)
-                check_cast(from, to, targets[t]);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,7 +273,6 @@ int main(void)
         cmocka_unit_test(test_generic),
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_random),
-        cmocka_unit_test(test_casts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
