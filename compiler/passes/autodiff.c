@@ -1,9 +1,9 @@
 /* autodiff: the adjoint of the loss by parameters, as raw pieces (differentiation.md 3, 7, 8).
  *
  * For each read A[e] in a piece of t: d_A[e] += d_t[left] * d body / d read, at once and without
- * looking at what kind of equation t is. All contributions to one tensor are pieces of one equation.
- * Left sides may repeat; densify makes them injective. Needs a well-formed graph with one OUT_LOSS;
- * old ids stay valid in the result, whose old nodes read through copies. */
+ * looking at what kind of equation t is. All contributions to one tensor are pieces of one
+ * equation. Left sides may repeat; densify makes them injective. Needs a well-formed graph with one
+ * OUT_LOSS; old ids stay valid in the result, whose old nodes read through copies. */
 #include "passes/densify.h"
 
 #include <assert.h>
@@ -14,12 +14,13 @@ typedef struct Autodiff {
     Arena *arena;
     Graph *graph;
     ExprPool *pool;
-    bool *active;            /* by node: real, and depends on what is asked for */
-    Pieces *raw;             /* by node: contributions to its adjoint, in order of creation */
-    NodeId *adjoint;         /* by node: its adjoint once complete, else NODE_NONE */
+    bool *active;    /* by node: real, and depends on what is asked for */
+    Pieces *raw;     /* by node: contributions to its adjoint, in order of creation */
+    NodeId *adjoint; /* by node: its adjoint once complete, else NODE_NONE */
 } Autodiff;
 
-/* --- which reads count -------------------------------------------------------------------------------- */
+/* --- which reads count
+ * -------------------------------------------------------------------------------- */
 typedef struct Reads {
     Autodiff *ad;
     Scalars list;
@@ -74,7 +75,8 @@ static void mark_active(Autodiff *ad, size_t n_wrt, const NodeId *wrt)
         ad->active[id] = ad->active[id] || is_active(ad, graph_node(ad->graph, id));
 }
 
-/* --- the adjoint of one tensor ------------------------------------------------------------------------- */
+/* --- the adjoint of one tensor
+ * ------------------------------------------------------------------------- */
 static NodeId complete(Autodiff *ad, NodeId id)
 {
     Node node = *graph_node(ad->graph, id);
@@ -96,9 +98,10 @@ static const Scalar *adjoint_at(Autodiff *ad, NodeId t, const Piece *piece)
     return read_through(ad->graph, ad->adjoint[t], piece->left, sc_const(ad->pool, node->dtype, 0));
 }
 
-/* --- terms of a derivative that have different domains ---------------------------------------------------- */
+/* --- terms of a derivative that have different domains
+ * ---------------------------------------------------- */
 typedef struct MaskedTerm {
-    const Scalar *mask;      /* on positions, or NULL */
+    const Scalar *mask; /* on positions, or NULL */
     const Scalar *sum;
 } MaskedTerm;
 typedef VEC(MaskedTerm) MaskedTerms;
@@ -139,7 +142,8 @@ static void split_terms(Autodiff *ad, const Scalar *d, MaskedTerms *out)
     VEC_PUSH(ad->arena, *out, term);
 }
 
-/* --- one contribution ------------------------------------------------------------------------------------- */
+/* --- one contribution
+ * ------------------------------------------------------------------------------------- */
 static void add_range_guards(Autodiff *ad, const Scalar *read, Guards *guards)
 {
     const Node *tensor = graph_node(ad->graph, read->tensor);
@@ -178,13 +182,19 @@ static void contribute(Autodiff *ad, const Piece *piece, const Guards *more, con
         VEC_PUSH(ad->arena, guards, more->at[i]);
     add_range_guards(ad, read, &guards);
     DType dtype = graph_node(ad->graph, read->tensor)->dtype;
-    Piece raw = {.n_vars = left.len, .vars = left.at, .n_reduced = reduced.len,
-                 .reduced = reduced.at, .left = read->at, .n_guards = guards.len,
-                 .guards = guards.at, .body = sc_cast(ad->pool, dtype, factor)};
+    Piece raw = {.n_vars = left.len,
+                 .vars = left.at,
+                 .n_reduced = reduced.len,
+                 .reduced = reduced.at,
+                 .left = read->at,
+                 .n_guards = guards.len,
+                 .guards = guards.at,
+                 .body = sc_cast(ad->pool, dtype, factor)};
     VEC_PUSH(ad->arena, ad->raw[read->tensor], raw);
 }
 
-/* --- max, min, prod (section 7) ------------------------------------------------------------------------------ */
+/* --- max, min, prod (section 7)
+ * ------------------------------------------------------------------------------ */
 static NodeId define_like(Autodiff *ad, NodeId t, DType dtype, ReduceOp reduce, const Piece *piece,
                           const Scalar *body, const char *what)
 {
@@ -192,7 +202,8 @@ static NodeId define_like(Autodiff *ad, NodeId t, DType dtype, ReduceOp reduce, 
     Piece copy = *piece;
     copy.body = body;
     Str name = str_format(ad->arena, STR_FMT "_%s", STR_ARG(node.name), what);
-    return graph_equation(ad->graph, dtype, node.rank, node.dims, reduce, 1, &copy, name, node.span);
+    return graph_equation(ad->graph, dtype, node.rank, node.dims, reduce, 1, &copy, name,
+                          node.span);
 }
 
 static const Scalar *read_like(Autodiff *ad, NodeId tensor, const Piece *piece)
@@ -244,16 +255,17 @@ static const Scalar *others_product(Autodiff *ad, NodeId t, const Piece *piece)
     NodeId rest = define_like(ad, t, graph_node(ad->graph, t)->dtype, REDUCE_PROD, piece,
                               sc_fn3(pool, OP_SELECT, zero, one, x), "rest");
     const Scalar *c = read_like(ad, zeros, piece), *p = read_like(ad, rest, piece);
-    return sc_fn3(pool, OP_SELECT, zero,
-                  sc_masked(pool, sc_fn2(pool, OP_EQ, c, single), p),
+    return sc_fn3(pool, OP_SELECT, zero, sc_masked(pool, sc_fn2(pool, OP_EQ, c, single), p),
                   sc_masked(pool, sc_fn2(pool, OP_EQ, c, no), sc_fn2(pool, OP_DIV, p, x)));
 }
 
-/* --- one piece -------------------------------------------------------------------------------------------------- */
+/* --- one piece
+ * --------------------------------------------------------------------------------------------------
+ */
 typedef struct Outer {
-    const Scalar *factor;    /* d_t[left], and for prod the product of the others */
-    const Scalar *arg;       /* max, min: read of the winner */
-    const Scalar *value;     /* what stands for the body's value: t itself, or NULL */
+    const Scalar *factor; /* d_t[left], and for prod the product of the others */
+    const Scalar *arg;    /* max, min: read of the winner */
+    const Scalar *value;  /* what stands for the body's value: t itself, or NULL */
 } Outer;
 
 static Outer outer_of(Autodiff *ad, NodeId t, const Piece *piece)
@@ -271,8 +283,8 @@ static Outer outer_of(Autodiff *ad, NodeId t, const Piece *piece)
     case REDUCE_MIN: {
         ReduceOp op = node->reduce == REDUCE_MAX ? REDUCE_ARGMAX : REDUCE_ARGMIN;
         if (piece->n_reduced > 0)
-            outer.arg = read_like(ad, define_like(ad, t, DT_I32, op, piece, piece->body, "arg"),
-                                  piece);
+            outer.arg =
+                read_like(ad, define_like(ad, t, DT_I32, op, piece, piece->body, "arg"), piece);
         break;
     }
     case REDUCE_PROD:
@@ -312,11 +324,16 @@ static void differentiate(Autodiff *ad, NodeId t)
     }
 }
 
-/* --- the graph ---------------------------------------------------------------------------------------------------- */
+/* --- the graph
+ * ----------------------------------------------------------------------------------------------------
+ */
 /* A user's one-hot product becomes a gather before anything is differentiated. */
 static Piece solve_one_hot(Autodiff *ad, const Node *node, Piece piece)
 {
-    Dense dense = {.arena = ad->arena, .graph = ad->graph, .pool = ad->pool, .rank = node->rank,
+    Dense dense = {.arena = ad->arena,
+                   .graph = ad->graph,
+                   .pool = ad->pool,
+                   .rank = node->rank,
                    .dims = node->dims};
     if (node->reduce != REDUCE_SUM || piece.n_reduced == 0 || !piece_is_plain(node, &piece))
         return piece;
@@ -335,8 +352,8 @@ static void import_node(Autodiff *ad, const Node *node, const NodeId *map)
     }
     Piece *pieces = NEW_ARRAY(ad->arena, Piece, node->n_pieces);
     for (size_t i = 0; i < node->n_pieces; i++)
-        pieces[i] = solve_one_hot(ad, node, piece_import(ad->graph, &node->pieces[i], node->rank,
-                                                         map));
+        pieces[i] =
+            solve_one_hot(ad, node, piece_import(ad->graph, &node->pieces[i], node->rank, map));
     graph_equation(ad->graph, node->dtype, node->rank, node->dims, node->reduce, node->n_pieces,
                    pieces, node->name, node->span);
 }

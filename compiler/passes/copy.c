@@ -2,7 +2,8 @@
  * through: its readers see what it reads (differentiation.md 8, 9). */
 #include "passes/densify.h"
 
-/* --- read through --------------------------------------------------------------------------------- */
+/* --- read through
+ * --------------------------------------------------------------------------------- */
 static bool plain_read(const Scalar *s)
 {
     if (s->kind != SCALAR_READ || s->fill)
@@ -85,7 +86,8 @@ const Scalar *read_through(const Graph *graph, NodeId tensor, const Position *co
     return through ? through : read;
 }
 
-/* --- import --------------------------------------------------------------------------------------- */
+/* --- import
+ * --------------------------------------------------------------------------------------- */
 typedef struct Import {
     Graph *to;
     const NodeId *map;

@@ -6,9 +6,10 @@
 
 #include <assert.h>
 
-enum { MAX_STEPS = 4096 };    /* rewrites of one piece before it is left a scatter */
+enum { MAX_STEPS = 4096 }; /* rewrites of one piece before it is left a scatter */
 
-/* --- one piece ---------------------------------------------------------------------------------------- */
+/* --- one piece
+ * ---------------------------------------------------------------------------------------- */
 /* One rewrite or the end of them; false: the raw piece is done. */
 static bool rewrite(Dense *dense, Raw *raw)
 {
@@ -46,7 +47,8 @@ static void densify_piece(Dense *dense, const Piece *piece)
         VEC_PUSH(dense->arena, dense->done, raw);
 }
 
-/* --- merging ---------------------------------------------------------------------------------------------- */
+/* --- merging
+ * ---------------------------------------------------------------------------------------------- */
 static bool is_map(const Piece *piece, size_t rank)
 {
     if (piece->n_reduced != 0 || piece->n_guards != 0)
@@ -91,7 +93,8 @@ static void add_piece(Dense *dense, Pieces *pieces, Piece piece)
     VEC_PUSH(dense->arena, *pieces, piece);
 }
 
-/* --- one equation ------------------------------------------------------------------------------------------ */
+/* --- one equation
+ * ------------------------------------------------------------------------------------------ */
 static bool has_division(const Position *p)
 {
     for (size_t i = 0; i < p->n; i++)

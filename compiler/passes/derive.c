@@ -11,8 +11,8 @@ typedef struct Derivation {
     const Graph *graph;
     ExprPool *pool;
     const Scalar *body, *read;
-    const Scalar *value;      /* may stand for body where a row uses the value; NULL: body itself */
-    IdMap seen;                /* scalar id -> derivative, NULL where it is zero */
+    const Scalar *value; /* may stand for body where a row uses the value; NULL: body itself */
+    IdMap seen;          /* scalar id -> derivative, NULL where it is zero */
 } Derivation;
 
 static const Scalar *visit(Derivation *dv, const Scalar *s);
@@ -120,7 +120,7 @@ static const Scalar *through_power(Derivation *dv, const Scalar *s, const Scalar
     const Scalar *sum = NULL;
     double c;
     if (da && sc_is_const(b, &c)) {
-        const Scalar *lower = c == 2 ? a
+        const Scalar *lower = c == 2   ? a
                               : c == 1 ? num(dv, s, 1)
                                        : sc_fn2(pool, OP_POW, a, num(dv, s, c - 1));
         sum = mul(dv, da, sc_fn2(pool, OP_MUL, num(dv, s, c), lower));
@@ -128,7 +128,7 @@ static const Scalar *through_power(Derivation *dv, const Scalar *s, const Scalar
         const Scalar *lower = sc_fn2(pool, OP_POW, a, sc_fn2(pool, OP_SUB, b, num(dv, b, 1)));
         sum = mul(dv, da, sc_fn2(pool, OP_MUL, b, lower));
     }
-    if (db) {    /* 0 where the base is not positive */
+    if (db) { /* 0 where the base is not positive */
         const Scalar *slope = sc_fn2(pool, OP_MUL, value_of(dv, s), sc_fn1(pool, OP_LOG, a));
         sum = add(dv, sum, masked(dv, sc_fn2(pool, OP_LT, num(dv, a, 0), a), mul(dv, db, slope)));
     }
@@ -140,35 +140,74 @@ static const Scalar *slope(Derivation *dv, const Scalar *s, const Scalar *a, con
 {
     ExprPool *pool = dv->pool;
     switch (s->op) {
-    case OP_NEG: return num(dv, s, -1);
-    case OP_ABS: return sc_fn1(pool, OP_SIGN, a);
-    case OP_EXP: return y;
-    case OP_EXPM1: return add(dv, y, num(dv, s, 1));
-    case OP_LOG: return recip(dv, a);
-    case OP_LOG1P: return recip(dv, add(dv, a, num(dv, s, 1)));
-    case OP_LOG2: return mul(dv, recip(dv, a), num(dv, s, 1.4426950408889634));    /* 1 / ln 2 */
-    case OP_SQRT: return mul(dv, recip(dv, y), num(dv, s, 0.5));
-    case OP_RSQRT: return mul(dv, num(dv, s, -0.5), mul(dv, y, mul(dv, y, y)));
-    case OP_SIN: return sc_fn1(pool, OP_COS, a);
-    case OP_COS: return neg(dv, sc_fn1(pool, OP_SIN, a));
-    case OP_TAN: return add(dv, mul(dv, y, y), num(dv, s, 1));
+    case OP_NEG:
+        return num(dv, s, -1);
+    case OP_ABS:
+        return sc_fn1(pool, OP_SIGN, a);
+    case OP_EXP:
+        return y;
+    case OP_EXPM1:
+        return add(dv, y, num(dv, s, 1));
+    case OP_LOG:
+        return recip(dv, a);
+    case OP_LOG1P:
+        return recip(dv, add(dv, a, num(dv, s, 1)));
+    case OP_LOG2:
+        return mul(dv, recip(dv, a), num(dv, s, 1.4426950408889634)); /* 1 / ln 2 */
+    case OP_SQRT:
+        return mul(dv, recip(dv, y), num(dv, s, 0.5));
+    case OP_RSQRT:
+        return mul(dv, num(dv, s, -0.5), mul(dv, y, mul(dv, y, y)));
+    case OP_SIN:
+        return sc_fn1(pool, OP_COS, a);
+    case OP_COS:
+        return neg(dv, sc_fn1(pool, OP_SIN, a));
+    case OP_TAN:
+        return add(dv, mul(dv, y, y), num(dv, s, 1));
     case OP_ASIN:
         return sc_fn1(pool, OP_RSQRT, add(dv, num(dv, s, 1), neg(dv, mul(dv, a, a))));
     case OP_ACOS:
         return neg(dv, sc_fn1(pool, OP_RSQRT, add(dv, num(dv, s, 1), neg(dv, mul(dv, a, a)))));
-    case OP_ATAN: return recip(dv, add(dv, mul(dv, a, a), num(dv, s, 1)));
-    case OP_SINH: return sc_fn1(pool, OP_COSH, a);
-    case OP_COSH: return sc_fn1(pool, OP_SINH, a);
-    case OP_TANH: return add(dv, num(dv, s, 1), neg(dv, mul(dv, y, y)));
-    case OP_ERF:                                                                   /* 2/sqrt(pi) */
-        return mul(dv, num(dv, s, 1.1283791670955126), sc_fn1(pool, OP_EXP, neg(dv, mul(dv, a, a))));
-    case OP_CAST: return num(dv, s, 1);
-    case OP_STOP: case OP_SIGN: case OP_FLOOR: case OP_CEIL: case OP_ROUND: case OP_NOT:
-    case OP_ISNAN: case OP_ISINF:
+    case OP_ATAN:
+        return recip(dv, add(dv, mul(dv, a, a), num(dv, s, 1)));
+    case OP_SINH:
+        return sc_fn1(pool, OP_COSH, a);
+    case OP_COSH:
+        return sc_fn1(pool, OP_SINH, a);
+    case OP_TANH:
+        return add(dv, num(dv, s, 1), neg(dv, mul(dv, y, y)));
+    case OP_ERF: /* 2/sqrt(pi) */
+        return mul(dv, num(dv, s, 1.1283791670955126),
+                   sc_fn1(pool, OP_EXP, neg(dv, mul(dv, a, a))));
+    case OP_CAST:
+        return num(dv, s, 1);
+    case OP_STOP:
+    case OP_SIGN:
+    case OP_FLOOR:
+    case OP_CEIL:
+    case OP_ROUND:
+    case OP_NOT:
+    case OP_ISNAN:
+    case OP_ISINF:
         return NULL;
-    case OP_ADD: case OP_MUL: case OP_SUB: case OP_DIV: case OP_IDIV: case OP_MOD: case OP_POW:
-    case OP_MAX: case OP_MIN: case OP_ATAN2: case OP_EQ: case OP_NE: case OP_LT: case OP_LE:
-    case OP_AND: case OP_OR: case OP_SELECT: case OP_COUNT:
+    case OP_ADD:
+    case OP_MUL:
+    case OP_SUB:
+    case OP_DIV:
+    case OP_IDIV:
+    case OP_MOD:
+    case OP_POW:
+    case OP_MAX:
+    case OP_MIN:
+    case OP_ATAN2:
+    case OP_EQ:
+    case OP_NE:
+    case OP_LT:
+    case OP_LE:
+    case OP_AND:
+    case OP_OR:
+    case OP_SELECT:
+    case OP_COUNT:
         break;
     }
     assert(false && "a function of one argument");
@@ -193,19 +232,21 @@ static const Scalar *through_two(Derivation *dv, const Scalar *s)
     if (!da && !db)
         return NULL;
     switch (s->op) {
-    case OP_SUB: return add(dv, da, neg(dv, db));
+    case OP_SUB:
+        return add(dv, da, neg(dv, db));
     case OP_DIV:
         return mul(dv, recip(dv, b),
                    add(dv, da, db ? neg(dv, mul(dv, value_of(dv, s), db)) : NULL));
-    case OP_MOD:    /* a - b * floor(a / b) */
-        return add(dv, da, db ? neg(dv, mul(dv, sc_fn1(pool, OP_FLOOR, sc_fn2(pool, OP_DIV, a, b)),
-                                            db))
-                              : NULL);
-    case OP_POW: return through_power(dv, s, da, db);
-    case OP_MAX:    /* a tie goes to the second argument: max(x, 0) has slope 0 at 0 */
+    case OP_MOD: /* a - b * floor(a / b) */
+        return add(dv, da,
+                   db ? neg(dv, mul(dv, sc_fn1(pool, OP_FLOOR, sc_fn2(pool, OP_DIV, a, b)), db))
+                      : NULL);
+    case OP_POW:
+        return through_power(dv, s, da, db);
+    case OP_MAX: /* a tie goes to the second argument: max(x, 0) has slope 0 at 0 */
     case OP_MIN: {
-        const Scalar *first = s->op == OP_MAX ? sc_fn2(pool, OP_LT, b, a)
-                                              : sc_fn2(pool, OP_LT, a, b);
+        const Scalar *first =
+            s->op == OP_MAX ? sc_fn2(pool, OP_LT, b, a) : sc_fn2(pool, OP_LT, a, b);
         if (da && db)
             return sc_fn3(pool, OP_SELECT, first, da, db);
         return da ? masked(dv, first, da) : masked(dv, invert(dv, first), db);
@@ -214,13 +255,45 @@ static const Scalar *through_two(Derivation *dv, const Scalar *s)
         const Scalar *square = recip(dv, add(dv, mul(dv, a, a), mul(dv, b, b)));
         return mul(dv, square, add(dv, mul(dv, da, b), neg(dv, mul(dv, db, a))));
     }
-    case OP_IDIV: case OP_EQ: case OP_NE: case OP_LT: case OP_LE:
+    case OP_IDIV:
+    case OP_EQ:
+    case OP_NE:
+    case OP_LT:
+    case OP_LE:
         return NULL;
-    case OP_ADD: case OP_MUL: case OP_NEG: case OP_ABS: case OP_SIGN: case OP_FLOOR: case OP_CEIL:
-    case OP_ROUND: case OP_EXP: case OP_EXPM1: case OP_LOG: case OP_LOG1P: case OP_LOG2:
-    case OP_SQRT: case OP_RSQRT: case OP_SIN: case OP_COS: case OP_TAN: case OP_ASIN: case OP_ACOS:
-    case OP_ATAN: case OP_SINH: case OP_COSH: case OP_TANH: case OP_ERF: case OP_AND: case OP_OR:
-    case OP_NOT: case OP_ISNAN: case OP_ISINF: case OP_SELECT: case OP_STOP: case OP_CAST:
+    case OP_ADD:
+    case OP_MUL:
+    case OP_NEG:
+    case OP_ABS:
+    case OP_SIGN:
+    case OP_FLOOR:
+    case OP_CEIL:
+    case OP_ROUND:
+    case OP_EXP:
+    case OP_EXPM1:
+    case OP_LOG:
+    case OP_LOG1P:
+    case OP_LOG2:
+    case OP_SQRT:
+    case OP_RSQRT:
+    case OP_SIN:
+    case OP_COS:
+    case OP_TAN:
+    case OP_ASIN:
+    case OP_ACOS:
+    case OP_ATAN:
+    case OP_SINH:
+    case OP_COSH:
+    case OP_TANH:
+    case OP_ERF:
+    case OP_AND:
+    case OP_OR:
+    case OP_NOT:
+    case OP_ISNAN:
+    case OP_ISINF:
+    case OP_SELECT:
+    case OP_STOP:
+    case OP_CAST:
     case OP_COUNT:
         break;
     }
@@ -267,7 +340,11 @@ static const Scalar *visit(Derivation *dv, const Scalar *s)
 const Scalar *derive(const Graph *graph, const Scalar *body, const Scalar *read,
                      const Scalar *value)
 {
-    Derivation dv = {.graph = graph, .pool = graph->pool, .body = body, .read = read,
-                     .value = value, .seen = idmap_new(graph->arena)};
+    Derivation dv = {.graph = graph,
+                     .pool = graph->pool,
+                     .body = body,
+                     .read = read,
+                     .value = value,
+                     .seen = idmap_new(graph->arena)};
     return visit(&dv, body);
 }

@@ -6,7 +6,8 @@
 
 enum { MAX_RESIDUES = 16, MAX_SLICES = 3, MAX_GROWTH = 2 };
 
-/* --- which atom ------------------------------------------------------------------------------------- */
+/* --- which atom
+ * ------------------------------------------------------------------------------------- */
 typedef struct Candidates {
     Dense *dense;
     VEC(const Atom *) atoms;
@@ -36,7 +37,8 @@ static void add_read_atoms(void *context, const Scalar *read)
         add_atoms(context, read->at[k]);
 }
 
-/* --- what to do with it ------------------------------------------------------------------------------ */
+/* --- what to do with it
+ * ------------------------------------------------------------------------------ */
 /* coefficients of e are 0..m-1; the value nearest zero gives the true ranges */
 static const Position *nearest_zero(ExprPool *pool, const Atom *atom)
 {
@@ -142,7 +144,7 @@ static bool divide_atom(Dense *dense, const Raw *raw, const Atom *atom, bool on_
         return false;
     const Var *v = largest_unit(e);
     int64_t sign = v ? pos_coef(e, v) : 0;
-    int64_t start = sign > 0 ? e->min : e->max + 1;   /* where the single variable's run begins */
+    int64_t start = sign > 0 ? e->min : e->max + 1; /* where the single variable's run begins */
     bool alone = e->n == 1 && v;
     bool even = alone && v->extent % m == 0 && start % m == 0;
     if (!even && residue_values(raw, e) > 0) {
@@ -156,7 +158,7 @@ static bool divide_atom(Dense *dense, const Raw *raw, const Atom *atom, bool on_
         slice(dense, raw, e, m);
         return true;
     }
-    if (alone && sign < 0) {    /* run the variable the other way */
+    if (alone && sign < 0) { /* run the variable the other way */
         Raw *piece = raw_copy(dense, raw);
         const Position *other = raw_var(dense, piece, v->extent, v->name);
         bool residue = vars_has(&raw->residues, v);
@@ -198,8 +200,8 @@ bool raw_enumerate_guards(Dense *dense, const Raw *raw)
             continue;
         for (size_t k = 0; k < p->n; k++) {
             const Var *v = p->terms[k].atom->var;
-            if (!vars_has(&raw->residues, v) || vars_has(&vars, v) ||
-                v->extent > MAX_RESIDUES || values * v->extent > MAX_RESIDUES)
+            if (!vars_has(&raw->residues, v) || vars_has(&vars, v) || v->extent > MAX_RESIDUES ||
+                values * v->extent > MAX_RESIDUES)
                 continue;
             values *= v->extent;
             vars_add(dense->arena, &vars, v);

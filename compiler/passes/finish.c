@@ -4,7 +4,8 @@
 
 #include <assert.h>
 
-/* --- what follows from what --------------------------------------------------------------------------- */
+/* --- what follows from what
+ * --------------------------------------------------------------------------- */
 /* The guard `first <= q <= last` holds: does goal? One rational combination:
  * cq*g = cg*q + rest, for each term of g that q has too. */
 static void bounds_by(Dense *dense, const Position *g, const Guard *premise, Term term,
@@ -42,7 +43,8 @@ static bool follows(Dense *dense, Guard goal, const Guards *premises, size_t exc
     return min >= goal.lo && max < goal.hi;
 }
 
-/* --- ranges of factors ---------------------------------------------------------------------------------- */
+/* --- ranges of factors
+ * ---------------------------------------------------------------------------------- */
 /* Finite wherever its reads are: such a factor may be evaluated where a zero stands beside it. */
 static bool total(const Scalar *s)
 {
@@ -59,15 +61,52 @@ static bool total(const Scalar *s)
     switch (s->op) {
     case OP_DIV:
         return sc_is_const(s->args[1], &value) && value != 0;
-    case OP_IDIV: case OP_MOD: case OP_POW: case OP_EXP: case OP_EXPM1: case OP_LOG: case OP_LOG1P:
-    case OP_LOG2: case OP_SQRT: case OP_RSQRT: case OP_TAN: case OP_ASIN: case OP_ACOS:
-    case OP_SINH: case OP_COSH:
+    case OP_IDIV:
+    case OP_MOD:
+    case OP_POW:
+    case OP_EXP:
+    case OP_EXPM1:
+    case OP_LOG:
+    case OP_LOG1P:
+    case OP_LOG2:
+    case OP_SQRT:
+    case OP_RSQRT:
+    case OP_TAN:
+    case OP_ASIN:
+    case OP_ACOS:
+    case OP_SINH:
+    case OP_COSH:
         return false;
-    case OP_ADD: case OP_MUL: case OP_SUB: case OP_NEG: case OP_MAX: case OP_MIN: case OP_ABS:
-    case OP_SIGN: case OP_FLOOR: case OP_CEIL: case OP_ROUND: case OP_SIN: case OP_COS:
-    case OP_ATAN: case OP_ATAN2: case OP_TANH: case OP_ERF: case OP_EQ: case OP_NE: case OP_LT:
-    case OP_LE: case OP_AND: case OP_OR: case OP_NOT: case OP_ISNAN: case OP_ISINF:
-    case OP_SELECT: case OP_STOP: case OP_CAST: case OP_COUNT:
+    case OP_ADD:
+    case OP_MUL:
+    case OP_SUB:
+    case OP_NEG:
+    case OP_MAX:
+    case OP_MIN:
+    case OP_ABS:
+    case OP_SIGN:
+    case OP_FLOOR:
+    case OP_CEIL:
+    case OP_ROUND:
+    case OP_SIN:
+    case OP_COS:
+    case OP_ATAN:
+    case OP_ATAN2:
+    case OP_TANH:
+    case OP_ERF:
+    case OP_EQ:
+    case OP_NE:
+    case OP_LT:
+    case OP_LE:
+    case OP_AND:
+    case OP_OR:
+    case OP_NOT:
+    case OP_ISNAN:
+    case OP_ISINF:
+    case OP_SELECT:
+    case OP_STOP:
+    case OP_CAST:
+    case OP_COUNT:
         return true;
     }
     return false;
@@ -104,7 +143,9 @@ static Guards factor_ranges(Dense *dense, const Raw *raw)
     return ranges;
 }
 
-/* --- reads ------------------------------------------------------------------------------------------------ */
+/* --- reads
+ * ------------------------------------------------------------------------------------------------
+ */
 typedef struct Fills {
     Dense *dense;
     bool gathered;
@@ -128,7 +169,8 @@ static const Scalar *fill_read(void *context, ExprPool *pool, const Scalar *old,
     return sc_read(pool, old->dtype, old->tensor, rank, at, fill);
 }
 
-/* --- the piece --------------------------------------------------------------------------------------------- */
+/* --- the piece
+ * --------------------------------------------------------------------------------------------- */
 /* Left positions that intervals do not prove inside. A position with data needs a guard only where
  * the raw piece has one: a read without fill promises its range. */
 static Guards store_guards(Dense *dense, const Raw *raw)
@@ -154,9 +196,9 @@ static const Scalar *guard_mask(Dense *dense, const Guards *guards)
 {
     const Scalar *mask = sc_const(dense->pool, DT_BOOL, 1);
     for (size_t i = 0; i < guards->len; i++)
-        mask = sc_fn2(dense->pool, OP_AND, mask,
-                      sc_within(dense->pool, guards->at[i].lo, guards->at[i].position,
-                                guards->at[i].hi));
+        mask = sc_fn2(
+            dense->pool, OP_AND, mask,
+            sc_within(dense->pool, guards->at[i].lo, guards->at[i].position, guards->at[i].hi));
     return mask;
 }
 
@@ -215,7 +257,7 @@ void raw_finish(Dense *dense, Raw *raw)
     for (size_t k = 0; k < dense->rank; k++)
         raw->left[k] = pos_rewrite(dense->pool, raw->left[k], fill_read, &fills);
     for (size_t i = 0; i < raw->guards.len; i++)
-        raw->guards.at[i].position = pos_rewrite(dense->pool, raw->guards.at[i].position, fill_read,
-                                                 &fills);
+        raw->guards.at[i].position =
+            pos_rewrite(dense->pool, raw->guards.at[i].position, fill_read, &fills);
     drop_unused(dense, raw);
 }

@@ -8,11 +8,12 @@
 #include <string.h>
 
 enum {
-    MAX_PADDING = 2,          /* of an inverted table, over the exact one */
-    MAX_KNOWN = 1 << 22       /* elements of a tensor worth evaluating when compiling */
+    MAX_PADDING = 2,    /* of an inverted table, over the exact one */
+    MAX_KNOWN = 1 << 22 /* elements of a tensor worth evaluating when compiling */
 };
 
-/* --- values known when compiling -------------------------------------------------------------------- */
+/* --- values known when compiling
+ * -------------------------------------------------------------------- */
 static bool scalar_known(Dense *dense, const Scalar *s);
 static bool position_known(Dense *dense, const Position *p);
 
@@ -56,7 +57,7 @@ static bool node_known(Dense *dense, NodeId id)
     Interp *interp = constants(dense);
     if (interp_node(interp, id))
         return true;
-    interp->values[id] = NULL;           /* a fault: left for the run to report */
+    interp->values[id] = NULL; /* a fault: left for the run to report */
     interp->faulted = false;
     return false;
 }
@@ -86,7 +87,8 @@ static bool scalar_known(Dense *dense, const Scalar *s)
     return node_known(dense, s->tensor) && (!s->fill || scalar_known(dense, s->fill));
 }
 
-/* --- positions at one value of their one variable ------------------------------------------------------ */
+/* --- positions at one value of their one variable
+ * ------------------------------------------------------ */
 typedef struct Point {
     Dense *dense;
     int64_t value;
@@ -101,13 +103,19 @@ static int64_t position_at(const Point *point, const Position *p)
         const Atom *atom = p->terms[i].atom;
         int64_t value = 0;
         switch (atom->kind) {
-        case ATOM_VAR: value = point->value; break;
-        case ATOM_DIV: value = div_floor(position_at(point, atom->of), atom->by); break;
+        case ATOM_VAR:
+            value = point->value;
+            break;
+        case ATOM_DIV:
+            value = div_floor(position_at(point, atom->of), atom->by);
+            break;
         case ATOM_MOD:
             value = position_at(point, atom->of);
             value -= atom->by * div_floor(value, atom->by);
             break;
-        case ATOM_DATA: value = (int64_t)scalar_at(point, atom->data); break;
+        case ATOM_DATA:
+            value = (int64_t)scalar_at(point, atom->data);
+            break;
         }
         sum += p->terms[i].coef * value;
     }
@@ -142,20 +150,26 @@ static double scalar_at(const Point *point, const Scalar *s)
 {
     int64_t i;
     switch (s->kind) {
-    case SCALAR_CONST: return s->value;
-    case SCALAR_INDEX: return (double)position_at(point, s->at[0]);
-    case SCALAR_READ: return read_at(point, s);
+    case SCALAR_CONST:
+        return s->value;
+    case SCALAR_INDEX:
+        return (double)position_at(point, s->at[0]);
+    case SCALAR_READ:
+        return read_at(point, s);
     case SCALAR_WITHIN:
         i = position_at(point, s->at[0]);
         return i >= s->lo && i < s->hi;
-    case SCALAR_FN: return function_at(point, s);
-    case SCALAR_RANDOM: break;
+    case SCALAR_FN:
+        return function_at(point, s);
+    case SCALAR_RANDOM:
+        break;
     }
     assert(false && "a value known when compiling");
     return 0;
 }
 
-/* --- 1. constant tables ------------------------------------------------------------------------------ */
+/* --- 1. constant tables
+ * ------------------------------------------------------------------------------ */
 static NodeId table_store(Dense *dense, int64_t rows, int64_t width, const double *data)
 {
     int64_t dims[2] = {rows, width};
@@ -170,7 +184,8 @@ static NodeId table_store(Dense *dense, int64_t rows, int64_t width, const doubl
     return id;
 }
 
-/* inv[j, u]: the u-th v that lands on j, padded with v's extent. width 0: nothing lands anywhere. */
+/* inv[j, u]: the u-th v that lands on j, padded with v's extent. width 0: nothing lands anywhere.
+ */
 static double *invert(Dense *dense, const Position *p, const Var *v, int64_t rows, int64_t *width)
 {
     Point point = {.dense = dense};
@@ -225,7 +240,8 @@ static bool solve_table(Dense *dense, const Raw *raw, size_t dim)
     return true;
 }
 
-/* --- 2. comparison ------------------------------------------------------------------------------------- */
+/* --- 2. comparison
+ * ------------------------------------------------------------------------------------- */
 static bool all_bound(const Position *p, const Vars *bound)
 {
     for (size_t i = 0; i < p->n_vars; i++)

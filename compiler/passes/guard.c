@@ -26,7 +26,8 @@ void guard_add(Dense *dense, Raw *raw, int64_t lo, const Position *p, int64_t hi
     VEC_PUSH(dense->arena, raw->guards, guard);
 }
 
-/* --- masks and fills ------------------------------------------------------------------------------ */
+/* --- masks and fills
+ * ------------------------------------------------------------------------------ */
 /* The mask as a guard, if it is one interval of one position. */
 static bool guard_of_mask(const Scalar *mask, Guard *guard)
 {
@@ -80,7 +81,8 @@ void guard_absorb(Dense *dense, Raw *raw)
                               factors_product(dense->pool, raw->body->dtype, &parts.factors));
 }
 
-/* --- trimming --------------------------------------------------------------------------------------- */
+/* --- trimming
+ * --------------------------------------------------------------------------------------- */
 static const Position *without(ExprPool *pool, const Position *p, Term term)
 {
     return pos_sub(pool, p, pos_scale(pool, pos_var(pool, term.atom->var), term.coef));
@@ -124,7 +126,8 @@ static bool trim(Dense *dense, Raw *raw, Guard guard)
     return false;
 }
 
-/* --- solving ---------------------------------------------------------------------------------------- */
+/* --- solving
+ * ---------------------------------------------------------------------------------------- */
 /* position == lo gives a variable of coefficient 1 or -1 as an expression of the others. */
 static bool solve(Dense *dense, Raw *raw, Guard guard)
 {
@@ -140,9 +143,9 @@ static bool solve(Dense *dense, Raw *raw, Guard guard)
         bool left = raw_on_left(dense, raw, term.atom->var);
         if ((left && p->has_data) || pos_uses(without(dense->pool, p, term), term.atom->var))
             continue;
-        bool better = best == p->n || (best_left && !left) ||
-                      (best_left == left &&
-                       term.atom->var->extent > p->terms[best].atom->var->extent);
+        bool better =
+            best == p->n || (best_left && !left) ||
+            (best_left == left && term.atom->var->extent > p->terms[best].atom->var->extent);
         if (better) {
             best = i;
             best_left = left;
@@ -167,8 +170,7 @@ bool guard_solve_one_hot(Dense *dense, Raw *raw)
     while (changed && !raw->empty) {
         changed = false;
         for (size_t i = 0; i < raw->guards.len && !changed; i++)
-            changed = raw->guards.at[i].position->has_data &&
-                      solve(dense, raw, raw->guards.at[i]);
+            changed = raw->guards.at[i].position->has_data && solve(dense, raw, raw->guards.at[i]);
         solved |= changed;
     }
     return solved;

@@ -20,7 +20,7 @@ static bool cheap_mask(const Scalar *mask)
 
 typedef struct Halves {
     const Scalar *outer_mask, *outer, *inner_mask, *inner;
-    bool moves;            /* something worth moving stands outside */
+    bool moves; /* something worth moving stands outside */
 } Halves;
 
 static Halves halve(Dense *dense, const Piece *piece)
@@ -38,8 +38,8 @@ static Halves halve(Dense *dense, const Piece *piece)
     }
     for (size_t i = 0; i < parts.factors.len; i++) {
         const Scalar *factor = parts.factors.at[i];
-        bool inside = factor->kind == SCALAR_CONST ||
-                      uses_any(factor, piece->n_reduced, piece->reduced);
+        bool inside =
+            factor->kind == SCALAR_CONST || uses_any(factor, piece->n_reduced, piece->reduced);
         VEC_PUSH(dense->arena, *(inside ? &inner.factors : &outer.factors), factor);
         h.moves |= !inside;
     }
@@ -69,8 +69,7 @@ void raw_hoist(Dense *dense, Raw *raw)
     for (size_t i = 0; i < left.len; i++)
         at[i] = pos_var(dense->pool, left.at[i]);
     const Scalar *read = graph_read(dense->graph, sum, at, NULL);
-    raw->body = sc_masked(dense->pool, h.outer_mask,
-                          sc_fn2(dense->pool, OP_MUL, h.outer, read));
+    raw->body = sc_masked(dense->pool, h.outer_mask, sc_fn2(dense->pool, OP_MUL, h.outer, read));
     for (size_t i = 0; i < piece.n_reduced; i++)
         vars_drop(&raw->vars, piece.reduced[i]);
 }

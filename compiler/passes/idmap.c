@@ -1,5 +1,5 @@
-/* idmap: expression id -> what a walk over a DAG found there. Open addressing; ids are never 0 twice,
- * so a slot holds id + 1. Not for text (base/map.c) and not ordered. */
+/* idmap: expression id -> what a walk over a DAG found there. Open addressing; ids are never 0
+ * twice, so a slot holds id + 1. Not for text (base/map.c) and not ordered. */
 #include "passes/densify.h"
 
 #include <assert.h>

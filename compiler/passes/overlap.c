@@ -24,7 +24,8 @@ static int64_t gcd(int64_t a, int64_t b)
     return a;
 }
 
-/* --- 5.3 ------------------------------------------------------------------------------------------ */
+/* --- 5.3
+ * ------------------------------------------------------------------------------------------ */
 static size_t count_free(const Position *p, const Vars *bound)
 {
     size_t n = 0;
@@ -72,12 +73,13 @@ static void bind(Dense *dense, const Position *p, Vars *bound)
         vars_add(dense->arena, bound, p->vars[i]);
 }
 
-/* --- 5.4 ------------------------------------------------------------------------------------------ */
+/* --- 5.4
+ * ------------------------------------------------------------------------------------------ */
 typedef struct Elimination {
     size_t dim;
-    Term term;             /* of the variable that goes */
-    int64_t stride;        /* |coefficient| */
-    const Var *kept;       /* its residue stays a variable: too many phases; or NULL */
+    Term term;       /* of the variable that goes */
+    int64_t stride;  /* |coefficient| */
+    const Var *kept; /* its residue stays a variable: too many phases; or NULL */
 } Elimination;
 
 static bool choose(const Raw *raw, size_t dim, const Vars *bound, Elimination *out)
@@ -127,7 +129,7 @@ static void place(Dense *dense, Raw *piece, const Elimination *e, const Position
     int64_t s = e->stride, sign = e->term.coef < 0 ? -1 : 1, extent = dense->dims[e->dim];
     const Var *v = e->term.atom->var;
     const Position *others = pos_sub(pool, p, pos_scale(pool, pos_var(pool, v), e->term.coef));
-    const Position *even = pos_sub(pool, others, residue);   /* a multiple of s, but its constant */
+    const Position *even = pos_sub(pool, others, residue); /* a multiple of s, but its constant */
     int64_t r = even->constant - s * div_floor(even->constant, s);
     const Position *shift = pos_div(pool, pos_shift(pool, even, -r), s);
     const Position *offset = pos_shift(pool, residue, r);
@@ -168,8 +170,8 @@ static void keep_residue(Dense *dense, Raw *raw, const Elimination *e, Term u)
         if (count == 0 || (part == 1 && taps == 0))
             continue;
         Raw scratch = {0};
-        const Position *rho = pos_shift(dense->pool, raw_var(dense, &scratch, count,
-                                                             u.atom->var->name), first);
+        const Position *rho =
+            pos_shift(dense->pool, raw_var(dense, &scratch, count, u.atom->var->name), first);
         Raw *piece = split_at(dense, raw, u.atom->var, s, rho, part == 0 ? taps + 1 : taps);
         phases(dense, piece, &rest, pos_scale(dense->pool, rho, u.coef));
     }
@@ -192,20 +194,22 @@ static void phases(Dense *dense, Raw *raw, const Elimination *e, const Position 
         for (int64_t rho = m; rho-- > 0;) {
             int64_t taps = div_ceil(u.atom->var->extent - rho, m);
             if (taps > 0)
-                phases(dense, split_at(dense, raw, u.atom->var, m, pos_const(dense->pool, rho),
-                                       taps), e, residue);
+                phases(dense,
+                       split_at(dense, raw, u.atom->var, m, pos_const(dense->pool, rho), taps), e,
+                       residue);
         }
         return;
     }
     place(dense, raw_copy(dense, raw), e, residue);
 }
 
-/* --- 5.5 ------------------------------------------------------------------------------------------ */
+/* --- 5.5
+ * ------------------------------------------------------------------------------------------ */
 /* left = k*v + (a*v + c)//m ± i + constant, increasing in v: as (A*v + C)//m + i. */
 typedef struct Increasing {
     const Var *v;
-    int64_t a, c, m;             /* A, C, m; a > 0 */
-    const Position *window;      /* everything else, at most one variable of coefficient ±1 */
+    int64_t a, c, m;        /* A, C, m; a > 0 */
+    const Position *window; /* everything else, at most one variable of coefficient ±1 */
 } Increasing;
 
 static bool increasing(Dense *dense, const Position *p, const Vars *bound, Increasing *out)
@@ -224,10 +228,13 @@ static bool increasing(Dense *dense, const Position *p, const Vars *bound, Incre
     ExprPool *pool = dense->pool;
     const Var *v = div->of->terms[0].atom->var;
     int64_t whole = pos_coef(p, v);
-    const Position *f = pos_add(pool, pos_div(pool, div->of, div->by),
-                                pos_scale(pool, pos_var(pool, v), whole));
-    *out = (Increasing){.v = v, .a = div->of->terms[0].coef + whole * div->by,
-                        .c = div->of->constant, .m = div->by, .window = pos_sub(pool, p, f)};
+    const Position *f =
+        pos_add(pool, pos_div(pool, div->of, div->by), pos_scale(pool, pos_var(pool, v), whole));
+    *out = (Increasing){.v = v,
+                        .a = div->of->terms[0].coef + whole * div->by,
+                        .c = div->of->constant,
+                        .m = div->by,
+                        .window = pos_sub(pool, p, f)};
     if (out->a <= 0 || vars_has(bound, v) || out->window->n > 1 || !pos_affine(out->window))
         return false;
     if (out->window->n == 0)
@@ -244,8 +251,7 @@ static bool invert(Dense *dense, const Raw *raw, size_t dim, const Increasing *i
     const Position *f = pos_sub(pool, raw->left[dim], in->window);
     int64_t range = in->window->max - in->window->min;
     const Position *j = raw_var(dense, piece, dense->dims[dim], in->v->name);
-    const Position *u = raw_var(dense, piece, (in->m * range + in->m - 1) / in->a + 1,
-                                in->v->name);
+    const Position *u = raw_var(dense, piece, (in->m * range + in->m - 1) / in->a + 1, in->v->name);
     const Position *low = pos_scale(pool, pos_shift(pool, j, -in->window->max), in->m);
     const Position *base = pos_div(pool, pos_shift(pool, low, in->a - 1 - in->c), in->a);
     const Position *v = pos_add(pool, base, u);
@@ -270,7 +276,8 @@ static bool invert(Dense *dense, const Raw *raw, size_t dim, const Increasing *i
     return true;
 }
 
-/* --- the sides, one after another ------------------------------------------------------------------- */
+/* --- the sides, one after another
+ * ------------------------------------------------------------------- */
 /* A data position that moves with the dimension cannot be compared afterwards. */
 static bool data_moves(const Dense *dense, const Raw *raw, size_t dim, const Vars *bound)
 {

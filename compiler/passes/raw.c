@@ -168,12 +168,18 @@ Piece raw_piece(Dense *dense, const Raw *raw)
     for (size_t i = 0; i < raw->vars.len; i++)
         if (!vars_has(&left, raw->vars.at[i]))
             VEC_PUSH(dense->arena, reduced, raw->vars.at[i]);
-    return (Piece){.n_vars = left.len, .vars = left.at, .n_reduced = reduced.len,
-                   .reduced = reduced.at, .left = raw->left, .n_guards = raw->guards.len,
-                   .guards = raw->guards.at, .body = raw->body};
+    return (Piece){.n_vars = left.len,
+                   .vars = left.at,
+                   .n_reduced = reduced.len,
+                   .reduced = reduced.at,
+                   .left = raw->left,
+                   .n_guards = raw->guards.len,
+                   .guards = raw->guards.at,
+                   .body = raw->body};
 }
 
-/* --- bodies --------------------------------------------------------------------------------------- */
+/* --- bodies
+ * --------------------------------------------------------------------------------------- */
 bool sc_is_zero(const Scalar *s)
 {
     double value;
