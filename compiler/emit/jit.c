@@ -171,6 +171,21 @@ static void code_release(void *code)
     code_free(code);
 }
 
+/* LLVM makes its static tables when they are first used: here, before there are threads. */
+static void warm_up(const Compilation *c)
+{
+    Mem mem;
+    mem_init(&mem, c->sys);
+    if (setjmp(mem.on_failure) == 0) {
+        mem.armed = true;
+        const char *why = NULL;
+        LLVMMemoryBufferRef object = compile_kernels(c, arena_new(&mem, "module"), 0, 0, &why);
+        if (object)
+            LLVMDisposeMemoryBuffer(object);
+    }
+    mem_release(&mem);
+}
+
 static void run_modules(const Compilation *c, size_t n_modules)
 {
     int threads = c->options->threads > 0 ? c->options->threads : hone_cpu_count();
@@ -179,6 +194,7 @@ static void run_modules(const Compilation *c, size_t n_modules)
     const void *buffers[] = {c};
     HonePool *pool = threads > 1 ? hone_pool_new(c->sys, threads, 64) : NULL;
     if (pool) {
+        warm_up(c);
         hone_pool_run(pool, compile_module, (void *const *)buffers, (int64_t)n_modules);
         hone_pool_free(pool);
         return;

@@ -184,7 +184,7 @@ bool kernels_open(KernelRun *run, Arena *arena, const Graph *graph, const Target
         if (run->why)
             return false;
     }
-    EmitOptions options = {.target = target, .threads = 1, .verify = true};
+    EmitOptions options = {.target = target, .threads = 2, .verify = true};
     run->code = code_compile(arena, graphs, run->kernels, run->n, &options, &run->why);
     return run->code != NULL;
 }
