@@ -1,6 +1,8 @@
 /* The `hone` command: arms the one way out when memory is refused, reads the command line, calls the
  * command. */
-#include <stdlib.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include "commands/command.h"
 
@@ -26,14 +28,32 @@ static int run(HoneSys *sys, Mem *mem, int argc, char **argv)
     return command_row(line.command)->run(sys, mem, &line);
 }
 
+/* Files must not get the numbers of standard streams that are closed: what is meant for a terminal
+ * would be written into them. A full disk and a reader that went away are errors of a call, not
+ * signals that end the program. */
+static void prepare_process(void)
+{
+    int fd = open("/dev/null", O_RDONLY);
+    while (fd >= 0 && fd <= STDERR_FILENO) {
+        fd = open("/dev/null", O_RDONLY);        /* writing to it fails, as to a closed one */
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    signal(SIGXFSZ, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+}
+
 int main(int argc, char **argv)
 {
     static HoneSys sys;
+    prepare_process();
     Mem mem;
     mem_init(&mem, &sys);
     if (setjmp(mem.on_failure) != 0) {
         mem_release(&mem);
-        err_write(&sys, STR("error[E706]: not enough memory\n"));
+        err_write(&sys, STR("error[E706]: not enough memory\n"
+                            "   = help: a smaller `batch` needs less\n"));
         return HONE_NO_MEMORY;
     }
     mem.armed = true;

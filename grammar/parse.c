@@ -3,6 +3,7 @@
 #include "parse.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "hone.tab.h"
 
@@ -36,9 +37,16 @@ bool parse_bad_line(const Parse *p, uint32_t line)
     return false;
 }
 
-/* Runs of bytes that are not UTF-8, one message each. */
-static void check_utf8(Parse *p)
+/* Runs of bytes that are not UTF-8, one message each. A text does not hold NUL: a file that does is
+ * no program, which is said once. */
+static bool check_utf8(Parse *p)
 {
+    const char *nul = memchr(p->text.ptr, '\0', p->text.len);
+    if (nul != NULL) {
+        uint32_t at = (uint32_t)(nul - p->text.ptr);
+        parse_error(p, E003, (Span){p->file, at, at}, "this is no text: byte %u is 0", at);
+        return false;
+    }
     for (size_t i = 0; i < p->text.len;) {
         Str rest = {p->text.ptr + i, p->text.len - i};
         size_t n = utf8_length(rest);
@@ -54,6 +62,7 @@ static void check_utf8(Parse *p)
         parse_error(p, E003, span, "not UTF-8");
         i = end;
     }
+    return true;
 }
 
 Ast *parse_file(Arena *arena, const Sources *sources, uint32_t file, Diags *diags)
@@ -67,7 +76,9 @@ Ast *parse_file(Arena *arena, const Sources *sources, uint32_t file, Diags *diag
         parse_error(&p, E003, (Span){file, 0, 0}, "file is longer than 64 MiB");
         return ast_new(arena, AST_PROGRAM, whole, NULL, NULL, 0);
     }
-    check_utf8(&p);
+    if (!check_utf8(&p)) {
+        return ast_new(arena, AST_PROGRAM, whole, NULL, NULL, 0);
+    }
     scan(&p);
     if (layout(&p)) {
         hone_parse(&p);

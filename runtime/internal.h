@@ -95,7 +95,6 @@ bool hone_temp_path(char temp[HONE_PATH], const char *path);   /* false: too lon
 bool hone_path_join(char to[HONE_PATH], const char *folder, const char *name);
 void hone_path_folder(char to[HONE_PATH], const char *path);
 bool hone_replace(HoneSys *sys, const char *temp, const char *path);
-const char *hone_errno_text(int error, char text[128]);        /* "no space left on device" */
 bool hone_fail_write(HoneError *error, const char *path, int why);   /* E701, exit 4 */
 bool hone_fail_read(HoneError *error, const char *path, int why);    /* E702, exit 3 */
 bool hone_fail_memory(HoneError *error, const char *what, uint64_t bytes); /* E706, exit 5 */

@@ -144,8 +144,9 @@ bool hone_path_join(char to[HONE_PATH], const char *folder, const char *name)
 {
     size_t n = strlen(folder);
     const char *between = n == 0 || folder[n - 1] == '/' ? "" : "/";
-    int length = name[0] == '/' ? snprintf(to, HONE_PATH, "%s", name)
-                                : snprintf(to, HONE_PATH, "%s%s%s", folder, between, name);
+    bool alone = name[0] == '/' || strcmp(folder, ".") == 0;
+    int length = alone ? snprintf(to, HONE_PATH, "%s", name)
+                       : snprintf(to, HONE_PATH, "%s%s%s", folder, between, name);
     return length >= 0 && length < HONE_PATH;
 }
 
@@ -177,15 +178,6 @@ bool hone_replace(HoneSys *sys, const char *temp, const char *path)
 }
 
 /* --- failures ------------------------------------------------------------------------------------- */
-const char *hone_errno_text(int error, char text[128])
-{
-    if (strerror_r(error, text, 128) != 0)
-        snprintf(text, 128, "error %d", error);
-    if (text[0] >= 'A' && text[0] <= 'Z' && !(text[1] >= 'A' && text[1] <= 'Z'))
-        text[0] = (char)(text[0] - 'A' + 'a');
-    return text;
-}
-
 bool hone_fail_write(HoneError *error, const char *path, int why)
 {
     char text[128];
@@ -203,8 +195,13 @@ bool hone_fail_read(HoneError *error, const char *path, int why)
     char text[128];
     if (why == ENOMEM)
         return hone_fail_memory(error, "reading a file", 0);
-    return hone_fail(error, why == EIO ? HONE_IO : HONE_BAD_INPUT, "E702",
-                     "cannot read `%.300s`: %s", path, hone_errno_text(why, text));
+    hone_fail(error, why == EIO ? HONE_IO : HONE_BAD_INPUT, "E702", "cannot read `%.300s`: %s", path,
+              hone_errno_text(why, text));
+    if (why == EISDIR)
+        hone_error_help(error, "name a file, not a folder");
+    else if (why == EACCES)
+        hone_error_help(error, "give this user the right to read it");
+    return false;
 }
 
 bool hone_fail_memory(HoneError *error, const char *what, uint64_t bytes)

@@ -61,10 +61,10 @@ static void describe(const Progress *progress, const Position *position, char *l
     if (rate > 0) {
         format_left(left, (double)(progress->total - position->updates) / rate);
     }
-    snprintf(line, room, "%s · %s · step %lld/%lld · loss %.4g · lr %.2g · %.3g samples/s%s%s · %s left",
+    snprintf(line, room, "%s · %s · step %lld/%lld · loss %.4g · lr %.2g · %.*f samples/s%s%s · %s left",
              progress->program->name, stage->name, (long long)position->updates,
-             (long long)progress->total, progress->loss, progress->lr, samples, progress->metrics[0] ? " · " : "",
-             progress->metrics, left);
+             (long long)progress->total, progress->loss, progress->lr, samples < 100 ? 1 : 0, samples,
+             progress->metrics[0] ? " · " : "", progress->metrics, left);
 }
 
 void progress_clear(Progress *progress)
@@ -125,9 +125,10 @@ static void eval_json(const Progress *progress, const Position *position, const 
     int n = snprintf(line, sizeof line, "{\"event\": \"eval\", \"stage\": \"%s\", \"step\": %lld",
                      progress->program->stages[position->stage].name, (long long)position->updates);
     for (uint32_t i = 0; i < metrics->n_outputs && n < (int)sizeof line - 100; i++) {
-        n += snprintf(line + n, sizeof line - (size_t)n, ", \"%.60s\": %.9g",
-                      metrics->outputs[i].name,
-                      engine_output(engine, metrics, metrics->outputs[i].name));
+        const char *name = metrics->outputs[i].name;
+        double value = engine_output(engine, metrics, name);
+        n += snprintf(line + n, sizeof line - (size_t)n,
+                      isfinite(value) ? ", \"%.60s\": %.9g" : ", \"%.60s\": null", name, value);
     }
     snprintf(line + n, sizeof line - (size_t)n, "}\n");
     write_text(progress, progress->options->out_fd, line);

@@ -82,8 +82,11 @@ typedef struct Position {
 } Position;
 
 /* --- rundir.c -------------------------------------------------------------------------------------- */
-bool rundir_open(char to[HONE_PATH], const HoneRunOptions *options, const char *name,
+/* *lock: a descriptor that keeps other runs out until it is closed. */
+bool rundir_open(char to[HONE_PATH], const HoneRunOptions *options, const char *name, int *lock,
                  HoneError *error);
+/* Removes the folder if nothing was written into it. */
+void rundir_remove(HoneSys *sys, const char *folder);
 bool rundir_put_recipe(HoneSys *sys, const char *folder, const char *text, HoneError *error);
 
 /* --- evaluate.c ------------------------------------------------------------------------------------ */

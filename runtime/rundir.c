@@ -39,40 +39,99 @@ static bool choose(char to[HONE_PATH], HoneSys *sys, const char *runs, const cha
 
 static bool make(HoneSys *sys, const char *folder, HoneError *error)
 {
-    return hone_mkdir(sys, folder) == 0 ? true : hone_fail_write(error, folder, errno);
+    if (hone_mkdir(sys, folder) == 0) {
+        return true;
+    }
+    char why[128];
+    hone_fail(error, HONE_IO, "E701", "cannot make the run directory `%.300s`: %s", folder,
+              hone_errno_text(errno, why));
+    hone_error_help(error, "name a folder with --out that can be made and written");
+    return false;
 }
 
-bool rundir_open(char to[HONE_PATH], const HoneRunOptions *options, const char *name,
-                 HoneError *error)
+static bool in_use(const char *folder, bool running, HoneError *error)
+{
+    if (running) {
+        hone_fail(error, HONE_IO, "E701", "another run is writing into `%.300s`", folder);
+        hone_error_help(error, "wait for it, or name another folder with --out");
+    } else {
+        hone_fail(error, HONE_IO, "E701", "the run directory `%.300s` is in use", folder);
+        hone_error_help(error, "add --resume to go on with it, or name another with --out");
+    }
+    return false;
+}
+
+/* Makes the folder if need be and takes it for this process. */
+static bool take(char folder[HONE_PATH], HoneSys *sys, int *lock, HoneError *error)
+{
+    if (!make(sys, folder, error)) {
+        return false;
+    }
+    *lock = hone_lock_dir(sys, folder);
+    if (*lock >= 0) {
+        return true;
+    }
+    return errno == EWOULDBLOCK ? in_use(folder, true, error) : hone_fail_write(error, folder, errno);
+}
+
+static bool named(char to[HONE_PATH], const HoneRunOptions *options, int *lock, HoneError *error)
+{
+    if (!hone_path_join(to, ".", options->out)) {
+        return hone_fail_write(error, options->out, ENAMETOOLONG);
+    }
+    if (!options->resume && exists(options->sys, to)) {
+        return in_use(to, false, error);
+    }
+    return take(to, options->sys, lock, error);
+}
+
+static bool unnamed(char to[HONE_PATH], const HoneRunOptions *options, const char *name, int *lock,
+                    HoneError *error)
 {
     HoneSys *sys = options->sys;
-    char runs[HONE_PATH], best[HONE_PATH];
-    bool fits = true;
-    if (options->out != NULL) {
-        fits = hone_path_join(to, ".", options->out);
-        if (fits && !options->resume && exists(sys, to)) {
-            hone_fail(error, HONE_IO, "E701", "the run directory %s is in use", options->out);
-            hone_error_help(error, "add --resume to go on with it, or name another with --out");
-            return false;
-        }
-    } else {
-        fits = hone_path_join(runs, options->root, "runs");
-        if (fits && !make(sys, runs, error)) {
-            return false;
-        }
-        fits = fits && choose(to, sys, runs, name, options->resume);
+    char runs[HONE_PATH];
+    if (!hone_path_join(runs, options->root, "runs")) {
+        return hone_fail_write(error, options->root, ENAMETOOLONG);
     }
-    if (!fits || !hone_path_join(best, to, "best")) {
-        return hone_fail(error, HONE_USAGE, "E701", "the run directory's path is too long");
+    if (!make(sys, runs, error)) {
+        return false;
     }
-    return make(sys, to, error) && make(sys, best, error);
+    if (!choose(to, sys, runs, name, options->resume)) {
+        return hone_fail_write(error, runs, ENAMETOOLONG);
+    }
+    return take(to, sys, lock, error);
+}
+
+bool rundir_open(char to[HONE_PATH], const HoneRunOptions *options, const char *name, int *lock,
+                 HoneError *error)
+{
+    char best[HONE_PATH];
+    bool ok = options->out != NULL ? named(to, options, lock, error)
+                                   : unnamed(to, options, name, lock, error);
+    if (!ok) {
+        return false;
+    }
+    return hone_path_join(best, to, "best") ? make(options->sys, best, error)
+                                            : hone_fail_write(error, to, ENAMETOOLONG);
+}
+
+void rundir_remove(HoneSys *sys, const char *folder)
+{
+    char best[HONE_PATH];
+    size_t n = 0;
+    char **names = hone_list_dir(sys, folder, &n);
+    if (names != NULL && n == 1 && hone_path_join(best, folder, "best")) {
+        (void)hone_rmdir(sys, best);
+        (void)hone_rmdir(sys, folder);
+    }
+    hone_free(sys, names);
 }
 
 bool rundir_put_recipe(HoneSys *sys, const char *folder, const char *text, HoneError *error)
 {
     char path[HONE_PATH];
     if (!hone_path_join(path, folder, "recipe.hone")) {
-        return hone_fail(error, HONE_USAGE, "E701", "the run directory's path is too long");
+        return hone_fail_write(error, folder, ENAMETOOLONG);
     }
     int fd = hone_open_write(sys, path, false);
     if (fd < 0) {

@@ -8,9 +8,10 @@
 #include "run.h"
 
 static const int asked[] = {SIGINT, SIGTERM, SIGHUP};
-enum { ASKED = sizeof asked / sizeof *asked };
+static const int quiet[] = {SIGPIPE, SIGXFSZ};
+enum { ASKED = sizeof asked / sizeof *asked, QUIET = sizeof quiet / sizeof *quiet };
 static volatile sig_atomic_t pending;
-static struct sigaction before[ASKED + 1];   /* the last is SIGPIPE's */
+static struct sigaction before[ASKED + QUIET];
 
 static void note(int number)
 {
@@ -30,9 +31,14 @@ void signals_arm(void)
     }
     for (size_t i = 0; i < ASKED; i++) {
         sigaction(asked[i], &action, &before[i]);
+        if (before[i].sa_handler == SIG_IGN) {       /* nohup, and background jobs of a script */
+            sigaction(asked[i], &before[i], NULL);
+        }
     }
-    action.sa_handler = SIG_IGN;             /* a reader that went away does not lose the run */
-    sigaction(SIGPIPE, &action, &before[ASKED]);
+    action.sa_handler = SIG_IGN;             /* a reader that went away does not lose the run, */
+    for (size_t i = 0; i < QUIET; i++) {     /* nor does a limit on the size of files */
+        sigaction(quiet[i], &action, &before[ASKED + i]);
+    }
 }
 
 int signals_pending(void)
@@ -45,6 +51,8 @@ void signals_disarm(void)
     for (size_t i = 0; i < ASKED; i++) {
         sigaction(asked[i], &before[i], NULL);
     }
-    sigaction(SIGPIPE, &before[ASKED], NULL);
+    for (size_t i = 0; i < QUIET; i++) {
+        sigaction(quiet[i], &before[ASKED + i], NULL);
+    }
     pending = 0;
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -36,6 +37,17 @@ static bool io_fails(HoneSys *sys)
     }
     errno = sys->io_error != 0 ? sys->io_error : EIO;
     return true;
+}
+
+const char *hone_errno_text(int error, char text[128])
+{
+    if (strerror_r(error, text, 128) != 0) {
+        snprintf(text, 128, "error %d", error);
+    }
+    if (text[0] >= 'A' && text[0] <= 'Z' && !(text[1] >= 'A' && text[1] <= 'Z')) {
+        text[0] = (char)(text[0] - 'A' + 'a');
+    }
+    return text;
 }
 
 /* --- memory ----------------------------------------------------------------------------------- */
@@ -278,6 +290,20 @@ int hone_fsync_dir(HoneSys *sys, const char *path)
     close(fd);
     errno = error;
     return result;
+}
+
+int hone_lock_dir(HoneSys *sys, const char *path)
+{
+    if (io_fails(sys)) {
+        return -1;
+    }
+    int fd = open_retry(path, O_RDONLY | O_DIRECTORY);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        close(fd);
+        errno = EWOULDBLOCK;
+        return -1;
+    }
+    return fd;
 }
 
 int hone_truncate(HoneSys *sys, const char *path, int64_t bytes)

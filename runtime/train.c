@@ -26,11 +26,13 @@ typedef struct Run {
     HoneDataset *train, *valid;
     HoneLoader *train_loader, *valid_loader;
     uint64_t loader_bytes;             /* the most that any stage's data take */
+    int64_t skipped;                   /* bad files of the data opened last */
     double last_checkpoint;            /* when one was written or tried */
     bool saved;                        /* what stands on disk is this position */
     int64_t saved_update;              /* of the newest checkpoint of this run; -1: none */
     uint64_t saved_bytes;
     bool metrics_failed;
+    int lock;                          /* of the run directory; -1: none */
     int64_t planned_steps[RUN_MAX_STAGES];
 } Run;
 
@@ -94,6 +96,8 @@ static bool open_data(Run *run, uint32_t index)
             return false;
         }
     }
+    run->skipped = hone_data_skipped(run->train) +
+                   (run->valid == NULL ? 0 : hone_data_skipped(run->valid));
     uint64_t bytes = data_bytes(run);
     run->loader_bytes = bytes > run->loader_bytes ? bytes : run->loader_bytes;
     return true;
@@ -265,10 +269,6 @@ static bool check_finite(Run *run, const HoneEntry *entry, const HoneStage *stag
         hone_fail(run->error, HONE_NOT_FINITE, "E707", "`%.100s` is %s at step %lld (stage %.100s)",
                   port->name, isnan(value) ? "not a number" : "infinite",
                   (long long)run->at.updates, stage->name);
-        if (run->saved_update >= 0) {
-            hone_error_note(run->error, "checkpoint-%lld in `%.300s` is intact",
-                            (long long)run->saved_update, run->dir);
-        }
         hone_error_help(run->error, "lower the learning rate, lengthen its warm-up, or set `clip`");
         return false;
     }
@@ -408,6 +408,16 @@ static bool check_stages(Run *run)
     return true;
 }
 
+static bool is_folder(HoneSys *sys, const char *path)
+{
+    int fd = hone_open_read(sys, path);
+    bool folder = fd >= 0 && hone_file_size(sys, fd) < 0 && errno == EISDIR;
+    if (fd >= 0) {
+        hone_close(sys, fd);
+    }
+    return folder;
+}
+
 static bool check_saves(Run *run)
 {
     for (uint32_t i = 0; i < run->program->n_saves; i++) {
@@ -415,6 +425,9 @@ static bool check_saves(Run *run)
         if (!hone_path_join(path, run->options->root, run->program->saves[i].path) ||
             !hone_temp_path(temp, path)) {
             return hone_fail_write(run->error, run->program->saves[i].path, ENAMETOOLONG);
+        }
+        if (is_folder(run->options->sys, path)) {
+            return hone_fail_write(run->error, path, EISDIR);
         }
         int fd = hone_open_write(run->options->sys, temp, false);
         if (fd < 0) {
@@ -429,7 +442,7 @@ static bool check_saves(Run *run)
 static bool open_folder(Run *run)
 {
     const HoneRunOptions *options = run->options;
-    if (!rundir_open(run->dir, options, run->program->name, run->error)) {
+    if (!rundir_open(run->dir, options, run->program->name, &run->lock, run->error)) {
         return false;
     }
     if (!hone_path_join(run->best_path, run->dir, best_weights)) {
@@ -475,6 +488,11 @@ static bool begin(Run *run)
         progress_note(&run->progress, "%d damaged checkpoint%s passed over", skipped,
                       skipped == 1 ? "" : "s");
     }
+    if (run->skipped > 0) {
+        progress_note(&run->progress, "%lld file%s cannot be decoded and %s passed over",
+                      (long long)run->skipped, run->skipped == 1 ? "" : "s",
+                      run->skipped == 1 ? "is" : "are");
+    }
     if (options->resume) {
         progress_note(&run->progress, found ? "resumed after step %lld in %s"
                                             : "no checkpoint (step %lld) in %s: from the beginning",
@@ -504,9 +522,30 @@ static bool finish(Run *run)
     return false;
 }
 
+/* What a run that failed leaves behind; *error has no word on it yet. */
+static void say_kept(const Run *run)
+{
+    if (run->error->note[0] != '\0' || run->error->code[0] == '\0') {
+        return;
+    }
+    if (run->saved_update >= 0) {
+        hone_error_note(run->error, "checkpoint-%lld in `%.300s` is intact, as is every file that "
+                        "was there before", (long long)run->saved_update, run->dir);
+    } else if (run->at.has_best) {
+        hone_error_note(run->error, "the best weights so far are in `%.300s`; every file that was "
+                        "there before is as it was", run->best_path);
+    } else {
+        hone_error_note(run->error, "there is no checkpoint yet; every file that was there before "
+                        "is as it was");
+    }
+}
+
 static bool run_all(Run *run)
 {
     if (!begin(run)) {
+        if (run->lock >= 0) {
+            rundir_remove(run->options->sys, run->dir);
+        }
         return false;
     }
     signals_arm();
@@ -516,6 +555,9 @@ static bool run_all(Run *run)
     }
     progress_clear(&run->progress);
     ok = ok && finish(run);
+    if (!ok) {
+        say_kept(run);
+    }
     signals_disarm();
     return ok;
 }
@@ -547,7 +589,7 @@ bool hone_run(const HoneProgram *program, const HoneRunOptions *options, HoneRes
     if (run == NULL) {
         return hone_fail_memory(error, "the run", sizeof *run);
     }
-    *run = (Run){.program = program, .options = options, .error = error, .metrics = {.fd = -1}};
+    *run = (Run){.program = program, .options = options, .error = error, .metrics = {.fd = -1}, .lock = -1};
     run->saved_update = -1;
     double start = clock_seconds();
     memory_reset_peak(options->sys);
@@ -561,6 +603,9 @@ bool hone_run(const HoneProgram *program, const HoneRunOptions *options, HoneRes
     result->seconds = clock_seconds() - start;
     close_data(run);
     metrics_close(&run->metrics);
+    if (run->lock >= 0) {
+        hone_close(options->sys, run->lock);
+    }
     hone_free(options->sys, run);
     return ok;
 }

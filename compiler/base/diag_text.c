@@ -13,6 +13,7 @@
 #include <string.h>
 
 enum { LINE_MOST = 160, BEFORE_MOST = 100 }; /* characters of a line shown, before the caret */
+enum { TEXT_MOST = 1200, SHOWN_MOST = 20 };  /* bytes of a message; diagnostics written out */
 
 static const char RED[] = "\x1b[1;31m";
 static const char YELLOW[] = "\x1b[1;33m";
@@ -53,7 +54,12 @@ static Str shown(Str rest, size_t *used)
 
 static void add_text(Buf *buf, Str text)
 {
+    const char *most = text.ptr + TEXT_MOST;
     for (size_t used = 0; text.len > 0; text.ptr += used, text.len -= used) {
+        if (text.ptr >= most) {
+            buf_add(buf, STR("…"));
+            return;
+        }
         buf_add(buf, shown(text, &used));
     }
 }
@@ -227,10 +233,14 @@ void diags_text(const Diags *diags, Buf *buf, bool colour)
 {
     Out out = {.buf = buf, .sources = diags->sources, .colour = colour};
     Diag **sorted = diags_sorted(diags, buf->arena);
-    for (size_t i = 0; i < diags->list.len; i++) {
+    size_t n = diags->list.len, most = n <= SHOWN_MOST + 1 ? n : SHOWN_MOST;
+    for (size_t i = 0; i < most; i++) {
         if (i > 0) {
             buf_char(buf, '\n');
         }
         one(&out, sorted[i]);
+    }
+    if (most < n) {
+        buf_printf(buf, "\n%zu more are not shown: the first ones often cause the rest\n", n - most);
     }
 }

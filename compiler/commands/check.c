@@ -57,6 +57,10 @@ static void print_weights(const Recipe *recipe, Buf *out)
         fresh += recipe->loaded[i].fresh;
     }
     for (size_t i = 0; i < recipe->loads.len; i++) {
+        if (recipe->loads.at[i].absent) {
+            buf_printf(out, "  weights      %s: not there yet, not checked\n", recipe->loads.at[i].path);
+            continue;
+        }
         buf_printf(out, "  weights      %s: %zu of %zu tensors fit", recipe->loads.at[i].path, loaded,
                    n);
         if (fresh > 0) {
@@ -75,7 +79,7 @@ static void print_data(const Recipe *recipe, Buf *out)
         const RecipeData *facts = &recipe->facts.at[i];
         buf_printf(out, "  data         %s:", recipe->data.at[i].name);
         if (facts->count[0] < 0) {
-            buf_add(out, STR(" not there yet\n"));
+            buf_add(out, STR(" not there yet, not checked\n"));
             continue;
         }
         buf_printf(out, " %lld training", (long long)facts->count[0]);
@@ -119,18 +123,39 @@ static void print_json(const HoneProgram *program, Buf *out)
     buf_printf(out, ", \"scratch_bytes\": %llu}\n", (unsigned long long)program->scratch_bytes);
 }
 
+static void print_verdict(const Session *s, Buf *out)
+{
+    buf_printf(out, "no errors, %zu warning%s\n", s->c.diags.warnings,
+               s->c.diags.warnings == 1 ? "" : "s");
+}
+
+/* What can be said where the shapes of a batch are not known: all but the plan. */
+static int check_without_fields(Session *s, const Recipe *recipe)
+{
+    Buf out = buf_new(s->arena);
+    if (s->line->json) {
+        buf_add(&out, STR("{\"recipe\": "));
+        json_string(&out, recipe->name);
+        buf_add(&out, STR("}\n"));
+        return out_finish(s->sys, &out, HONE_OK);
+    }
+    print_title(s, recipe, &out);
+    print_weights(recipe, &out);
+    print_data(recipe, &out);
+    buf_char(&out, '\n');
+    print_verdict(s, &out);
+    return out_finish(s->sys, &out, HONE_OK);
+}
+
 static int check_one(Session *s, const Ast *finetune)
 {
     Recipe *recipe = session_recipe(s, finetune, true);
     if (recipe == NULL) {
-        return HONE_USAGE;
+        return diags_exit(&s->c.diags);
     }
     for (size_t i = 0; i < recipe->stages.len; i++) {
         if (recipe->stages.at[i].train == NULL) {      /* fields unknown without the files */
-            Buf out = buf_new(s->arena);
-            print_title(s, recipe, &out);
-            print_data(recipe, &out);
-            return out_finish(s->sys, &out, HONE_OK);
+            return check_without_fields(s, recipe);
         }
     }
     BuildReport report;
@@ -149,8 +174,24 @@ static int check_one(Session *s, const Ast *finetune)
     print_weights(recipe, &out);
     print_data(recipe, &out);
     print_memory(s, program, &out);
-    buf_printf(&out, "\nno errors, %zu warning%s\n", s->c.diags.warnings,
-               s->c.diags.warnings == 1 ? "" : "s");
+    buf_char(&out, '\n');
+    print_verdict(s, &out);
+    return out_finish(s->sys, &out, HONE_OK);
+}
+
+static int check_library(Session *s)
+{
+    bool ok = library_check(&s->c, s->file) && s->c.diags.errors == 0;
+    print_diags(s->sys, s->arena, s->line, &s->c.diags);
+    if (!ok) {
+        return HONE_USAGE;
+    }
+    Buf out = buf_new(s->arena);
+    if (!s->line->json) {
+        buf_printf(&out, STR_FMT " · a library: it has no finetune item\n",
+                   STR_ARG(s->c.root_path));
+        print_verdict(s, &out);
+    }
     return out_finish(s->sys, &out, HONE_OK);
 }
 
@@ -162,9 +203,7 @@ int command_check(HoneSys *sys, Mem *mem, const CommandLine *line)
         return exit;
     }
     if (s.finetunes.len == 0) {
-        bool ok = library_check(&s.c, s.file) && s.c.diags.errors == 0;
-        print_diags(sys, s.arena, line, &s.c.diags);
-        return ok ? HONE_OK : HONE_USAGE;
+        return check_library(&s);
     }
     for (size_t i = 0; i < s.finetunes.len && exit == HONE_OK; i++) {
         exit = check_one(&s, s.finetunes.at[i]);

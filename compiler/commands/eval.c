@@ -45,7 +45,7 @@ int command_eval(HoneSys *sys, Mem *mem, const CommandLine *line)
     }
     Recipe *recipe = session_recipe(&s, finetune, false);
     if (recipe == NULL) {
-        return HONE_USAGE;
+        return diags_exit(&s.c.diags);
     }
     BuildReport report;
     HoneProgram *program = session_program(&s, recipe, true, &report, &exit);

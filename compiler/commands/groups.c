@@ -117,7 +117,7 @@ int command_groups(HoneSys *sys, Mem *mem, const CommandLine *line)
     for (size_t i = 0; i < s.finetunes.len; i++) {
         Recipe *recipe = session_recipe(&s, s.finetunes.at[i], true);
         if (recipe == NULL) {
-            return HONE_USAGE;
+            return diags_exit(&s.c.diags);
         }
         for (size_t k = 0; k < recipe->stages.len; k++) {
             print_stage(&s, recipe, &recipe->stages.at[k], &out);

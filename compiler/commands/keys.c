@@ -55,9 +55,12 @@ static int keys_of_recipe(HoneSys *sys, Mem *mem, const CommandLine *line)
         return exit;
     }
     const Ast *finetune = session_only(&s, &exit);
-    Recipe *recipe = finetune == NULL ? NULL : session_recipe(&s, finetune, true);
+    if (finetune == NULL) {
+        return exit;
+    }
+    Recipe *recipe = session_recipe(&s, finetune, true);
     if (recipe == NULL) {
-        return HONE_USAGE;
+        return diags_exit(&s.c.diags);
     }
     Buf out = buf_new(s.arena);
     Table *table = keys_table(s.arena);

@@ -20,13 +20,15 @@ void err_write(HoneSys *sys, Str text)
     }
 }
 
+/* A reader that went away (`| head -1`) has what it wanted. */
 int out_finish(HoneSys *sys, const Buf *buf, int exit)
 {
-    if (out_write(sys, buf_str(buf))) {
+    if (out_write(sys, buf_str(buf)) || errno == EPIPE) {
         return exit;
     }
+    char why[128];
     Str text = str_format(buf->arena, "error[E701]: cannot write to the standard output: %s\n",
-                          strerror(errno));
+                          hone_errno_text(errno, why));
     err_write(sys, text);
     return exit != HONE_OK ? exit : HONE_IO;
 }
@@ -52,13 +54,29 @@ void print_diags(HoneSys *sys, Arena *arena, const CommandLine *line, const Diag
     }
 }
 
+static bool is_about_file(DiagCode code)
+{
+    return code == E702 || code == E703 || code == E704 || code == E705;
+}
+
+int diags_exit(const Diags *diags)
+{
+    for (size_t i = 0; i < diags->list.len; i++) {
+        DiagCode code = diag_code(diags->list.at[i]);
+        if (diag_code_name(code)[0] == 'E' && !is_about_file(code)) {
+            return HONE_USAGE;
+        }
+    }
+    return HONE_BAD_INPUT;
+}
+
 int print_error(HoneSys *sys, Arena *arena, const CommandLine *line, const HoneError *error)
 {
     Sources none = sources_new(arena);
     Diags diags = diags_new(arena, &none);
     DiagCode code;
     if (!diag_code_find(str_of(error->code), &code)) {
-        code = E702;
+        code = E799;
     }
     Diag *d = diag(&diags, code, (Span){0}, "%s", error->message);
     if (error->note[0] != '\0') {

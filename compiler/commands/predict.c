@@ -131,7 +131,7 @@ int command_predict(HoneSys *sys, Mem *mem, const CommandLine *line)
     }
     Recipe *recipe = session_recipe(&s, finetune, false);
     if (recipe == NULL) {
-        return HONE_USAGE;
+        return diags_exit(&s.c.diags);
     }
     if (recipe->predict == NULL) {
         Diag *d = diag(&s.c.diags, E515, recipe->span,

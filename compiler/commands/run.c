@@ -80,7 +80,7 @@ static int run_one(Session *s, const Ast *finetune)
     const CommandLine *line = s->line;
     Recipe *recipe = session_recipe(s, finetune, false);
     if (recipe == NULL) {
-        return HONE_USAGE;
+        return diags_exit(&s->c.diags);
     }
     BuildReport report;
     int exit = HONE_OK;

@@ -105,9 +105,28 @@ static bool choose(Session *s, size_t first_name, int *exit)
     return true;
 }
 
+static bool find_dump(Session *s, int *exit)
+{
+    s->dump = STAGE_COUNT;
+    if (s->line->dump.len == 0 || stage_find(s->line->dump, &s->dump)) {
+        return true;
+    }
+    Buf list = buf_new(s->arena);
+    for (size_t i = 0; i < STAGE_COUNT; i++) {
+        buf_printf(&list, " %s", stage_name((StageId)i));
+    }
+    *exit = usage_error(s->sys, s->arena, s->line,
+                        "there is no stage `" STR_FMT "`; the stages are" STR_FMT,
+                        STR_ARG(s->line->dump), STR_ARG(buf_str(&list)));
+    return false;
+}
+
 bool session_open(Session *s, HoneSys *sys, Mem *mem, const CommandLine *line, int *exit)
 {
     *s = (Session){.sys = sys, .mem = mem, .arena = arena_new(mem, "compiler"), .line = line};
+    if (!find_dump(s, exit)) {
+        return false;
+    }
     if (line->args.len == 0) {
         *exit = usage_error(sys, s->arena, line, "`hone %s` wants a recipe file",
                             command_row(line->command)->name);
@@ -153,32 +172,50 @@ Recipe *session_recipe(Session *s, const Ast *finetune, bool without_files)
     if (s->c.diags.errors > 0) {
         recipe = NULL;
     }
-    if (s->c.diags.errors + s->c.diags.warnings > 0) {
+    bool notes = s->line->command == COMMAND_CHECK;      /* what was not checked */
+    if (s->c.diags.list.len > 0 && (recipe == NULL || notes || s->c.diags.warnings > 0)) {
         print_diags(s->sys, s->arena, s->line, &s->c.diags);
     }
+    if (recipe != NULL) {
+        s->c.diags.list.len = 0;                         /* the next recipe does not repeat them */
+    }
     return recipe;
+}
+
+/* The machine's own, or the one asked for; code that is to run must run here. */
+static const Target *choose_target(const Session *s, bool runs, int *exit)
+{
+    Str name = s->line->target;
+    if (name.len == 0) {
+        return target_host();
+    }
+    const Target *target = target_find(name);
+    if (target == NULL) {
+        Buf list = buf_new(s->arena);
+        const Target *const *all;
+        size_t n = target_list(&all);
+        for (size_t i = 0; i < n; i++) {
+            buf_printf(&list, " %s", all[i]->name);
+        }
+        *exit = usage_error(s->sys, s->arena, s->line,
+                            "there is no target `" STR_FMT "`; the targets are" STR_FMT,
+                            STR_ARG(name), STR_ARG(buf_str(&list)));
+    } else if (runs && !target_runs_here(target)) {
+        *exit = usage_error(s->sys, s->arena, s->line,
+                            "this machine cannot run code for `" STR_FMT "`; it is `%s`",
+                            STR_ARG(name), target_host()->name);
+        target = NULL;
+    }
+    return target;
 }
 
 HoneProgram *session_program(Session *s, const Recipe *recipe, bool code, BuildReport *report,
                              int *exit)
 {
     Buf dumped = buf_new(s->arena);
-    StageId dump = STAGE_COUNT;
-    if (s->line->dump.len > 0 && !stage_find(s->line->dump, &dump)) {
-        Buf list = buf_new(s->arena);
-        for (size_t i = 0; i < STAGE_COUNT; i++) {
-            buf_printf(&list, "%s%s", i > 0 ? " " : "", stage_name((StageId)i));
-        }
-        *exit = usage_error(s->sys, s->arena, s->line,
-                            "there is no stage `" STR_FMT "`; the stages are " STR_FMT,
-                            STR_ARG(s->line->dump), STR_ARG(buf_str(&list)));
-        return NULL;
-    }
-    const Target *target =
-        s->line->target.len > 0 ? target_find(s->line->target) : target_host();
+    StageId dump = s->dump;
+    const Target *target = choose_target(s, code && dump == STAGE_COUNT, exit);
     if (target == NULL) {
-        *exit = usage_error(s->sys, s->arena, s->line, "there is no target `" STR_FMT "`",
-                            STR_ARG(s->line->target));
         return NULL;
     }
     BuildOptions options = {

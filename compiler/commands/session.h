@@ -14,7 +14,7 @@ typedef struct Session {
     Compiler c;
     File *file;
     VEC(const Ast *) finetunes;      /* chosen by name, or all, in file order */
-    size_t errors_shown;
+    StageId dump;                    /* STAGE_COUNT: none */
 } Session;
 
 /* False when the command is over: *exit says how (help was printed, or the file is wrong). */

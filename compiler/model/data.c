@@ -126,6 +126,25 @@ static bool argument_kind(RecipeBuild *b, const Ast *expr, const char *source,
     return true;
 }
 
+/* What the type alone does not say. */
+static bool argument_value(RecipeBuild *b, const Ast *expr, const HoneOption *option)
+{
+    static const char *const crops[] = {"center", "random", "none", NULL};
+    double value = option->kind == HONE_OPT_INT ? (double)option->i : option->f;
+    Diag *d = NULL;
+    if (strcmp(option->name, "crop") == 0 && find_name(crops, str_of(option->s)) < 0) {
+        d = diag(&b->c->diags, E103, expr->span, "`crop` has no choice `%s`", option->s);
+        diag_help(d, "the choices are `center`, `random` and `none`");
+    } else if (strcmp(option->name, "scale") == 0 && !(value > 0 && value <= 1)) {
+        d = diag(&b->c->diags, E516, expr->span, "`scale` must be above 0 and at most 1");
+        diag_label(d, "this is %g", value);
+    } else if (strcmp(option->name, "size") == 0 && (option->i < 1 || option->i > 4096)) {
+        d = diag(&b->c->diags, E516, expr->span, "`size` must be from 1 to 4096");
+        diag_label(d, "this is %lld", (long long)option->i);
+    }
+    return d == NULL;
+}
+
 static bool arguments_given(RecipeBuild *b, const Ast *call, const HoneSource *source)
 {
     bool ok = true;
@@ -197,7 +216,8 @@ static HoneSource *source_build(RecipeBuild *b, const Ast *call)
         const Ast *expr = arg->kind == AST_NAMED ? arg->kids[0] : arg;
         HoneOption option = {0};
         if (!argument_slot(b, call, i, names, &option.name) || !option_value(b, expr, &option) ||
-            !argument_kind(b, expr, source->reader, &option)) {
+            !argument_kind(b, expr, source->reader, &option) ||
+            !argument_value(b, expr, &option)) {
             ok = false;
             continue;
         }
@@ -224,7 +244,47 @@ typedef struct Split {
     bool known;
 } Split;
 
-static void copy_fields(RecipeBuild *b, Split *split, HoneDataset *data, RecipeData *facts,
+/* A class is a number in the data and a name only here: the splits must number alike. */
+static bool classes_agree(RecipeBuild *b, const Split *split, const RecipeData *facts, size_t n,
+                          const char *const *classes)
+{
+    size_t i = 0;
+    while (i < n && i < facts->n_classes && strcmp(classes[i], facts->classes[i]) == 0) {
+        i++;
+    }
+    if (n == 0 || (i == n && i == facts->n_classes)) {
+        return true;
+    }
+    Diag *d = diag(&b->c->diags, E506, split->knob->name,
+                   "`" STR_FMT "` has other classes than `train`", STR_ARG(split->knob->text));
+    diag_label(d, "%zu classes, `train` has %zu", n, facts->n_classes);
+    diag_note(d, "class %zu is `%s` here and `%s` in `train`", i, i < n ? classes[i] : "(none)",
+              i < facts->n_classes ? facts->classes[i] : "(none)");
+    diag_help(d, "give both the same sub-folders: a class's number is its place among them");
+    return false;
+}
+
+static void add_ranges(RecipeBuild *b, const HoneDataset *data, size_t n, RecipeData *facts)
+{
+    if (facts->low == NULL) {
+        facts->low = NEW_ARRAY(b->c->arena, int64_t, n + 1);
+        facts->high = NEW_ARRAY(b->c->arena, int64_t, n + 1);
+        for (size_t i = 0; i <= n; i++) {
+            facts->low[i] = INT64_MAX;
+            facts->high[i] = INT64_MIN;
+        }
+        facts->n_fields = n;
+    }
+    for (size_t i = 0; i < n && i < facts->n_fields; i++) {
+        int64_t low, high;
+        if (hone_data_range(data, i, &low, &high)) {
+            facts->low[i] = low < facts->low[i] ? low : facts->low[i];
+            facts->high[i] = high > facts->high[i] ? high : facts->high[i];
+        }
+    }
+}
+
+static bool copy_fields(RecipeBuild *b, Split *split, HoneDataset *data, RecipeData *facts,
                         size_t which)
 {
     const HoneField *fields;
@@ -236,9 +296,13 @@ static void copy_fields(RecipeBuild *b, Split *split, HoneDataset *data, RecipeD
     }
     split->known = true;
     facts->count[which] = hone_data_count(data);
+    add_ranges(b, data, split->n, facts);
     const char *const *classes;
     size_t n_classes = hone_data_classes(data, &classes);
-    if (n_classes > 0 && facts->n_classes == 0) {
+    if (facts->n_classes > 0) {
+        return classes_agree(b, split, facts, n_classes, classes);
+    }
+    if (n_classes > 0) {
         const char **copy = NEW_ARRAY(b->c->arena, const char *, n_classes);
         for (size_t i = 0; i < n_classes; i++) {
             copy[i] = str_c(b->c->arena, str_of(classes[i]));
@@ -246,6 +310,7 @@ static void copy_fields(RecipeBuild *b, Split *split, HoneDataset *data, RecipeD
         facts->classes = copy;
         facts->n_classes = n_classes;
     }
+    return true;
 }
 
 static bool split_fields(RecipeBuild *b, Split *split, RecipeData *facts, size_t which)
@@ -254,9 +319,9 @@ static bool split_fields(RecipeBuild *b, Split *split, RecipeData *facts, size_t
     HoneDataset *data =
         hone_data_open(b->c->sys, split->source, str_c(b->c->arena, b->c->root_dir), &error);
     if (data != NULL) {
-        copy_fields(b, split, data, facts, which);
+        bool ok = copy_fields(b, split, data, facts, which);
         hone_data_close(data);
-        return true;
+        return ok;
     }
     Span span = split->knob->kids[0]->span;
     if (!b->without_files || !recipe_missing(&error)) {
@@ -264,7 +329,7 @@ static bool split_fields(RecipeBuild *b, Split *split, RecipeData *facts, size_t
         return false;
     }
     split->known = hone_reader_fields(split->source, &split->n, split->fields, MOST_FIELDS);
-    Diag *d = diag(&b->c->diags, N521, span, "the data is not there: its samples were not checked");
+    Diag *d = diag(&b->c->diags, N521, span, "the data cannot be read: its samples were not checked");
     diag_label(d, "%s", error.message);
     if (!split->known) {
         diag_note(d, "the fields depend on the file: the step was not checked");
@@ -315,7 +380,8 @@ static bool batch_knob(RecipeBuild *b, const Ast *knob, HoneData *data)
     if (data->batch >= 1 && data->batch <= INT32_MAX) {
         return true;
     }
-    Diag *d = diag(&b->c->diags, E516, knob->kids[0]->span, "`batch` must be 1 or more");
+    Diag *d = diag(&b->c->diags, E516, knob->kids[0]->span, "`batch` must be from 1 to %d",
+                   INT32_MAX);
     diag_label(d, "this is %lld", (long long)data->batch);
     return false;
 }
@@ -401,9 +467,10 @@ bool data_build(RecipeBuild *b, const Ast *item)
     bool ok = true;
     for (size_t i = 0; i < SPLITS; i++) {
         if (split[i].source != NULL) {
+            split[i].source->skip_bad = split[i].source->headers_only = b->r->skip_bad;
             ok = split_fields(b, &split[i], &facts, i) && ok;
             ok = ok && (i == 0 || fields_agree(b, &split[0], &split[i]));
-            split[i].source->skip_bad = b->r->skip_bad; /* not above: it decodes everything */
+            split[i].source->headers_only = false;
         }
     }
     if (ok && facts.count[0] >= 0 && facts.count[0] < data.batch) {

@@ -2,6 +2,7 @@
  * that notes are made from, the entry points for other folders, and step blocks. */
 #include <assert.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -169,12 +170,29 @@ NodeId elab_step_leaf(Elab *e, Str name)
 /* --- options
  * -----------------------------------------------------------------------------------------------
  */
+/* Only a bool may stand without a value, or be turned off by --no-. */
+static bool setting_complete(Elab *e, const Value *fallback, const OptionSetting *setting,
+                             const Ast *option)
+{
+    if (fallback->kind == VALUE_BOOL || (setting->text.len > 0 && !setting->negated))
+        return true;
+    Diag *d = setting->negated
+                  ? elab_error(e, E106, option->name, "`--no-" STR_FMT "`: only a bool can be "
+                               "turned off", STR_ARG(option->text))
+                  : elab_error(e, E106, option->name, "`--" STR_FMT "` needs a value",
+                               STR_ARG(option->text));
+    diag_label(d, "its default is %s", value_kind_name(fallback));
+    return false;
+}
+
 static bool parse_setting(Elab *e, const Value *fallback, const OptionSetting *setting,
                           const Ast *option, Value *value)
 {
     const char *text = str_c(e->c->arena, setting->text);
     char *end = NULL;
     bool ok = setting->text.len > 0;
+    if (!setting_complete(e, fallback, setting, option))
+        return false;
     errno = 0;
     switch (fallback->kind) {
     case VALUE_INT:
@@ -182,6 +200,7 @@ static bool parse_setting(Elab *e, const Value *fallback, const OptionSetting *s
         break;
     case VALUE_FLOAT:
         *value = value_float(strtod(text, &end));
+        ok = ok && isfinite(value->f);
         break;
     case VALUE_BOOL:
         *value = value_bool(!setting->negated && !str_is(setting->text, "false"));

@@ -1,26 +1,106 @@
-/* Do the model's outputs fit the data's classes? Wherever the step subscripts a tensor by `label`
- * directly (cross entropy does), that dimension must be as long as there are classes; a shorter one
- * would be read past its end, a longer one is a head made for other data. */
+/* Do the model's outputs fit the data? Where the step subscripts a tensor directly by a field of
+ * the batch, that dimension must hold every value of the field: for `label` of an image folder there
+ * are as many as classes, and a longer dimension is a head made for other data; for fields that are
+ * in memory the values themselves are known. A read of `label` with `??` (cross entropy) counts,
+ * because a class without an output would be trained away from silently. */
 #include "model/recipe.h"
 
 typedef struct Search {
     const Graph *graph;
     Arena *arena;
-    VEC(bool) seen; /* by scalar id */
-    int64_t extent; /* of a dimension subscripted by `label`; 0: none met */
-    NodeId tensor;
+    RecipeBuild *b;
+    const RecipeData *facts;
+    VEC(bool) seen;              /* by scalar id */
+    bool ok;
 } Search;
 
-static bool is_label(const Search *s, const Scalar *scalar)
+/* Index of the batch's field that the scalar is, as it stands or in another type; n_fields: none. */
+static size_t field_of(const Search *s, const Scalar *scalar)
 {
+    size_t n = s->facts->n_fields;
     while (scalar->kind == SCALAR_FN && scalar->op == OP_CAST) {
         scalar = scalar->args[0];
     }
     if (scalar->kind != SCALAR_READ) {
-        return false;
+        return n;
     }
     const Node *node = graph_node(s->graph, scalar->tensor);
-    return node->kind == NODE_INPUT && str_is(node->name, "label");
+    for (size_t i = 0; node->kind == NODE_INPUT && i < n; i++) {
+        if (str_is(node->name, s->facts->fields[i].name)) {
+            return i;
+        }
+    }
+    return n;
+}
+
+static void note_outputs(Diag *d, const Node *node)
+{
+    if (node->span.file != 0) {
+        diag_note_at(d, node->span, "", "the outputs are computed here");
+    }
+}
+
+static void check_classes(Search *s, const Node *node, int64_t extent)
+{
+    const RecipeData *facts = s->facts;
+    if ((size_t)extent == facts->n_classes) {
+        return;
+    }
+    Diag *d = diag(&s->b->c->diags, E705, facts->span, "the data has %zu classes, the model has %lld "
+                   "outputs", facts->n_classes, (long long)extent);
+    note_outputs(d, node);
+    diag_note(d, "the first classes are %s%s%s …", facts->classes[0],
+              facts->n_classes > 1 ? ", " : "", facts->n_classes > 1 ? facts->classes[1] : "");
+    diag_help(d, "build the model with `classes = %zu`", facts->n_classes);
+    s->ok = false;
+}
+
+static void check_values(Search *s, const Node *node, int64_t extent, size_t field, bool filled)
+{
+    const RecipeData *facts = s->facts;
+    const char *name = facts->fields[field].name;
+    bool label = str_is(str_of(name), "label");
+    if (facts->low == NULL || facts->low[field] > facts->high[field] || (filled && !label)) {
+        return;
+    }
+    int64_t bad = facts->high[field] >= extent             ? facts->high[field]
+                  : facts->low[field] < 0 && !filled ? facts->low[field]
+                                                           : 0;
+    if (bad == 0) {
+        return;
+    }
+    Diag *d = diag(&s->b->c->diags, E705, facts->span, "`%s` of the data has the value %lld, the model "
+                   "has %lld outputs", name, (long long)bad, (long long)extent);
+    note_outputs(d, node);
+    diag_note(d, "its values are from %lld to %lld, positions are from 0 to %lld",
+              (long long)facts->low[field], (long long)facts->high[field], (long long)extent - 1);
+    if (label && bad > 0) {
+        diag_help(d, "build the model with `classes = %lld`, or mend the data", (long long)bad + 1);
+    } else {
+        diag_help(d, "mend the data, or give the value outside with `??`");
+    }
+    s->ok = false;
+}
+
+static void check_read(Search *s, const Scalar *read)
+{
+    const Node *node = graph_node(s->graph, read->tensor);
+    for (size_t i = 0; i < read->n; i++) {
+        const Position *p = read->at[i];
+        if (p->n != 1 || p->constant != 0 || p->terms[0].coef != 1 ||
+            p->terms[0].atom->kind != ATOM_DATA) {
+            continue;
+        }
+        size_t field = field_of(s, p->terms[0].atom->data);
+        if (field == s->facts->n_fields) {
+            continue;
+        }
+        if (s->facts->n_classes > 0 && str_is(str_of(s->facts->fields[field].name), "label")) {
+            check_classes(s, node, node->dims[i]);
+        } else {
+            check_values(s, node, node->dims[i], field, read->fill != NULL);
+        }
+    }
 }
 
 static void look(Search *s, const Scalar *scalar)
@@ -35,42 +115,30 @@ static void look(Search *s, const Scalar *scalar)
     for (size_t i = 0; scalar->kind == SCALAR_FN && i < scalar->n; i++) {
         look(s, scalar->args[i]);
     }
-    for (size_t i = 0; scalar->kind == SCALAR_READ && i < scalar->n; i++) {
-        const Position *p = scalar->at[i];
-        if (p->n == 1 && p->constant == 0 && p->terms[0].coef == 1 &&
-            p->terms[0].atom->kind == ATOM_DATA && is_label(s, p->terms[0].atom->data)) {
-            s->extent = graph_node(s->graph, scalar->tensor)->dims[i];
-            s->tensor = scalar->tensor;
+    if (scalar->kind == SCALAR_READ) {
+        check_read(s, scalar);
+        for (size_t i = 0; i < scalar->n; i++) {
+            for (size_t k = 0; k < scalar->at[i]->n; k++) {
+                const Atom *atom = scalar->at[i]->terms[k].atom;
+                if (atom->kind == ATOM_DATA) {
+                    look(s, atom->data);
+                }
+            }
         }
-    }
-    if (scalar->kind == SCALAR_READ && scalar->fill != NULL) {
-        look(s, scalar->fill);
+        if (scalar->fill != NULL) {
+            look(s, scalar->fill);
+        }
     }
 }
 
 bool labels_check(RecipeBuild *b, const Graph *graph)
 {
-    const RecipeData *facts = &b->r->facts.at[0];
-    Search s = {.graph = graph, .arena = b->c->arena};
-    for (size_t i = 0; facts->n_classes > 0 && i < graph->nodes.len; i++) {
+    Search s = {.graph = graph, .arena = b->c->arena, .b = b, .facts = &b->r->facts.at[0], .ok = true};
+    for (size_t i = 0; s.ok && i < graph->nodes.len; i++) {
         const Node *node = &graph->nodes.at[i];
-        for (size_t k = 0; k < node->n_pieces && s.extent == 0; k++) {
+        for (size_t k = 0; s.ok && k < node->n_pieces; k++) {
             look(&s, node->pieces[k].body);
         }
     }
-    if (s.extent == 0 || (size_t)s.extent == facts->n_classes) {
-        return true;
-    }
-    const Node *node = graph_node(graph, s.tensor);
-    Diag *d = diag(&b->c->diags, E705, facts->span,
-                   "the data has %zu classes, the model has %lld "
-                   "outputs",
-                   facts->n_classes, (long long)s.extent);
-    if (node->span.file != 0) {
-        diag_note_at(d, node->span, "", "the outputs are computed here");
-    }
-    diag_note(d, "the first classes are %s%s%s …", facts->classes[0],
-              facts->n_classes > 1 ? ", " : "", facts->n_classes > 1 ? facts->classes[1] : "");
-    diag_help(d, "build the model with `classes = %zu`", facts->n_classes);
-    return false;
+    return s.ok;
 }

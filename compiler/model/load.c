@@ -268,10 +268,9 @@ static void read_header(Load *l)
     }
 }
 
-static void match_file(Load *l)
+static void match_file(Load *l, size_t errors)
 {
     const Ast *maps = l->clause->kids[1];
-    size_t errors = l->b->c->diags.errors;
     read_header(l);
     for (size_t i = 0; maps != NULL && i < maps->n; i++) {
         if (maps->kids[i]->kind == AST_IGNORE) {
@@ -302,8 +301,9 @@ static void match_file(Load *l)
 static void without_file(Load *l, const HoneError *error)
 {
     Diag *d = diag(&l->b->c->diags, N521, l->clause->kids[0]->span,
-                   "the weights are not there: keys and shapes were not checked");
+                   "the weights cannot be read: keys and shapes were not checked");
     diag_label(d, "%s", error->message);
+    l->b->r->loads.at[l->index].absent = true;
     const Ast *maps = l->clause->kids[1];
     for (size_t i = 0; maps != NULL && i < maps->n; i++) {
         if (maps->kids[i]->kind == AST_RENAME) {
@@ -373,7 +373,7 @@ bool load_build(RecipeBuild *b, const Ast *clause)
     load.file = hone_file_open(b->c->sys, str_c(b->c->arena, recipe_path(b, path)), &error);
     if (load.file != NULL) {
         mem_on_release(b->c->mem, close_file, load.file);
-        match_file(&load);
+        match_file(&load, errors);
     } else if (b->without_files && recipe_missing(&error)) {
         without_file(&load, &error);
     } else {

@@ -297,6 +297,7 @@ typedef struct RecipeData {      /* what is known of a HoneData at compile time 
     int64_t count[3];            /* samples of train, valid, test; -1: not known */
     size_t n_classes;
     const char *const *classes;
+    int64_t *low, *high;         /* by field: values in all splits; low > high: not known */
 } RecipeData;
 
 typedef struct RecipeStage {

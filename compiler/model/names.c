@@ -235,8 +235,9 @@ static File *file_use(Compiler *c, File *from, const Ast *name)
             return file_read(c, name->text, path, path, false, text);
         }
         if (errno != ENOENT) {
-            diag(&c->diags, E109, name->span, "cannot read " STR_FMT ": %s", STR_ARG(path),
-                 strerror(errno));
+            char why[128];
+            diag(&c->diags, E109, name->span, "cannot read `" STR_FMT "`: %s", STR_ARG(path),
+                 hone_errno_text(errno, why));
             return NULL;
         }
     }
@@ -266,8 +267,10 @@ File *compiler_load(Compiler *c, Str path)
 {
     Str text;
     if (read_text(c, path, &text) == NULL) {
-        diag(&c->diags, E109, (Span){0}, "cannot read " STR_FMT ": %s", STR_ARG(path),
-             strerror(errno));
+        char why[128];
+        Diag *d = diag(&c->diags, E702, (Span){0}, "cannot read the recipe `" STR_FMT "`: %s",
+                       STR_ARG(path), hone_errno_text(errno, why));
+        diag_help(d, "name a file that ends in .hone");
         return NULL;
     }
     if (c->root == NULL) {

@@ -121,6 +121,8 @@ Diag *recipe_file_error(RecipeBuild *b, const HoneError *error, Span span)
     }
     if (error->help[0] != '\0') {
         diag_help(d, "%s", error->help);
+    } else if (recipe_missing(error)) {
+        diag_help(d, "relative paths start at the recipe's folder; `--root DIR` starts them elsewhere");
     }
     return d;
 }

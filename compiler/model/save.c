@@ -59,6 +59,11 @@ bool save_build(RecipeBuild *b, const Ast *clause)
     if (!recipe_str(b, clause->kids[0], &save.path) || !maps_ok(b, maps)) {
         return false;
     }
+    if (save.path.len == 0) {
+        Diag *d = diag(&b->c->diags, E516, clause->kids[0]->span, "`save` needs the name of a file");
+        diag_help(d, "for instance `save \"weights.safetensors\"`");
+        return false;
+    }
     for (size_t i = 0; i < b->r->saves.len; i++) {
         if (str_eq(b->r->saves.at[i].path, save.path)) {
             Diag *d = diag(&b->c->diags, E510, clause->name, "two `save` clauses write one file");

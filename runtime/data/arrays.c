@@ -23,20 +23,20 @@ static bool add_field(HoneDataset *data, HoneFile *file, const HoneFileTensor *t
     Arrays *arrays = data->state;
     size_t i = data->n_fields;
     if (!tensor->known_dtype) {
-        return hone_fail(error, HONE_BAD_INPUT, "E704", "%s: `%s` has dtype %s, which is not known",
+        return hone_fail(error, HONE_BAD_INPUT, "E704", "`%s`: `%s` has dtype %s, which is not known",
                          path, tensor->key, tensor->dtype_name);
     }
     if (tensor->rank == 0 || tensor->dims[0] < 1) {
-        return hone_fail(error, HONE_BAD_INPUT, "E704", "%s: `%s` has no samples", path,
+        return hone_fail(error, HONE_BAD_INPUT, "E704", "`%s`: `%s` has no samples", path,
                          tensor->key);
     }
     if (i > 0 && tensor->dims[0] != data->count) {
         return hone_fail(error, HONE_BAD_INPUT, "E704",
-                         "%s: `%s` has %lld samples, `%s` has %lld", path, tensor->key,
+                         "`%s`: `%s` has %lld samples, `%s` has %lld", path, tensor->key,
                          (long long)tensor->dims[0], data->fields[0].name, (long long)data->count);
     }
     if (i == DATA_MAX_FIELDS) {
-        return hone_fail(error, HONE_BAD_INPUT, "E704", "%s: more than %d arrays", path,
+        return hone_fail(error, HONE_BAD_INPUT, "E704", "`%s`: more than %d arrays", path,
                          DATA_MAX_FIELDS);
     }
     arrays->fields[i] = hone_alloc(data->sys, tensor->bytes);
@@ -87,7 +87,7 @@ static bool read_file(HoneDataset *data, const char *path, HoneError *error)
     }
     hone_file_close(file);
     if (ok && data->n_fields == 0) {
-        return hone_fail(error, HONE_BAD_INPUT, "E704", "%s: there are no arrays in the file",
+        return hone_fail(error, HONE_BAD_INPUT, "E704", "`%s`: there are no arrays in the file",
                          path);
     }
     return ok;
@@ -127,6 +127,12 @@ static void arrays_close(HoneDataset *data)
     }
 }
 
+static const void *arrays_values(const HoneDataset *data, size_t field)
+{
+    const Arrays *arrays = data->state;
+    return arrays->fields[field];
+}
+
 const Reader reader_arrays = {
     .name = "arrays",
     .options = options,
@@ -135,4 +141,5 @@ const Reader reader_arrays = {
     .open = arrays_open,
     .read = arrays_read,
     .close = arrays_close,
+    .values = arrays_values,
 };

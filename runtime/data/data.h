@@ -45,6 +45,8 @@ typedef struct Reader {
     bool (*read)(const HoneDataset *data, int64_t sample, const SampleMode *mode, Workspace *work,
                  void *const *fields, HoneError *error);
     void (*close)(HoneDataset *data);
+    /* All values of a field, where they are in memory; may be NULL. */
+    const void *(*values)(const HoneDataset *data, size_t field);
 } Reader;
 
 struct HoneDataset {

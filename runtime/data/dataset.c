@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "data/data.h"
+#include "internal.h"
 
 #define READER(name) extern const Reader reader_##name;
 #include "data/readers.def"
@@ -198,6 +199,24 @@ int64_t hone_data_skipped(const HoneDataset *data)
 uint64_t hone_data_bytes(const HoneDataset *data)
 {
     return data->bytes;
+}
+
+bool hone_data_range(const HoneDataset *data, size_t field, int64_t *low, int64_t *high)
+{
+    const HoneField *f = &data->fields[field];
+    if (data->reader->values == NULL || hone_dtype_is_float(f->dtype) || data->count == 0) {
+        return false;
+    }
+    size_t size = dtype_size(f->dtype), n = (size_t)data->count * (field_bytes(f) / size);
+    const char *at = data->reader->values(data, field);
+    *low = INT64_MAX;
+    *high = INT64_MIN;
+    for (size_t i = 0; i < n; i++, at += size) {
+        int64_t value = (int64_t)hone_fetch(at, f->dtype);
+        *low = value < *low ? value : *low;
+        *high = value > *high ? value : *high;
+    }
+    return n > 0;
 }
 
 size_t hone_data_classes(const HoneDataset *data, const char *const **names)

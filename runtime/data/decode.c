@@ -8,6 +8,7 @@
 #include <turbojpeg.h>
 
 #include "data/data.h"
+#include "internal.h"
 
 enum { MAX_SIDE = 65535, HEADER_BYTES = 8 };
 static const int64_t MAX_PIXELS = 100 * 1000 * 1000;   /* a picture larger than this is refused */
@@ -25,19 +26,19 @@ static PictureKind kind_of(const uint8_t *bytes, size_t n)
 
 static bool fail_read(HoneError *error, const char *path)
 {
-    return hone_fail(error, HONE_IO, "E702", "cannot read %s: %s", path, strerror(errno));
+    return hone_fail_read(error, path, errno);
 }
 
 static bool fail_kind(HoneError *error, const char *path)
 {
-    hone_fail(error, HONE_BAD_INPUT, "E704", "%s is neither a JPEG nor a PNG picture", path);
+    hone_fail(error, HONE_BAD_INPUT, "E704", "`%.300s` is neither a JPEG nor a PNG picture", path);
     hone_error_help(error, "remove the file, or set `skip_bad = true` in the recipe");
     return false;
 }
 
 static bool fail_decode(HoneError *error, const char *path, const char *why)
 {
-    hone_fail(error, HONE_BAD_INPUT, "E704", "%s cannot be decoded: %s", path, why);
+    hone_fail(error, HONE_BAD_INPUT, "E704", "`%.300s` cannot be decoded: %s", path, why);
     hone_error_help(error, "replace the file, or set `skip_bad = true` in the recipe");
     return false;
 }

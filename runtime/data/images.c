@@ -52,7 +52,8 @@ static bool add_entry(HoneDataset *data, char *path, int32_t label, HoneError *e
     return true;
 }
 
-/* With skip_bad every picture is decoded once here, so that what remains is known to be readable. */
+/* With skip_bad every picture is decoded once here, so that what remains is known to be readable;
+ * where only headers are asked for (the compiler), by its first bytes. */
 static bool check_file(HoneDataset *data, Workspace *work, const char *path, bool *good,
                        HoneError *error)
 {
@@ -62,7 +63,8 @@ static bool check_file(HoneDataset *data, Workspace *work, const char *path, boo
     }
     Picture picture;
     HoneError why = {0};
-    if (!picture_decode(work, path, &picture, &why)) {
+    if (!(data->source->headers_only ? picture_check(data->sys, path, &why)
+                                     : picture_decode(work, path, &picture, &why))) {
         if (why.exit != HONE_BAD_INPUT) {
             *error = why;
             return false;
@@ -98,7 +100,7 @@ static bool add_class(HoneDataset *data, Workspace *work, const char *folder, co
         }
     }
     if (images->n == before) {
-        hone_fail(error, HONE_BAD_INPUT, "E704", "class folder %s holds no pictures", folder);
+        hone_fail(error, HONE_BAD_INPUT, "E704", "class folder `%.300s` holds no pictures", folder);
         hone_error_help(error, "add pictures of `%s`, or remove the folder", name);
         return false;
     }
@@ -120,7 +122,9 @@ static bool add_folder(HoneDataset *data, Workspace *work, const char *root, con
     if (files != NULL) {
         ok = add_class(data, work, folder, name, files, n, error);
     } else if (errno != ENOTDIR) {
-        ok = hone_fail(error, HONE_IO, "E702", "cannot list %s: %s", folder, strerror(errno));
+        char why[128];
+        ok = hone_fail(error, HONE_BAD_INPUT, "E702", "cannot list the folder `%.300s`: %s", folder,
+                       hone_errno_text(errno, why));
     }
     hone_free(data->sys, files);
     hone_free(data->sys, folder);
@@ -133,8 +137,9 @@ static bool list_root(HoneDataset *data, const char *root, HoneError *error)
     size_t n = 0;
     images->folders = hone_list_dir(data->sys, root, &n);
     if (images->folders == NULL) {
-        return hone_fail(error, errno == ENOENT || errno == ENOTDIR ? HONE_BAD_INPUT : HONE_IO,
-                         "E702", "cannot list the picture folder %s: %s", root, strerror(errno));
+        char why[128];
+        return hone_fail(error, HONE_BAD_INPUT, "E702", "cannot list the picture folder `%.300s`: %s",
+                         root, hone_errno_text(errno, why));
     }
     data->classes = hone_alloc(data->sys, (n + 1) * sizeof *data->classes);
     if (data->classes == NULL) {
@@ -149,7 +154,7 @@ static bool list_root(HoneDataset *data, const char *root, HoneError *error)
     }
     workspace_free(&work);
     if (ok && data->n_classes == 0) {
-        hone_fail(error, HONE_BAD_INPUT, "E704", "%s has no class folders", root);
+        hone_fail(error, HONE_BAD_INPUT, "E704", "`%.300s` has no class folders", root);
         hone_error_help(error, "put the pictures into one sub-folder per class");
         return false;
     }

@@ -83,7 +83,7 @@ static bool open_archive(Npz *npz, HoneError *error)
     zip_error_init(&why);
     zip_source_t *from = zip_source_function_create(source, npz, &why);
     npz->zip = from ? zip_open_from_source(from, ZIP_RDONLY, &why) : NULL;
-    bool good = npz->zip || bad_zip(npz, &why, "not a zip archive", error);
+    bool good = npz->zip || bad_zip(npz, &why, "cannot be opened", error);
     if (!npz->zip && from)
         zip_source_free(from);
     zip_error_fini(&why);

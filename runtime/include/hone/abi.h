@@ -129,6 +129,7 @@ typedef struct HoneSource {                 /* images("pets/train", size = 224):
     uint32_t n_options;
     const HoneOption *options;              /* positional arguments under their names */
     bool skip_bad;                          /* pass over files that cannot be decoded */
+    bool headers_only;                      /* find them by their first bytes */
 } HoneSource;
 
 typedef struct HoneData {
@@ -142,6 +143,7 @@ typedef struct HoneData {
 typedef struct HoneLoad {
     const char *path;
     uint32_t n_ignored;                     /* for the report */
+    bool absent;                            /* checked without the file */
 } HoneLoad;
 
 typedef struct HoneSaveItem {

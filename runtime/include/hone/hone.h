@@ -86,6 +86,8 @@ int64_t hone_data_count(const HoneDataset *data);
 int64_t hone_data_skipped(const HoneDataset *data);           /* bad files passed over */
 uint64_t hone_data_bytes(const HoneDataset *data);            /* held in memory */
 size_t hone_data_classes(const HoneDataset *data, const char *const **names);   /* 0: none */
+/* The least and largest value of a field of whole numbers; false where samples are not in memory. */
+bool hone_data_range(const HoneDataset *data, size_t field, int64_t *low, int64_t *high);
 /* Fields of a reader that depend on its options alone, for checking without files. False if the
  * fields depend on the file (arrays) or the reader is unknown. */
 bool hone_reader_fields(const HoneSource *source, size_t *n, HoneField *fields, size_t capacity);

@@ -42,6 +42,9 @@ int hone_link(HoneSys *sys, const char *from, const char *to);      /* a second 
 int hone_rmdir(HoneSys *sys, const char *path);                     /* an empty folder */
 int hone_mkdir(HoneSys *sys, const char *path);                     /* an existing folder is fine */
 int hone_fsync_dir(HoneSys *sys, const char *path);
+/* A descriptor that keeps others from locking the folder until it is closed or the process ends;
+ * -1 with EWOULDBLOCK when another process has it. A file system without locks locks nothing. */
+int hone_lock_dir(HoneSys *sys, const char *path);
 int hone_truncate(HoneSys *sys, const char *path, int64_t bytes);
 
 /* A whole file in memory, NUL-terminated beyond *bytes; NULL with errno. Free with hone_free. */
@@ -52,6 +55,9 @@ bool hone_read_some(HoneSys *sys, const char *path, char *to, size_t capacity);
 
 /* Bytes that may still be written where path (an existing file or folder) lies; -1 with errno. */
 int64_t hone_disk_free(HoneSys *sys, const char *path);
+
+/* "no space left on device": an errno in words. */
+const char *hone_errno_text(int error, char text[128]);
 
 /* The names in a folder in byte order, without . and ..; NULL with errno. One block: free it. */
 char **hone_list_dir(HoneSys *sys, const char *path, size_t *n);
