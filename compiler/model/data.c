@@ -216,8 +216,7 @@ static HoneSource *source_build(RecipeBuild *b, const Ast *call)
         const Ast *expr = arg->kind == AST_NAMED ? arg->kids[0] : arg;
         HoneOption option = {0};
         if (!argument_slot(b, call, i, names, &option.name) || !option_value(b, expr, &option) ||
-            !argument_kind(b, expr, source->reader, &option) ||
-            !argument_value(b, expr, &option)) {
+            !argument_kind(b, expr, source->reader, &option) || !argument_value(b, expr, &option)) {
             ok = false;
             continue;
         }
@@ -329,7 +328,8 @@ static bool split_fields(RecipeBuild *b, Split *split, RecipeData *facts, size_t
         return false;
     }
     split->known = hone_reader_fields(split->source, &split->n, split->fields, MOST_FIELDS);
-    Diag *d = diag(&b->c->diags, N521, span, "the data cannot be read: its samples were not checked");
+    Diag *d =
+        diag(&b->c->diags, N521, span, "the data cannot be read: its samples were not checked");
     diag_label(d, "%s", error.message);
     if (!split->known) {
         diag_note(d, "the fields depend on the file: the step was not checked");
@@ -380,8 +380,8 @@ static bool batch_knob(RecipeBuild *b, const Ast *knob, HoneData *data)
     if (data->batch >= 1 && data->batch <= INT32_MAX) {
         return true;
     }
-    Diag *d = diag(&b->c->diags, E516, knob->kids[0]->span, "`batch` must be from 1 to %d",
-                   INT32_MAX);
+    Diag *d =
+        diag(&b->c->diags, E516, knob->kids[0]->span, "`batch` must be from 1 to %d", INT32_MAX);
     diag_label(d, "this is %lld", (long long)data->batch);
     return false;
 }

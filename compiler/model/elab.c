@@ -176,11 +176,12 @@ static bool setting_complete(Elab *e, const Value *fallback, const OptionSetting
 {
     if (fallback->kind == VALUE_BOOL || (setting->text.len > 0 && !setting->negated))
         return true;
-    Diag *d = setting->negated
-                  ? elab_error(e, E106, option->name, "`--no-" STR_FMT "`: only a bool can be "
-                               "turned off", STR_ARG(option->text))
-                  : elab_error(e, E106, option->name, "`--" STR_FMT "` needs a value",
-                               STR_ARG(option->text));
+    Diag *d = setting->negated ? elab_error(e, E106, option->name,
+                                            "`--no-" STR_FMT "`: only a bool can be "
+                                            "turned off",
+                                            STR_ARG(option->text))
+                               : elab_error(e, E106, option->name, "`--" STR_FMT "` needs a value",
+                                            STR_ARG(option->text));
     diag_label(d, "its default is %s", value_kind_name(fallback));
     return false;
 }

@@ -1,8 +1,8 @@
 /* Do the model's outputs fit the data? Where the step subscripts a tensor directly by a field of
- * the batch, that dimension must hold every value of the field: for `label` of an image folder there
- * are as many as classes, and a longer dimension is a head made for other data; for fields that are
- * in memory the values themselves are known. A read of `label` with `??` (cross entropy) counts,
- * because a class without an output would be trained away from silently. */
+ * the batch, that dimension must hold every value of the field: for `label` of an image folder
+ * there are as many as classes, and a longer dimension is a head made for other data; for fields
+ * that are in memory the values themselves are known. A read of `label` with `??` (cross entropy)
+ * counts, because a class without an output would be trained away from silently. */
 #include "model/recipe.h"
 
 typedef struct Search {
@@ -10,11 +10,12 @@ typedef struct Search {
     Arena *arena;
     RecipeBuild *b;
     const RecipeData *facts;
-    VEC(bool) seen;              /* by scalar id */
+    VEC(bool) seen; /* by scalar id */
     bool ok;
 } Search;
 
-/* Index of the batch's field that the scalar is, as it stands or in another type; n_fields: none. */
+/* Index of the batch's field that the scalar is, as it stands or in another type; n_fields: none.
+ */
 static size_t field_of(const Search *s, const Scalar *scalar)
 {
     size_t n = s->facts->n_fields;
@@ -46,8 +47,10 @@ static void check_classes(Search *s, const Node *node, int64_t extent)
     if ((size_t)extent == facts->n_classes) {
         return;
     }
-    Diag *d = diag(&s->b->c->diags, E705, facts->span, "the data has %zu classes, the model has %lld "
-                   "outputs", facts->n_classes, (long long)extent);
+    Diag *d = diag(&s->b->c->diags, E705, facts->span,
+                   "the data has %zu classes, the model has %lld "
+                   "outputs",
+                   facts->n_classes, (long long)extent);
     note_outputs(d, node);
     diag_note(d, "the first classes are %s%s%s …", facts->classes[0],
               facts->n_classes > 1 ? ", " : "", facts->n_classes > 1 ? facts->classes[1] : "");
@@ -63,14 +66,16 @@ static void check_values(Search *s, const Node *node, int64_t extent, size_t fie
     if (facts->low == NULL || facts->low[field] > facts->high[field] || (filled && !label)) {
         return;
     }
-    int64_t bad = facts->high[field] >= extent             ? facts->high[field]
+    int64_t bad = facts->high[field] >= extent       ? facts->high[field]
                   : facts->low[field] < 0 && !filled ? facts->low[field]
-                                                           : 0;
+                                                     : 0;
     if (bad == 0) {
         return;
     }
-    Diag *d = diag(&s->b->c->diags, E705, facts->span, "`%s` of the data has the value %lld, the model "
-                   "has %lld outputs", name, (long long)bad, (long long)extent);
+    Diag *d = diag(&s->b->c->diags, E705, facts->span,
+                   "`%s` of the data has the value %lld, the model "
+                   "has %lld outputs",
+                   name, (long long)bad, (long long)extent);
     note_outputs(d, node);
     diag_note(d, "its values are from %lld to %lld, positions are from 0 to %lld",
               (long long)facts->low[field], (long long)facts->high[field], (long long)extent - 1);
@@ -133,7 +138,8 @@ static void look(Search *s, const Scalar *scalar)
 
 bool labels_check(RecipeBuild *b, const Graph *graph)
 {
-    Search s = {.graph = graph, .arena = b->c->arena, .b = b, .facts = &b->r->facts.at[0], .ok = true};
+    Search s = {
+        .graph = graph, .arena = b->c->arena, .b = b, .facts = &b->r->facts.at[0], .ok = true};
     for (size_t i = 0; s.ok && i < graph->nodes.len; i++) {
         const Node *node = &graph->nodes.at[i];
         for (size_t k = 0; s.ok && k < node->n_pieces; k++) {
