@@ -193,6 +193,29 @@ void array_draw(Elab *e, Array *a)
     a->draws = false;
 }
 
+/* Are there at most MOST_ELEMENTS, and a number of terms that can be counted? */
+static bool array_countable(Elab *e, const Array *a, size_t n, const Var *const *vars, Span span)
+{
+    int64_t elements = 1, points = 1;
+    bool ok = true;
+    for (size_t i = 0; i < n && ok; i++) {
+        ok = CHECKED_MUL(elements, vars[i]->extent, &elements) && elements <= MOST_ELEMENTS;
+    }
+    points = elements;
+    for (size_t i = 0; i < a->n_reduced && ok; i++) {
+        ok = CHECKED_MUL(points, a->reduced[i]->extent, &points);
+    }
+    if (!ok) {
+        Buf text = buf_new(e->c->arena);
+        for (size_t i = 0; i < n; i++) {
+            buf_printf(&text, "%s%lld", i > 0 ? ", " : "", (long long)vars[i]->extent);
+        }
+        Diag *d = elab_error(e, E211, span, "this tensor is too large");
+        diag_label(d, "its shape is [" STR_FMT "]", STR_ARG(buf_str(&text)));
+    }
+    return ok;
+}
+
 /* The node over the outer index variables that the body uses and the array's own variables. */
 void array_define(Elab *e, Array *a, const Var *const *own, Str name, Span span)
 {
@@ -213,9 +236,12 @@ void array_define(Elab *e, Array *a, const Var *const *own, Str name, Span span)
     for (size_t i = 0; i < a->rank; i++) {
         vars[n++] = own[i];
     }
-    if (n > MAX_RANK) {
+    bool ranked = n <= MAX_RANK;
+    if (!ranked) {
         elab_error(e, E212, span, "a tensor has at most %d dimensions; this needs %zu", MAX_RANK,
                    n);
+    }
+    if (!ranked || !array_countable(e, a, n, vars, span)) {
         a->rank = a->n_lead = n = 0; /* a stand-in: the error stops the build */
         a->body = sc_const(pool, a->dtype, 0);
         a->reduce = REDUCE_NONE;

@@ -240,7 +240,7 @@ static Value fn_reshape(Elab *e, const Value *args, const Ast *call)
             return value_poison();
         }
         y.dims[i] = dim->i;
-        ok = dim->i > 0 && CHECKED_MUL(want, dim->i, &want);
+        ok = dim->i > 0 && CHECKED_MUL(want, dim->i, &want) && want <= MOST_ELEMENTS;
     }
     if (!ok || want != have) {
         Str from = dims_text(e->c->arena, a.rank, a.dims);

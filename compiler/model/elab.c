@@ -280,9 +280,25 @@ Value elab_expr(Elab *e, Scope *scope, const Ast *expr)
     return settle(e, eval(e, scope, expr), (Str){0}, expr->span);
 }
 
+/* Without a graph, step-clock values are silently poison (a let or an argument waits for its graph);
+ * where a build-clock value is needed now, that is a mistake. */
+static Value eval_now(Elab *e, Scope *scope, const Ast *expr, const char *what)
+{
+    bool before = e->state->deferred;
+    size_t errors = e->c->diags.errors;
+    e->state->deferred = false;
+    Value v = eval(e, scope, expr);
+    if (v.kind == VALUE_POISON && e->state->deferred && e->c->diags.errors == errors) {
+        Diag *d = elab_error(e, E208, expr->span, "%s must be known when the graph is built", what);
+        diag_label(d, "changes every step");
+    }
+    e->state->deferred = e->state->deferred || before;
+    return v;
+}
+
 bool elab_int(Elab *e, Scope *scope, const Ast *expr, int64_t *value)
 {
-    Value v = eval(e, scope, expr);
+    Value v = eval_now(e, scope, expr, "an int");
     if (v.kind == VALUE_INT) {
         *value = v.i;
         return true;
@@ -303,7 +319,7 @@ bool elab_int(Elab *e, Scope *scope, const Ast *expr, int64_t *value)
 
 bool elab_str(Elab *e, Scope *scope, const Ast *expr, Str *value)
 {
-    Value v = eval(e, scope, expr);
+    Value v = eval_now(e, scope, expr, "a string");
     if (v.kind == VALUE_STRING) {
         *value = v.s;
         return true;
@@ -432,6 +448,9 @@ StepResult elab_step(Elab *e, Scope *scope, const Ast *block, Str batch_name, Ba
         run_block(e, inner, &single, &ignored);
     }
     step_loss(e, inner, &result);
+    if (e->graph != NULL && pool_overflowed(e->graph->pool)) {
+        elab_error(e, E211, block->span, "positions in this step do not fit in 64 bits");
+    }
     if (e->c->diags.errors != errors) {
         result.ok = false;
     }

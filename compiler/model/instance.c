@@ -228,11 +228,12 @@ static void add_variable(Build *b, const Ast *item)
         return;
     }
     for (size_t i = 0; i < v->rank; i++) {
-        if (v->dims[i] < 1 || !CHECKED_MUL(v->elements, v->dims[i], &v->elements)) {
+        if (v->dims[i] < 1 || !CHECKED_MUL(v->elements, v->dims[i], &v->elements) ||
+            v->elements > MOST_ELEMENTS) {
             Str dims = dims_text(arena, v->rank, v->dims);
             Diag *d = elab_error(e, E201, type->span, "`" STR_FMT "` cannot have shape " STR_FMT,
                                  STR_ARG(v->key), STR_ARG(dims));
-            diag_help(d, "every dimension is at least 1");
+            diag_help(d, "every dimension is at least 1, and a tensor has at most 2^40 elements");
             return;
         }
     }
@@ -502,7 +503,7 @@ static Instance *build_instance(Elab *e, Instance *parent, const Ast *call, Scop
 {
     Meaning m = lookup(e, scope, call->kids[0]);
     if (m.kind != MEANING_MODULE) {
-        if (m.kind != MEANING_NONE) {
+        if (m.kind != MEANING_NONE || e->state->deferred) {
             Diag *d = elab_error(e, E106, call->kids[0]->span, "this is not a module");
             diag_help(d, "after `:` stands a module with its arguments: `Linear(256, 10)`");
         }

@@ -1,6 +1,7 @@
 /* A finetune item -> Recipe: its clauses are sorted and counted here, and the parts built in the
  * order in which they need each other: models, data, loads, evaluation, stages, saves. What a
  * single clause means is in load.c, save.c, data.c, knobs.c, group.c, stage.c and train.c. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -462,5 +463,6 @@ Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeO
     for (size_t i = 0; b->step_known && c->diags.errors == errors && i < r->model->roots.len; i++) {
         unread(b, r->model->roots.at[i]);
     }
+    assert(c->diags.errors != errors || (model_ok && r->stages.len > 0));
     return c->diags.errors == errors ? r : NULL;
 }
