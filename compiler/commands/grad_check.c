@@ -1,5 +1,6 @@
 /* hone grad-check: the gradient of every trained parameter against finite differences of the loss, in
- * the double-precision interpreter. */
+ * the double-precision interpreter. For a library: of every function and module by everything real
+ * that it reads, at small sizes. */
 #include <math.h>
 
 #include "commands/session.h"
@@ -7,6 +8,16 @@
 
 static const double tolerance = 1e-5;      /* of the gradient's length */
 static const double max_points = 4e10;     /* some minutes */
+static const double max_item_points = 1e9; /* of one item of a library: seconds */
+
+static bool chosen(const Session *s, Str name)
+{
+    bool found = s->line->args.len == 1;
+    for (size_t i = 1; i < s->line->args.len; i++) {
+        found = found || str_eq(s->line->args.at[i], name);
+    }
+    return found;
+}
 
 static bool agrees(const GradRow *row)
 {
@@ -123,15 +134,172 @@ static int check_recipe(Session *s, const Ast *finetune)
     return worst;
 }
 
+/* --- libraries ------------------------------------------------------------------------------------ */
+typedef struct Library {
+    Session *s;
+    Table *table;
+    Buf lines;                       /* JSON */
+    size_t checked, refused, wrong;
+} Library;
+
+/* Real inputs become parameters: gradients are by those. */
+static NodeId copy_leaf(Graph *to, const Node *node, NodeId id)
+{
+    NodeKind kind = node->kind == NODE_INPUT && dtype_is_float(node->dtype) ? NODE_PARAM
+                                                                            : node->kind;
+    return graph_leaf(to, kind, node->dtype, node->rank, node->dims, node->name, id, node->span);
+}
+
+/* sum of c * y over all elements, c different for each: no gradient cancels. */
+static const Scalar *weighted_sum(Graph *g, NodeId id)
+{
+    Node node = *graph_node(g, id);
+    const Var *vars[MAX_RANK];
+    const Position *at[MAX_RANK], *flat = pos_const(g->pool, 0);
+    for (size_t k = 0; k < node.rank; k++) {
+        vars[k] = var_new(g->pool, node.dims[k], STR("i"));
+        at[k] = pos_var(g->pool, vars[k]);
+        flat = pos_add(g->pool, pos_scale(g->pool, flat, node.dims[k]), at[k]);
+    }
+    const Scalar *index = sc_cast(g->pool, DT_F32, sc_index(g->pool, flat));
+    const Scalar *weight = sc_fn1(g->pool, OP_SIN, sc_fn2(g->pool, OP_ADD, index,
+                                                         sc_const(g->pool, DT_F32, 1)));
+    const Scalar *y = sc_cast(g->pool, DT_F32, graph_read(g, id, at, NULL));
+    NodeId sum = graph_define(g, DT_F32, node.rank > 0 ? REDUCE_SUM : REDUCE_NONE, 0, NULL,
+                              node.rank, vars, sc_fn2(g->pool, OP_MUL, weight, y), STR("sum"),
+                              node.span);
+    return graph_read0(g, sum);
+}
+
+/* The graph with a loss made of its real results; NULL: there are none. */
+static Graph *with_loss(Arena *arena, const Graph *graph, size_t n, const NodeId *results)
+{
+    Graph *to = graph_new(arena);
+    NodeId *map = NEW_ARRAY(arena, NodeId, graph->nodes.len + 1);
+    for (NodeId id = 0; id < graph->nodes.len; id++) {
+        const Node *node = graph_node(graph, id);
+        bool leaf = node->kind == NODE_INPUT || node->kind == NODE_PARAM;
+        map[id] = leaf ? copy_leaf(to, node, id) : NODE_NONE;
+    }
+    const Scalar *loss = NULL;
+    for (size_t i = 0; i < n; i++) {
+        if (dtype_is_float(graph_node(graph, results[i])->dtype)) {
+            const Scalar *part = weighted_sum(to, graph_import(to, graph, results[i], map));
+            loss = loss == NULL ? part : sc_fn2(to->pool, OP_ADD, loss, part);
+        }
+    }
+    if (loss != NULL) {
+        NodeId node = graph_define(to, DT_F32, REDUCE_NONE, 0, NULL, 0, NULL, loss, STR("loss"),
+                                   (Span){0});
+        graph_output(to, OUT_LOSS, STR("loss"), node, NODE_NONE);
+    }
+    return loss == NULL ? NULL : to;
+}
+
+static void add_row(Library *library, Str name, const char *tensor, const GradRow *row,
+                    const char *problem)
+{
+    bool differs = row != NULL && !agrees(row);
+    library->wrong += differs;
+    if (!library->s->line->json) {
+        table_cell(library->table, STR_FMT, STR_ARG(name));
+        table_cell(library->table, "%s", tensor);
+        Arena *arena = library->s->arena;
+        Str norm = row != NULL ? str_format(arena, "%.3g", row->norm) : STR("");
+        Str error = row != NULL ? str_format(arena, "%.1e", row->error) : STR("");
+        table_cell(library->table, STR_FMT, STR_ARG(norm));
+        table_cell(library->table, STR_FMT, STR_ARG(error));
+        table_cell(library->table, "%s", differs ? "differs" : problem != NULL ? problem : "");
+        return;
+    }
+    Buf *out = &library->lines;
+    buf_add(out, STR("{\"item\": "));
+    json_string(out, name);
+    buf_add(out, STR(", \"tensor\": "));
+    json_string(out, str_of(tensor));
+    if (row != NULL) {
+        buf_add(out, STR(", \"gradient\": "));
+        json_number(out, row->norm);
+        buf_add(out, STR(", \"error\": "));
+        json_number(out, row->error);
+        buf_printf(out, ", \"agrees\": %s", differs ? "false" : "true");
+    }
+    if (problem != NULL) {
+        buf_add(out, STR(", \"problem\": "));
+        json_string(out, str_of(problem));
+    }
+    buf_add(out, STR("}\n"));
+}
+
+static void check_item(void *context, Str name, const Graph *graph, size_t n,
+                       const NodeId *results)
+{
+    Library *library = context;
+    Arena *arena = library->s->arena;
+    const Graph *loss = chosen(library->s, name) ? with_loss(arena, graph, n, results) : NULL;
+    if (loss == NULL) {
+        return;
+    }
+    GradCheck check = {.graph = loss, .seed = 1, .max_points = max_item_points};
+    NodeId *wrt = NEW_ARRAY(arena, NodeId, loss->nodes.len + 1);
+    for (NodeId id = 0; id < loss->nodes.len; id++) {
+        if (graph_node(loss, id)->kind == NODE_PARAM) {
+            wrt[check.n_wrt++] = id;
+        }
+    }
+    if (check.n_wrt == 0) {
+        return;
+    }
+    check.wrt = wrt;
+    const char *problem = grad_check(arena, &check);
+    library->checked += problem == NULL;
+    if (problem != NULL) {
+        library->refused++;
+        add_row(library, name, "", NULL, problem);
+        return;
+    }
+    for (size_t i = 0; i < check.n_wrt; i++) {
+        const GradRow *row = &check.rows[i];
+        add_row(library, name, str_c(arena, graph_node(loss, row->param)->name), row, NULL);
+    }
+}
+
+static int check_library(Session *s)
+{
+    static const char *const names[] = {"item", "by", ">gradient", ">error", ""};
+    Library library = {.s = s, .table = table_new(s->arena, 5, names), .lines = buf_new(s->arena)};
+    library_visit(&s->c, s->file, check_item, &library);
+    if (library.checked + library.refused == 0) {
+        return usage_error(s->sys, s->arena, s->line, "nothing in " STR_FMT " can be checked",
+                           STR_ARG(s->c.root_path));
+    }
+    Buf *out = &library.lines;
+    if (!s->line->json) {
+        table_print(library.table, "  ", out);
+        buf_printf(out, "%zu items checked, %zu not; %zu gradients differ from finite differences by "
+                   "more than %.0e\n", library.checked, library.refused, library.wrong, tolerance);
+    }
+    return out_finish(s->sys, out, library.wrong == 0 ? HONE_OK : HONE_INTERNAL);
+}
+
 int command_grad_check(HoneSys *sys, Mem *mem, const CommandLine *line)
 {
     Session s;
     int exit = HONE_OK;
-    if (!session_open(&s, sys, mem, line, &exit) || session_only(&s, &exit) == NULL) {
+    if (!session_open(&s, sys, mem, line, &exit)) {
         return exit;
     }
-    for (size_t i = 0; i < s.finetunes.len && exit == HONE_OK; i++) {
-        exit = check_recipe(&s, s.finetunes.at[i]);
+    if (s.finetunes.len == 0) {
+        return check_library(&s);
     }
-    return exit;
+    size_t met = 0;
+    for (size_t i = 0; i < s.finetunes.len && exit == HONE_OK; i++) {
+        if (chosen(&s, s.finetunes.at[i]->text)) {
+            exit = check_recipe(&s, s.finetunes.at[i]);
+            met++;
+        }
+    }
+    return met > 0 ? exit
+                   : usage_error(sys, s.arena, line, STR_FMT " has no such finetune item",
+                                 STR_ARG(s.c.root_path));
 }

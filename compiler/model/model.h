@@ -52,7 +52,8 @@ bool std_find(Str name, Str *text);
 
 typedef struct File File;           /* a parsed file and its names */
 void compiler_init(Compiler *c, Mem *mem, HoneSys *sys, Arena *arena);
-/* Reads and parses the file and everything it uses. NULL after a diagnostic. */
+/* Reads and parses the file and everything it uses; a name of the standard library stands for its
+ * file where there is no such path. NULL after a diagnostic. */
 File *compiler_load(Compiler *c, Str path);
 const Ast *file_item(const File *file, AstKind kind, Str name);       /* own items only */
 const Ast *file_tree(const File *file);
@@ -346,5 +347,11 @@ typedef struct RecipeOptions {
 Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeOptions *options);
 /* Checks a file without `finetune`: definitions, and modules whose arguments all have defaults. */
 bool library_check(Compiler *c, File *file);
+/* Elaborates every function and module of a file for training, with small sizes that are made up, and
+ * hands over each graph with the tensors that result; what does not fit such sizes is left out. */
+enum { LIBRARY_RESULTS = 8 };
+typedef void LibraryVisit(void *context, Str name, const Graph *graph, size_t n,
+                          const NodeId *results);
+void library_visit(Compiler *c, File *file, LibraryVisit *visit, void *context);
 
 #endif

@@ -265,8 +265,15 @@ static File *file_use(Compiler *c, File *from, const Ast *name)
 
 File *compiler_load(Compiler *c, Str path)
 {
-    Str text;
+    Str text = {0};
+    bool is_std = false;
     if (read_text(c, path, &text) == NULL) {
+        int error = errno;
+        is_std = std_find(path, &text) ||
+                 std_find(str_format(c->arena, "models/" STR_FMT, STR_ARG(path)), &text);
+        errno = error;
+    }
+    if (text.ptr == NULL) {
         char why[128];
         Diag *d = diag(&c->diags, E702, (Span){0}, "cannot read the recipe `" STR_FMT "`: %s",
                        STR_ARG(path), hone_errno_text(errno, why));
@@ -281,7 +288,7 @@ File *compiler_load(Compiler *c, Str path)
         }
     }
     File *known = map_get(&c->files, path);
-    return known != NULL ? known : file_read(c, path, path, path, false, text);
+    return known != NULL ? known : file_read(c, path, path, path, is_std, text);
 }
 
 const Ast *file_item(const File *file, AstKind kind, Str name)

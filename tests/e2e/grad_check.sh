@@ -49,4 +49,11 @@ expect 0 '9 gradients, 0 differ' "$hone" grad-check "$folder/small.hone"
 expect 0 '"parameter": "fc.bias"' "$hone" grad-check "$folder/small.hone" --json
 expect 2 'E711' "$hone" grad-check "$folder/small.hone" --size 512 --batch 512
 expect 2 'wants a recipe file' "$hone" grad-check
+expect 0 '0 not; 0 gradients differ' "$hone" grad-check nn
+expect 0 '0 not; 0 gradients differ' "$hone" grad-check losses
+expect 0 '1 items checked' "$hone" grad-check nn Conv2d
+expect 0 'Bottleneck' "$hone" grad-check resnet Bottleneck
+expect 0 '"item": "relu"' "$hone" grad-check nn relu --json
+expect 2 'nothing in nn' "$hone" grad-check nn Conv7
+expect 2 'no such finetune item' "$hone" grad-check "$folder/small.hone" other
 exit $failed
