@@ -130,6 +130,11 @@ static void fill_leaves(const Planned *p)
         const HonePort *port = &p->entry->steps[i];
         uint64_t random[2] = {p->interp->seed, p->interp->step};
         void *to = p->memory[port->at.arena] + port->at.offset;
+        for (NodeId id = 0; id < p->graph->nodes.len; id++) {
+            const Node *node = graph_node(p->graph, id);
+            if (node->kind == NODE_STEP && str_is(node->name, port->name))
+                memcpy(to, p->interp->values[id], sizeof(double));
+        }
         if (port->step == HONE_STEP_RANDOM)
             memcpy(to, random, sizeof random);
         else if (port->step == HONE_STEP_FAULT)

@@ -3,7 +3,6 @@
  * memory is the one way out. Edits of bytes, which seldom parse, are in robust.c. */
 #include "support/world.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,152 +14,15 @@
 
 #include <cmocka.h>
 
+#include "support/edits.h"
 #include "support/files.h"
 
-enum { EDITS = 1000, MOST_TEXTS = 256, MOST_WORDS = 1 << 15, LONGEST = 1 << 16 };
-
-typedef struct Word {
-    const char *at;
-    size_t len;
-    int kind; /* 'a' name, '0' number, '"' string, else the operator's first byte */
-} Word;
+enum { EDITS = 1000 };
 
 static World world;
-static char *texts[MOST_TEXTS];
-static size_t n_texts, n_words;
-static Word words[MOST_WORDS];
+static Edits edits;
 
-static uint64_t next(uint64_t *seed) /* xorshift64* */
-{
-    *seed ^= *seed >> 12;
-    *seed ^= *seed << 25;
-    *seed ^= *seed >> 27;
-    return *seed * 0x2545F4914F6CDD1Du;
-}
-
-static size_t below(uint64_t *seed, size_t n)
-{
-    return (size_t)(next(seed) >> 11) % n;
-}
-
-/* --- words
- * -----------------------------------------------------------------------------------------------
- */
-static bool is_name(char c)
-{
-    return isalnum((unsigned char)c) || c == '_';
-}
-
-static Word word_at(const char *text)
-{
-    Word w = {.at = text, .len = 1, .kind = *text};
-    if (isdigit((unsigned char)*text)) {
-        w.kind = '0';
-        while (is_name(text[w.len]) ||
-               (text[w.len] == '.' && isdigit((unsigned char)text[w.len + 1]))) {
-            w.len++;
-        }
-    } else if (is_name(*text)) {
-        w.kind = 'a';
-        while (is_name(text[w.len])) {
-            w.len++;
-        }
-    } else if (*text == '"') {
-        while (text[w.len] != '\0' && text[w.len] != '"' && text[w.len] != '\n') {
-            w.len++;
-        }
-        w.len += text[w.len] == '"';
-    }
-    return w;
-}
-
-static size_t find_words(const char *text, Word *to, size_t most)
-{
-    size_t n = 0;
-    while (*text != '\0' && n < most) {
-        if (*text == '#') {
-            text += strcspn(text, "\n");
-        } else if (isspace((unsigned char)*text)) {
-            text++;
-        } else {
-            to[n] = word_at(text);
-            text += to[n++].len;
-        }
-    }
-    return n;
-}
-
-static void replace(char *text, const Word *w, const char *by, size_t len)
-{
-    size_t start = (size_t)(w->at - text), after = strlen(w->at + w->len) + 1;
-    if (start + len + after < LONGEST) {
-        memmove(text + start + len, w->at + w->len, after);
-        memcpy(text + start, by, len);
-    }
-}
-
-/* One edit: a word becomes another of its kind, a number another, or a line goes or stands twice.
- */
-static void edit(char *text, uint64_t *seed)
-{
-    static const char *const numbers[] = {"0",
-                                          "1",
-                                          "2",
-                                          "3",
-                                          "7",
-                                          "64",
-                                          "0.5",
-                                          "1e300",
-                                          "-1",
-                                          "9223372036854775807",
-                                          "4611686018427387904"};
-    static const char *const operators[] = {"+",  "-", "*",  "/",     "//", "%",    "@", "^",
-                                            "==", "<", ">=", " and ", "..", "?? 0", ",", "="};
-    static Word own[4096];
-    size_t n = find_words(text, own, 4096);
-    if (n == 0) {
-        return;
-    }
-    const Word *w = &own[below(seed, n)];
-    size_t what = below(seed, 10);
-    if (what == 0) { /* the rest of the line goes */
-        Word line = {.at = w->at, .len = strcspn(w->at, "\n")};
-        replace(text, &line, "", 0);
-    } else if (what == 1) { /* the rest of the line twice */
-        Word none = {.at = w->at};
-        char copy[256];
-        size_t len = strcspn(w->at, "\n") + (strchr(w->at, '\n') != NULL);
-        len = len < sizeof copy ? len : sizeof copy;
-        memcpy(copy, w->at, len);
-        replace(text, &none, copy, len);
-    } else if (w->kind == '0') {
-        const char *by = numbers[below(seed, sizeof numbers / sizeof *numbers)];
-        replace(text, w, by, strlen(by));
-    } else if (w->kind == 'a' || w->kind == '"') {
-        const Word *other = &words[below(seed, n_words)];
-        for (int i = 0; i < 100 && other->kind != w->kind; i++) {
-            other = &words[below(seed, n_words)];
-        }
-        replace(text, w, other->at, other->len);
-    } else if (strchr("+-*/%@^=<>,", w->kind) != NULL) {
-        const char *by = operators[below(seed, sizeof operators / sizeof *operators)];
-        replace(text, w, by, strlen(by));
-    }
-}
-
-/* --- files
- * -------------------------------------------------------------------------------------------------
- */
-static void take_text(const char *path)
-{
-    size_t n;
-    char *text = file_get(path, &n);
-    assert_non_null(text);
-    assert_true(n_texts < MOST_TEXTS);
-    texts[n_texts++] = text;
-    n_words += find_words(text, words + n_words, MOST_WORDS - n_words);
-}
-
+/* --- files -------------------------------------------------------------------------------- */
 static int by_name(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);
@@ -188,7 +50,7 @@ static void take_golden(void)
         file_put(in_folder(world.folder, names[i]), text, bytes);
         free(text);
         if (strstr(names[i], ".hone") != NULL) {
-            take_text(path);
+            edits_take(&edits, path);
         }
         free(names[i]);
     }
@@ -206,7 +68,7 @@ static int setup(void **state)
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         char path[1024];
         snprintf(path, sizeof path, "%s%s", SOURCE_DIR, others[i]);
-        take_text(path);
+        edits_take(&edits, path);
     }
     return 0;
 }
@@ -214,9 +76,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < n_texts; i++) {
-        free(texts[i]);
-    }
+    edits_free(&edits);
     world_close(&world);
     return 0;
 }
@@ -259,13 +119,10 @@ static void test_edits(void **state)
 {
     (void)state;
     uint64_t seed = getenv("HONE_SEED") != NULL ? strtoull(getenv("HONE_SEED"), NULL, 10) : 77;
-    static char text[LONGEST];
+    static char text[EDIT_LONGEST];
     size_t parsed = 0;
     for (int i = 0; i < EDITS; i++) {
-        strcpy(text, texts[below(&seed, n_texts)]);
-        for (size_t n = 1 + below(&seed, 2); n > 0; n--) {
-            edit(text, &seed);
-        }
+        edits_next(&edits, &seed, 1 + (edits_random(&seed) >> 63), text);
         world_put(&world, "t.hone", text);
         parsed += check_text();
     }
