@@ -58,8 +58,10 @@ static int keys_of_recipe(HoneSys *sys, Mem *mem, const CommandLine *line)
     if (finetune == NULL) {
         return exit;
     }
-    Recipe *recipe = session_recipe(&s, finetune, true);
+    RecipeOptions options = {.without_files = true, .model_only = true};
+    Recipe *recipe = recipe_build(&s.c, s.file, finetune, &options);
     if (recipe == NULL) {
+        print_diags(sys, s.arena, line, &s.c.diags);
         return diags_exit(&s.c.diags);
     }
     Buf out = buf_new(s.arena);

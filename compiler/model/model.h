@@ -343,6 +343,7 @@ bool recipe_option(Compiler *c, Str name, double *value);
  * (`hone check`); notes say so. NULL after errors. */
 typedef struct RecipeOptions {
     bool without_files;
+    bool model_only;         /* `hone keys`: no data, loads, stages or graphs */
 } RecipeOptions;
 Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeOptions *options);
 /* Checks a file without `finetune`: definitions, and modules whose arguments all have defaults. */

@@ -442,6 +442,9 @@ Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeO
     }
     bind_lets(b);
     bool model_ok = build_models(b);
+    if (options->model_only) {
+        return c->diags.errors == errors ? r : NULL;
+    }
     knobs_of_run(b);
     bool data_ok = build_data(b);
     for (size_t i = 0; model_ok && i < b->loads.len; i++) {

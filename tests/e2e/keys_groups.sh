@@ -44,4 +44,9 @@ sed 's/cosine(/cosign(/' "$digits" >"$work/bad.hone"
 cp "$samples/digits/net.hone" "$work"
 expect 2 'did you mean `cosine`?' "$hone" groups "$work/bad.hone" --root "$samples/digits"
 expect 2 '"code":"E101"' "$hone" groups "$work/bad.hone" --root "$samples/digits" --json
+# the keys of a model are shown also while its weights do not fit: they are what a rename needs
+expect 0 'fc2.weight' "$hone" keys "$here/../golden/model/e403_missing.hone"
+expect 2 'E403' "$hone" groups "$here/../golden/model/e403_missing.hone"
+expect 2 'E106' "$hone" keys "$here/../golden/model/e106_module.hone"
 exit $failed
+/root/.pyenv/libexec/pyenv-hooks: line 24: enable: cannot open shared object /root/.pyenv/libexec/pyenv-realpath.dylib: /root/.pyenv/libexec/pyenv-realpath.dylib: cannot open shared object file: No such file or directory
