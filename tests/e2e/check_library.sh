@@ -21,6 +21,7 @@ expect 0 '' "$hone" check "$here/../../samples/digits/net.hone"
 for file in "$here"/../../compiler/std/*.hone "$here"/../../compiler/std/models/*.hone; do
   expect 0 '' "$hone" check "$file"
 done
+expect 0 "" "$hone" check "$here/../data/language.hone"
 expect 2 'E201' "$hone" check "$here/../golden/model/library.hone"
 expect 2 '"code":"E201"' "$hone" check "$here/../golden/model/library.hone" --json
 expect 0 'W209' "$hone" check "$here/../golden/model/w209_dim.hone"

@@ -288,8 +288,62 @@ def schedules():
              1])
 
 
+def language():
+    """../data/language.hone"""
+    x, v = pattern(20, 3, 4), pattern(20, 5)
+    row("taken_apart", "-", "taken_apart(x)", [x.shape], True, (x * x).sum(1))
+    p = np.concatenate([[0], v, [0]])
+    row("neighbours", "-", "neighbours(x)", [v.shape], True, p[:-2] - p[2:])
+    row("joined", "-", "joined(x, y, z)", [(3,), (1,), (2,)], True,
+        np.concatenate([pattern(20, 3), pattern(21, 1), pattern(22, 2)]))
+    row("looped", "-", "looped(x)", [x.shape], True, ((x + 1) * 2 + 1) * 3 + 1 - 8)
+    row("looped_once", "-", "looped(x, [4])", [x.shape], True, x * 4 + 1)
+    row("counted", "-", "counted([0, 3, 3, 1, 7])", [], True, [1, 1, 0, 2])
+    row("causal", "-", "causal(x)", [x.shape], True, x.cumsum(0))
+    row("rows", "-", "rows(x, [[2, 0], [1, 1]])", [x.shape], True, x[[[2, 0], [1, 1]]])
+    row("diagonal", "-", "diagonal(x)", [(4, 4)], True, pattern(20, 4, 4).diagonal())
+    w = pattern(20, 6).reshape(3, 2)
+    row("windows", "-", "windows(x)", [(6,)], True, w.max(1) - w.min(1))
+    row("best", "-", "best(x)", [x.shape], True, x.argmax(1) * 10 + x.argmin(1))
+    i = np.arange(14)
+    row("cycled", "-", "cycled(x)", [v.shape], True, v[i % 5] * (i // 5) + i)
+    row("defaults", "-", "defaults(x) + defaults(x, b = 3) + defaults(x, 2.0)", [v.shape], True,
+        0.5 * v + 1 + 0.5 * v + 3 + 2 * v + 4)
+    row("rebound", "-", "rebound(x)", [v.shape], True, (2 * v + 2) * (v + 1))
+    row("branches", "-", "branches(x, 3) + branches(x, 2) + branches(x, 1) + branches(x, 4, wide = true)",
+        [v.shape], True, 3 * v + v + 2 - v + v + 4)
+    some, each = (x > 1).any(1), (x > -1.1).all(1)
+    row("logic", "-", "logic(x)", [x.shape], True, 2.0 * some + 1.0 * (each & ~some))
+    row("product", "-", "product(x)", [x.shape], True, x.prod(1))
+    row("nested", "-", "nested(x)", [x.shape], True, (x.sum(1)[:, None] * x).max(1))
+    row("broadcast", "-", "broadcast(x, y, 0.5)", [x.shape, (4,)], True,
+        (x + pattern(21, 4)) * 0.5 - 1)
+    row("ranks", "-", "ranks(x)", [(2, 3, 4)], True, (pattern(20, 2, 3, 4) ** 2).sum(-1))
+    row("whole", "-", "whole(x)", [x.shape], True,
+        [x.sum() + 10 * x.mean() + 100 * x.max() + 1000 * x.min()])
+    b = pattern(21, 4, 2)
+    row("matrices", "-", "matrices(x, y)", [(2, 3, 4), (4, 2)], True,
+        pattern(20, 2, 3, 4) @ b @ b.T)
+    a = pattern(20, 4, 5)
+    row("strided", "-", "strided(x)", [a.shape], True,
+        [[sum(a[2 * i + p, 2 * j + p - 1] if 0 <= 2 * j + p - 1 < 5 else -1 for p in range(2))
+          for j in range(3)] for i in range(2)])
+    row("split_heads", "-", "split_heads(x, 2)", [x.shape], True,
+        x.reshape(3, 2, 2).transpose(1, 0, 2))
+    y = x * 1.3
+    row("steps", "-", "steps(x * 1.3)", [x.shape], True,
+        np.floor(y) + np.ceil(y) * 10 + np.round(y) * 100 + np.sign(y) * 1000)
+    row("modulo", "-", "modulo(x, 0.7)", [x.shape], True, x % 0.7 + 10 * (x // 0.7))
+    row("scattered", "-", "scattered(x, [0, 3, 3, 1, 0])", [v.shape], True,
+        [v[0] + v[4], v[3], 0, v[1] + v[2]])
+    row("ragged", "-", "ragged(x, [0, 3, 5, 1, 9])", [v.shape], True, [0.5, v[2], v[4], v[0], 0.5])
+    row("build", "-", "[7 // 2, -7 // 2, -7 % 3, 2^10, 6 / 3, len([1, 2]), max(3, 4), int(2.7), "
+        "select(1 < 2, 5, 6), select(true and not false, 0.5, 1)]", [], True,
+        [3, -4, 2, 1024, 2, 2, 4, 2, 5, 0.5])
+
+
 for part in (activations, convolutions, pooling, maps_and_norms, attention, losses, optimizers,
-             schedules):
+             schedules, language):
     part()
 with open(os.path.join(os.path.dirname(__file__), "..", "data", "std_values.txt"), "w") as f:
     f.write("\n".join(lines) + "\n")
