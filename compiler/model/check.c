@@ -1,14 +1,16 @@
 /* check: files without `finetune` (libraries). Sizes are not known there, so every definition is
- * elaborated with two samples of them: all sizes equal, and sizes that differ. What both report is
- * wrong for every value; anything else depends on the arguments and is left to the instance. */
+ * elaborated with samples of them: all sizes equal, sizes that differ, and, if both report something,
+ * equal sizes of many lengths. What all report is wrong for every value; anything else depends on the
+ * arguments and is left to the instance. */
 #include "model/internal.h"
 
-enum { SAMPLES = 2 };
+enum { DIFFERENT = 0, EQUAL = 48 }; /* a sample's sizes: they differ, or all are so long */
 
 typedef struct Check {
     Compiler *c;
     File *file;
-    int sample; /* 0: equal sizes, numbers 1; 1: sizes that differ, numbers 2 */
+    int64_t equal; /* DIFFERENT, or the size of all */
+    bool second;   /* of two sets of numbers: 2, 0.25, true; else 1, 0.5, false */
     bool training;
     int64_t sizes; /* given to dims so far */
     LibraryVisit *visit; /* NULL: only checking; else sizes are small and results handed over */
@@ -19,11 +21,11 @@ static int64_t next_size(Check *check)
 {
     static const int64_t different[] = {48, 60, 36, 72, 24, 84, 96, 30};
     static const int64_t small[] = {4, 6, 2, 8};
-    enum { DIFFERENT = sizeof different / sizeof *different };
+    enum { N = sizeof different / sizeof *different };
     if (check->visit != NULL) {
         return small[check->sizes++ % 4];
     }
-    return check->sample == 0 ? 48 : different[check->sizes++ % DIFFERENT];
+    return check->equal != DIFFERENT ? check->equal : different[check->sizes++ % N];
 }
 
 /* --- arguments of the host: ints, floats, bools ---------------------------------------------- */
@@ -52,7 +54,7 @@ static Ast *host_value(Check *check, const Ast *param, bool *known)
     *known = true;
     if (str_is(type, "bool") && (check->visit == NULL || param->kids[1] == NULL)) {
         Ast *ast = literal(check, AST_BOOL, param->span);
-        ast->ival = check->sample;
+        ast->ival = check->second;
         return ast;
     }
     if (param->kids[1] != NULL) {
@@ -60,12 +62,12 @@ static Ast *host_value(Check *check, const Ast *param, bool *known)
     }
     if (str_is(type, "int")) {
         Ast *ast = literal(check, AST_INT, param->span);
-        ast->ival = check->sample == 0 ? 1 : 2;
+        ast->ival = check->second ? 2 : 1;
         return ast;
     }
     if (str_is(type, "float")) {
         Ast *ast = literal(check, AST_FLOAT, param->span);
-        ast->fval = check->sample == 0 ? 0.5 : 0.25;
+        ast->fval = check->second ? 0.25 : 0.5;
         return ast;
     }
     *known = false;
@@ -356,27 +358,54 @@ static void keep(Diags *all, Diag *d)
     }
 }
 
+static Diags sample(Compiler *c, File *file, const Ast *item, int64_t equal)
+{
+    c->diags = diags_new(c->arena, &c->sources);
+    for (int training = 0; training < 2; training++) {
+        Check check = {.c = c,
+                       .file = file,
+                       .equal = equal,
+                       .second = equal == DIFFERENT,
+                       .training = training == 1};
+        check_item(&check, item);
+    }
+    return c->diags;
+}
+
+/* Leaves in the list what the other sample reports too. */
+static void intersect(Diags *found, const Diags *other)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < found->list.len; i++) {
+        if (reported(other, found->list.at[i])) {
+            found->list.at[n++] = found->list.at[i];
+        }
+    }
+    found->list.len = n;
+}
+
+/* Sizes that programs have; a definition that fits one of them is not wrong. */
+static const int64_t usual[] = {1,   2,   3,   4,   5,   6,   7,   8,    9,    10,  12,
+                                14,  15,  16,  20,  24,  25,  28,  30,   32,   36,  49,
+                                50,  56,  64,  81,  96,  100, 112, 128,  192,  196, 224,
+                                256, 384, 512, 768, 1000, 1024, 2048, 3072, 4096};
+
 bool library_check(Compiler *c, File *file)
 {
-    Diags before = c->diags;
+    Diags all = c->diags;
     for (size_t i = 0; i < file->tree->n; i++) {
-        Diags found[SAMPLES];
-        for (int s = 0; s < SAMPLES; s++) {
-            c->diags = diags_new(c->arena, &c->sources);
-            for (int training = 0; training < 2; training++) {
-                Check check = {.c = c, .file = file, .sample = s, .training = training == 1};
-                check_item(&check, file->tree->kids[i]);
-            }
-            found[s] = c->diags;
+        const Ast *item = file->tree->kids[i];
+        Diags found = sample(c, file, item, EQUAL), other = sample(c, file, item, DIFFERENT);
+        intersect(&found, &other);
+        for (size_t k = 0; k < sizeof usual / sizeof *usual && found.list.len > 0; k++) {
+            other = sample(c, file, item, usual[k]);
+            intersect(&found, &other);
         }
-        c->diags = before;
-        for (size_t k = 0; k < found[0].list.len; k++) {
-            if (reported(&found[1], found[0].list.at[k])) {
-                keep(&c->diags, found[0].list.at[k]);
-            }
+        for (size_t k = 0; k < found.list.len; k++) {
+            keep(&all, found.list.at[k]);
         }
-        before = c->diags;
     }
+    c->diags = all;
     if (c->diags.errors == 0) {
         lint_file(c, file);
     }
@@ -388,7 +417,7 @@ void library_visit(Compiler *c, File *file, LibraryVisit *visit, void *context)
     Diags before = c->diags;
     for (size_t i = 0; i < file->tree->n; i++) {
         const Ast *item = file->tree->kids[i];
-        Check check = {.c = c, .file = file, .sample = 1, .training = true, .visit = visit,
+        Check check = {.c = c, .file = file, .second = true, .training = true, .visit = visit,
                        .context = context};
         c->diags = diags_new(c->arena, &c->sources);
         if (item->kind == AST_FN || item->kind == AST_MODULE) {
