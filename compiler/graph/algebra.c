@@ -132,6 +132,24 @@ typedef struct Factors {
     VEC(const Scalar *) list;
 } Factors;
 
+/* a * b = 1 */
+static bool cancels(const Scalar *a, const Scalar *b)
+{
+    return (is_fn(a, OP_DIV) && a->args[1] == b) || (is_fn(b, OP_DIV) && b->args[1] == a) ||
+           (is_fn(a, OP_SQRT) && is_fn(b, OP_RSQRT) && a->args[0] == b->args[0]) ||
+           (is_fn(a, OP_RSQRT) && is_fn(b, OP_SQRT) && a->args[0] == b->args[0]);
+}
+
+static void factor_push(Factors *f, const Scalar *s)
+{
+    for (size_t i = 0; i < f->list.len; i++)
+        if (cancels(f->list.at[i], s)) {
+            f->list.at[i] = f->list.at[--f->list.len];
+            return;
+        }
+    VEC_PUSH(f->pool->arena, f->list, s);
+}
+
 static void factors_add(Factors *f, const Scalar *s)
 {
     if (s->kind == SCALAR_CONST) {
@@ -143,7 +161,7 @@ static void factors_add(Factors *f, const Scalar *s)
         f->mask = f->mask ? fn2(f->pool, OP_AND, DT_BOOL, f->mask, s->args[0]) : s->args[0];
         factors_add(f, s->args[1]);
     } else {
-        VEC_PUSH(f->pool->arena, f->list, s);
+        factor_push(f, s);
     }
 }
 

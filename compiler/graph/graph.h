@@ -154,7 +154,8 @@ const Scalar *sc_random(ExprPool *pool, uint64_t key, const Position *counter);
 /* Arguments are converted to the type that the row's `type` column says (see scalar.def); both
  * operands of a binary op are widened. The result is canonical:
  *   sums and products are n-ary, flattened, sorted, with one constant, which is the first argument;
- *   equal terms are collected, powers are repeated factors; finite values are assumed (0*x = 0);
+ *   equal terms are collected, powers are repeated factors; finite values are assumed (0*x = 0,
+ *   x/x = 1);
  *   no SUB, NEG, a/b: they are ADD and MUL with -1 and MUL with DIV(1, b);
  *   select(c, a, 0) is pulled to the outside of products, a bool cast to a number is select(c, 1, 0);
  *   ints of indices are one INDEX; comparisons with an INDEX are WITHIN;
