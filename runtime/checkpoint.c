@@ -353,7 +353,11 @@ bool checkpoint_read(Engine *engine, const char *run_dir, Position *position, bo
     for (size_t i = 0; ok && !*found && i < n; i++) {
         char folder[HONE_PATH];
         Manifest m;
+        errno = 0;
         if (!step_folder(folder, run_dir, "", steps[i], "") || !is_whole(engine->sys, folder, &m)) {
+            if (errno == ENOMEM) {           /* says nothing of the checkpoint */
+                ok = hone_fail_memory(error, "reading a checkpoint", 0);
+            }
             *skipped += 1;
             continue;
         }

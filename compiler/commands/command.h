@@ -58,9 +58,10 @@ int out_finish(HoneSys *sys, const Buf *buf, int exit);      /* writes; exit, or
 bool use_colour(const CommandLine *line, int fd);
 /* The collected diagnostics: text on standard error, or JSON lines on standard output. */
 void print_diags(HoneSys *sys, Arena *arena, const CommandLine *line, const Diags *diags);
-/* How a command ends after errors: 3 when every one is about a file of data or weights, else 2. */
+/* How a command ends after errors: 5 when memory was refused, 3 when every one is about a file of data
+ * or weights, else 2. */
 int diags_exit(const Diags *diags);
-int print_error(HoneSys *sys, Arena *arena, const CommandLine *line, const HoneError *error);
+int print_failure(HoneSys *sys, Arena *arena, const CommandLine *line, const HoneError *error);
 int usage_error(HoneSys *sys, Arena *arena, const CommandLine *line, const char *fmt, ...)
     HONE_PRINTF(4, 5);                               /* E710, exit 2 */
 void json_string(Buf *buf, Str text);

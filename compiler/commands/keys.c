@@ -31,7 +31,7 @@ static int keys_of_file(HoneSys *sys, Arena *arena, const CommandLine *line)
     HoneError error = {0};
     HoneFile *file = hone_file_open(sys, str_c(arena, line->args.at[0]), &error);
     if (file == NULL) {
-        return print_error(sys, arena, line, &error);
+        return print_failure(sys, arena, line, &error);
     }
     Buf out = buf_new(arena);
     Table *table = keys_table(arena);

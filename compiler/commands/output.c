@@ -63,6 +63,12 @@ int diags_exit(const Diags *diags)
 {
     for (size_t i = 0; i < diags->list.len; i++) {
         DiagCode code = diag_code(diags->list.at[i]);
+        if (code == E706) {
+            return HONE_NO_MEMORY;
+        }
+    }
+    for (size_t i = 0; i < diags->list.len; i++) {
+        DiagCode code = diag_code(diags->list.at[i]);
         if (diag_code_name(code)[0] == 'E' && !is_about_file(code)) {
             return HONE_USAGE;
         }
@@ -70,7 +76,7 @@ int diags_exit(const Diags *diags)
     return HONE_BAD_INPUT;
 }
 
-int print_error(HoneSys *sys, Arena *arena, const CommandLine *line, const HoneError *error)
+int print_failure(HoneSys *sys, Arena *arena, const CommandLine *line, const HoneError *error)
 {
     Sources none = sources_new(arena);
     Diags diags = diags_new(arena, &none);

@@ -268,5 +268,5 @@ HoneRunOptions session_options(const Session *s)
 
 int session_error(const Session *s, const HoneError *error)
 {
-    return print_error(s->sys, s->arena, s->line, error);
+    return print_failure(s->sys, s->arena, s->line, error);
 }

@@ -196,16 +196,38 @@ static File *file_read(Compiler *c, Str name, Str path, Str shown, bool is_std, 
     return file;
 }
 
+/* The size first: memory of the arena may be refused, which unwinds, and then nothing is open. */
+static int64_t text_size(Compiler *c, const char *path)
+{
+    int fd = hone_open_read(c->sys, path);
+    if (fd < 0) {
+        return -1;
+    }
+    int64_t size = hone_file_size(c->sys, fd);
+    int why = errno;
+    hone_close(c->sys, fd);
+    errno = why;
+    return size;
+}
+
 static char *read_text(Compiler *c, Str path, Str *text)
 {
-    size_t bytes;
-    char *memory = hone_read_file(c->sys, str_c(c->arena, path), &bytes);
-    if (memory == NULL) {
+    const char *name = str_c(c->arena, path);
+    int64_t size = text_size(c, name);
+    if (size < 0) {
         return NULL;
     }
-    *text = str_copy(c->arena, (Str){memory, bytes});
-    hone_free(c->sys, memory);
-    return (char *)(uintptr_t)text->ptr;
+    char *memory = arena_alloc(c->arena, (size_t)size + 1, 1);
+    int fd = hone_open_read(c->sys, name);
+    if (fd < 0) {
+        return NULL;
+    }
+    bool read = hone_read_at(c->sys, fd, memory, (size_t)size, 0) == 0;
+    int why = errno;
+    hone_close(c->sys, fd);
+    errno = why;
+    *text = read ? (Str){memory, (size_t)size} : *text;
+    return read ? memory : NULL;
 }
 
 static File *file_known(Compiler *c, Str shown, const Ast *name)
