@@ -8,8 +8,9 @@
 enum { MOST_CONDITIONS = 8 };          /* further ones are left out: a fault too many */
 
 typedef struct Condition {
-    const Scalar *scalar;              /* bool, or NULL */
-    const Guard *guard;
+    const Scalar *scalar;              /* bool, or a READ */
+    bool inside;                       /* that the READ lies inside its tensor */
+    const Guard *guard;                /* instead of a scalar */
     bool negated;
 } Condition;
 
@@ -21,7 +22,8 @@ typedef struct Reached {
 /* --- conditions ----------------------------------------------------------------------------------- */
 static bool equal(const Condition *a, const Condition *b)
 {
-    return a->scalar == b->scalar && a->guard == b->guard && a->negated == b->negated;
+    return a->scalar == b->scalar && a->guard == b->guard && a->inside == b->inside &&
+           a->negated == b->negated;
 }
 
 /* Keeps what also holds on another way; true if something went. */
@@ -52,12 +54,11 @@ static void reach_position(Emit *e, const Position *p, const Reached *way)
     }
 }
 
-static void reach_arm(Emit *e, const Scalar *s, const Reached *way, const Scalar *condition,
-                      bool negated)
+static void reach_arm(Emit *e, const Scalar *s, const Reached *way, Condition condition)
 {
     Reached arm = *way;
     if (arm.n < MOST_CONDITIONS)
-        arm.at[arm.n++] = (Condition){.scalar = condition, .negated = negated};
+        arm.at[arm.n++] = condition;
     reach_scalar(e, s, &arm);
 }
 
@@ -76,8 +77,8 @@ static void reach_scalar(Emit *e, const Scalar *s, const Reached *way)
     Reached now = *entry->reached;
     if (s->kind == SCALAR_FN && s->op == OP_SELECT) {
         reach_scalar(e, s->args[0], &now);
-        reach_arm(e, s->args[1], &now, s->args[0], false);
-        reach_arm(e, s->args[2], &now, s->args[0], true);
+        reach_arm(e, s->args[1], &now, (Condition){.scalar = s->args[0]});
+        reach_arm(e, s->args[2], &now, (Condition){.scalar = s->args[0], .negated = true});
         return;
     }
     for (size_t i = 0; s->kind == SCALAR_FN && i < s->n; i++)
@@ -87,7 +88,7 @@ static void reach_scalar(Emit *e, const Scalar *s, const Reached *way)
     if (s->kind != SCALAR_FN && s->kind != SCALAR_READ)
         reach_position(e, s->at[0], &now);
     if (s->kind == SCALAR_READ && s->fill)
-        reach_scalar(e, s->fill, &now);
+        reach_arm(e, s->fill, &now, (Condition){.scalar = s, .inside = true, .negated = true});
 }
 
 void fault_prepare(Emit *e)
@@ -106,13 +107,40 @@ static const Reached *reached(Emit *e, const Scalar *read)
     return e->fault && read ? memo_scalar(e, read)->reached : NULL;
 }
 
+static uint64_t condition_deps(Emit *e, const Condition *c)
+{
+    if (c->guard)
+        return deps_position(e, c->guard->position);
+    uint64_t deps = 0;
+    if (!c->inside)
+        return memo_scalar(e, c->scalar)->deps;
+    for (size_t d = 0; d < c->scalar->n; d++)
+        deps |= deps_position(e, c->scalar->at[d]);
+    return deps;
+}
+
+static LLVMValueRef emit_inside(Emit *e, const Scalar *read, const Point *point)
+{
+    const KBuffer *buffer = buffer_of(e, read->tensor);
+    LLVMValueRef all = NULL;
+    for (size_t d = 0; d < read->n; d++)
+        all = both(e, all, emit_within(e, read->at[d], 0, buffer->dims[d], point));
+    return all;
+}
+
+static LLVMValueRef emit_condition(Emit *e, const Condition *c, const Point *point)
+{
+    if (c->guard)
+        return emit_within(e, c->guard->position, c->guard->lo, c->guard->hi, point);
+    return c->inside ? emit_inside(e, c->scalar, point) : emit_scalar(e, c->scalar, point);
+}
+
 uint64_t fault_deps(Emit *e, const Scalar *read)
 {
     const Reached *way = reached(e, read);
     uint64_t deps = 0;
     for (size_t i = 0; way && i < way->n; i++)
-        deps |= way->at[i].scalar ? memo_scalar(e, way->at[i].scalar)->deps
-                                  : deps_position(e, way->at[i].guard->position);
+        deps |= condition_deps(e, &way->at[i]);
     return deps;
 }
 
@@ -122,9 +150,7 @@ static LLVMValueRef emit_conditions(Emit *e, const Scalar *read, const Point *po
     LLVMValueRef all = NULL;
     for (size_t i = 0; way && i < way->n; i++) {
         const Condition *c = &way->at[i];
-        LLVMValueRef v = c->scalar ? emit_scalar(e, c->scalar, point)
-                                   : emit_within(e, c->guard->position, c->guard->lo, c->guard->hi,
-                                                 point);
+        LLVMValueRef v = emit_condition(e, c, point);
         if (v && c->negated)
             v = LLVMBuildNot(e->ir, v, "");
         all = both(e, all, v);

@@ -198,6 +198,8 @@ static const FaultCase fault_cases[] = {
      7, 0},
     {"param w[4, 5]\ninput t[4] below 5\ny[b:4, k:5] = select(k < 6, w[b, t[b]] ?? 0, 1.0)", "t", 2,
      7, 0},
+    {"param a[4]\nparam w[5]\ninput t[9] below 5\ny[i:9] = a[i] ?? w[t[i]]", "t", 2, 7, 0},
+    {"param a[4]\nparam w[5]\ninput t[9] below 5\ny[i:9] = a[i] ?? w[t[i]]", "t", 6, 7, 5},
     {"param x[23, 37]\ninput t[23] below 5\ny[t[n], d | n:23, d:37] of 5, 37 = x[n, d]", "t", 22, 5,
      5},
     {"param x[53]\ninput t[53] below 5\ny[t[n] | n:53] of 5 = x[n]", "t", 52, -3, 5},
