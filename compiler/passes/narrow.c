@@ -247,13 +247,17 @@ static const Scalar *read_shifted(void *context, ExprPool *pool, const Scalar *o
     const Node *tensor = graph_node(narrow->to, narrow->map[old->tensor]);
     const Position *shifted[MAX_RANK];
     assert(rank == tensor->rank);
-    bool leaves = false;
+    bool leaves = false, inside = true;
     for (size_t k = 0; k < rank; k++) {
         shifted[k] = pos_shift(pool, at[k], -wants[k].box.lo);
-        leaves |= !shifted[k]->has_data && !pos_in_range(shifted[k], tensor->dims[k]);
+        bool proved = pos_in_range(shifted[k], tensor->dims[k]);
+        leaves |= !shifted[k]->has_data && !proved;
+        inside &= proved;
     }
     if (leaves && !fill)
         fill = sc_const(pool, old->dtype, 0);
+    if (inside)
+        fill = NULL;
     return sc_read(pool, old->dtype, narrow->map[old->tensor], rank, shifted, fill);
 }
 
