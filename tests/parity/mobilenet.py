@@ -1,17 +1,18 @@
 """The fine-tune of samples/flowers/flowers.hone in PyTorch, on the batches that hone read.
 
     tests/parity/mobilenet.py --hone build/hone --batches build/tests/parity_batches \
-        --assets ../shared/assets [--seed 1] [--steps 20 | --full]
+        --assets ../shared/assets [--seed 1] [--steps 20 | --full | --fixture]
 
 Same initial weights (the file's; the fresh head drawn with hone's generator), same decoded pixels and
 the same order (written by parity_batches), so that every difference is arithmetic. Prints the largest
 difference of the untouched model's logits, the relative difference of each step's loss and, with
---full, both validation accuracies."""
+--full, both validation accuracies. --fixture writes tests/data/parity/mobilenet.txt instead: the losses
+of mobilenet.hone there and the logits of the untouched model for two pictures."""
 import argparse, json, math, os, subprocess, sys, tempfile
 import numpy as np, torch
 import torch.nn as nn, torch.nn.functional as F
 from safetensors.torch import load_file
-from philox import uniform, hash_key
+from philox import initialise
 
 STRIDES = [1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1]
 CHANNELS = [64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024]
@@ -57,16 +58,6 @@ def cosine(u, w=0.1):
     return u / w if u < w else 0.5 * (1 + math.cos(math.pi * (u - w) / (1 - w)))
 
 
-def fresh_head(model, seed):
-    """hone's initialisers: uniform in +-1/sqrt(fan), element = row-major index."""
-    bound = 1 / math.sqrt(model.fc.in_features)
-    for name, p in (("fc.weight", model.fc.weight), ("fc.bias", model.fc.bias)):
-        u = uniform(seed, hash_key(name), 0, np.arange(p.numel(), dtype=np.uint64))
-        v = (np.float64(-bound) + u.astype(np.float64) * (2 * bound)).astype(np.float32)
-        with torch.no_grad():
-            p.copy_(torch.from_numpy(v.reshape(p.shape)))
-
-
 class Batches:
     """The stream of parity_batches: per batch i64 size, then f32 images, then i32 labels."""
     def __init__(self, program, assets, split, seed, epochs, batch):
@@ -102,16 +93,16 @@ def freeze(model, head_only):
     model.train(not head_only)
 
 
-def train(model, args, limit):
+def train(model, args, stages, limit=None):
+    """stages: (steps, steps per epoch, only the head)."""
     losses, best = [], 0.0
     body = [p for n, p in model.named_parameters() if not n.startswith("fc")]
     head = list(model.fc.parameters())
     adam = torch.optim.AdamW([dict(params=body, lr=0.0), dict(params=head, lr=0.0)], weight_decay=0.01)
-    stream = iter(Batches(args.batches, args.assets, "train", args.seed, 7, 20))
-    steps = 400 // 20
-    for epochs, head_only in ((1, True), (6, False)):
+    epochs = sum(-(-total // STEPS) for total, _, _ in stages)      # a stage begins with a fresh epoch
+    stream = iter(Batches(args.batches, args.assets, "train", args.seed, epochs, 20))
+    for total, per_epoch, head_only in stages:
         freeze(model, head_only)
-        total = epochs * steps
         for k in range(total):
             if len(losses) == limit:
                 return losses, best
@@ -123,10 +114,58 @@ def train(model, args, limit):
             loss.backward()
             adam.step()
             losses.append(loss.item())
-            if (k + 1) % steps == 0 and not head_only and limit is None:
+            if (k + 1) % per_epoch == 0 and not head_only and args.full:
                 best = max(best, accuracy(model, args))
                 freeze(model, head_only)
+        for k in range(-total % STEPS):
+            next(stream)
     return losses, best
+
+
+STEPS = 20          # an epoch of 400 pictures
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def pretrained(weights, classes, seed):
+    model = MobileNetV1(classes)
+    state = load_file(weights)
+    if classes != 1000:
+        state = {k: v for k, v in state.items() if not k.startswith("fc")}
+        initialise(model, seed, only="fc")
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    assert not unexpected and all(k.startswith("fc") or "num_batches" in k for k in missing)
+    return model.eval()
+
+
+def files_of(args):
+    root = f"{args.assets}/data/flowers5/val"
+    return [f"{c}/{f}" for c in sorted(os.listdir(root)) for f in sorted(os.listdir(f"{root}/{c}"))]
+
+
+def some_logits(args, weights, every=60, count=2):
+    """(file below val, its 1000 logits) of the untouched model, for a few pictures."""
+    model = pretrained(weights, 1000, 0)
+    with torch.no_grad():
+        z = torch.cat([model(x * 2 - 1) for x, y in Batches(args.batches, args.assets, "val", 1, 1, 20)])
+    return [(files_of(args)[i], z[i].numpy()) for i in range(0, every * count, every)]
+
+
+def fixture(args, weights):
+    losses, _ = train(pretrained(weights, 5, 1), args, ((14, STEPS, True), (6, STEPS, False)))
+    with open(f"{HERE}/../data/parity/mobilenet.txt", "w") as f:
+        f.write("short loss " + " ".join(f"{v:.7g}" for v in losses) + "\n")
+        for name, z in some_logits(args, weights):
+            f.write(f"{name} logits " + " ".join(f"{v:.5f}" for v in z) + "\n")
+
+
+def compare_logits(args, weights):
+    files = some_logits(args, weights, 15, 10)
+    data = ["--train", f"{args.assets}/data/flowers5/train", "--valid", f"{args.assets}/data/flowers5/val"]
+    out = subprocess.run([args.hone, "predict", f"{HERE}/../data/parity/mobilenet.hone", "--weights", weights,
+                          *[f"{args.assets}/data/flowers5/val/{f}" for f, _ in files], *data, "--json"],
+                         check=True, capture_output=True, text=True).stdout.splitlines()
+    worst = max(np.abs(np.array(json.loads(line)["logits"]) - z).max() for line, (_, z) in zip(out, files))
+    print(f"largest difference of the logits of {len(files)} pictures: {worst:.1e}")
 
 
 def main():
@@ -137,20 +176,20 @@ def main():
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--steps", type=int, default=20)
     ap.add_argument("--full", action="store_true")
+    ap.add_argument("--fixture", action="store_true")
     args = ap.parse_args()
     torch.set_num_threads(os.cpu_count())
     weights = f"{args.assets}/weights/mobilenet_v1_0.25_imagenet/mobilenet_v1_0.25_224.safetensors"
 
-    model = MobileNetV1(5)
-    state = {k: v for k, v in load_file(weights).items() if not k.startswith("fc")}
-    model.load_state_dict(state, strict=False)
-    fresh_head(model, args.seed)
+    if args.fixture:
+        return fixture(args, weights)
+    compare_logits(args, weights)
     limit = None if args.full else args.steps
-    losses, best = train(model, args, limit)
+    losses, best = train(pretrained(weights, 5, args.seed), args,
+                         ((STEPS, STEPS, True), (6 * STEPS, STEPS, False)), limit)
 
     out = tempfile.mkdtemp()
-    here = os.path.dirname(os.path.abspath(__file__))
-    subprocess.run([args.hone, "run", f"{here}/../../samples/flowers/flowers.hone", "--out", f"{out}/run",
+    subprocess.run([args.hone, "run", f"{HERE}/../../samples/flowers/flowers.hone", "--out", f"{out}/run",
                     "--train", f"{args.assets}/data/flowers5/train", "--valid", f"{args.assets}/data/flowers5/val",
                     "--base", weights, "--seed", str(args.seed), "--json", "--quiet"],
                    check=True, stdout=subprocess.DEVNULL)
