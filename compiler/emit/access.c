@@ -43,8 +43,11 @@ Access *access_new(Emit *e, const KBuffer *buffer, size_t rank, const Position *
     a->clamped = NEW_ARRAY(e->arena, AccessCheck, rank + 1);
     for (size_t d = 0; d < rank; d++) {
         int64_t stride = buffer->strides[d];
-        AccessCheck check = {.position = at[d], .extent = buffer->dims[d], .stride = stride,
-                             .read = read, .memo = {.deps = deps_position(e, at[d])}};
+        AccessCheck check = {.position = at[d],
+                             .extent = buffer->dims[d],
+                             .stride = stride,
+                             .read = read,
+                             .memo = {.deps = deps_position(e, at[d])}};
         check.checked.deps = check.memo.deps | fault_deps(e, read);
         bool proved = pos_in_range(at[d], buffer->dims[d]);
         if (!proved && read && !read->fill) {
@@ -86,12 +89,11 @@ const KBuffer *buffer_of(const Emit *e, NodeId tensor)
 
 LLVMValueRef lane_mask(const Emit *e, const Point *point)
 {
-    return e->lane_loop == SIZE_MAX
-               ? NULL
-               : e->levels[e->lane_loop + 1].masks[point->at[e->lane_loop]];
+    return e->lane_loop == SIZE_MAX ? NULL
+                                    : e->levels[e->lane_loop + 1].masks[point->at[e->lane_loop]];
 }
 
-/* --- clamped positions ---------------------------------------------------------------------------- */
+/* --- clamped positions ------------------------------------------------------------------------ */
 /* In the loop that the position depends on; its check once per loop of its conditions too. */
 static LLVMValueRef clamp_position(Emit *e, AccessCheck *check, const Point *point)
 {
@@ -113,7 +115,7 @@ static LLVMValueRef clamp_position(Emit *e, AccessCheck *check, const Point *poi
     return v;
 }
 
-/* --- addresses ---------------------------------------------------------------------------------- */
+/* --- addresses -------------------------------------------------------------------------------- */
 static LLVMValueRef advance(Emit *e, LLVMValueRef pointer, LLVMValueRef bytes)
 {
     return LLVMBuildGEP2(e->ir, e->i8, pointer, &bytes, 1, "");
@@ -209,8 +211,8 @@ LLVMValueRef access_offsets(Emit *e, const Access *a, const Point *point)
         AccessCheck *check = clamped ? &a->clamped[i - a->n_varying] : NULL;
         if (clamped && !on_lanes(e, check->memo.deps))
             continue;
-        LLVMValueRef v = clamped ? clamp_position(e, check, point)
-                                 : emit_atom(e, a->varying[i].atom, point);
+        LLVMValueRef v =
+            clamped ? clamp_position(e, check, point) : emit_atom(e, a->varying[i].atom, point);
         v = LLVMBuildIntCast2(e->ir, v, type, true, "");
         int64_t coef = clamped ? check->stride : a->varying[i].coef;
         sum = LLVMBuildAdd(e->ir, sum, LLVMBuildMul(e->ir, v, make_int(type, coef), ""), "");
@@ -220,7 +222,7 @@ LLVMValueRef access_offsets(Emit *e, const Access *a, const Point *point)
 
 /* Conditions to be inside: uniform ones are added to *ok, those of lanes to *mask. */
 void access_conditions(Emit *e, const Access *a, const Point *point, LLVMValueRef *ok,
-                              LLVMValueRef *mask)
+                       LLVMValueRef *mask)
 {
     for (size_t i = 0; i < a->n_checks; i++) {
         LLVMValueRef c = emit_within(e, a->checks[i].position, 0, a->checks[i].extent, point);
@@ -229,8 +231,8 @@ void access_conditions(Emit *e, const Access *a, const Point *point, LLVMValueRe
     }
 }
 
-/* --- reads beside the tensor ------------------------------------------------------------------------ */
-enum { ZEROS = 16384 };                           /* bytes */
+/* --- reads beside the tensor ------------------------------------------------------------------ */
+enum { ZEROS = 16384 }; /* bytes */
 
 static LLVMValueRef zeros(Emit *e)
 {
@@ -259,12 +261,12 @@ bool access_to_zeros(Emit *e, const Scalar *s, Access *a)
         a->zeros.deps |= a->checks[i].memo.deps;
     }
     a->zeros_level = deps_level(e, a->zeros.deps);
-    int64_t span = e->target->lanes;              /* elements */
+    int64_t span = e->target->lanes; /* elements */
     for (size_t i = 0; i < a->n; i++) {
         const AccessTerm *term = &a->terms[i];
         bool inner = term_level(e, term) > a->zeros_level, var = term->atom->kind == ATOM_VAR;
-        if (inner && (!var || term->coef < 0 || term->coef > ZEROS ||
-                      term->atom->var->extent > ZEROS))
+        if (inner &&
+            (!var || term->coef < 0 || term->coef > ZEROS || term->atom->var->extent > ZEROS))
             return false;
         if (inner)
             span += term->coef * (term->atom->var->extent - 1);

@@ -20,20 +20,21 @@
 
 typedef struct EmitOptions {
     const Target *target;
-    int threads;             /* of compilation; 0: all cores */
-    bool verify;             /* run the LLVM verifier on every module */
+    int threads; /* of compilation; 0: all cores */
+    bool verify; /* run the LLVM verifier on every module */
 } EmitOptions;
 
 /* Compiled code of a set of kernels; equal kernels (kernel_key) share one function. */
 typedef struct Code Code;
 
 /* Compiles and loads. NULL on failure (an LLVM failure is a compiler bug or lack of memory): *why
- * says what LLVM said. Lives until code_free (registered with mem_on_release of the arena's Mem). */
+ * says what LLVM said. Lives until code_free (registered with mem_on_release of the arena's Mem).
+ */
 Code *code_compile(Arena *arena, const Graph *const *graphs, const Kernel *const *kernels, size_t n,
                    const EmitOptions *options, const char **why);
 void code_free(Code *code);
-HoneKernelFn *code_function(const Code *code, size_t kernel);     /* index as given */
-size_t code_distinct(const Code *code);                           /* functions compiled */
+HoneKernelFn *code_function(const Code *code, size_t kernel); /* index as given */
+size_t code_distinct(const Code *code);                       /* functions compiled */
 size_t code_bytes(const Code *code);
 
 /* Text of one kernel's IR, and its assembly, for --dump=llvm and --dump=asm. */

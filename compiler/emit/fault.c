@@ -1,16 +1,16 @@
-/* fault: data-dependent positions that leave their tensor. A read counts only where it is asked for:
- * under the conditions of the selections around it and the guards of its store. Before a nest is
- * emitted, every read that may fault learns the conditions that hold on all ways to it. */
+/* fault: data-dependent positions that leave their tensor. A read counts only where it is asked
+ * for: under the conditions of the selections around it and the guards of its store. Before a nest
+ * is emitted, every read that may fault learns the conditions that hold on all ways to it. */
 #include "emit/internal.h"
 
 #include <string.h>
 
-enum { MOST_CONDITIONS = 8 };          /* further ones are left out: a fault too many */
+enum { MOST_CONDITIONS = 8 }; /* further ones are left out: a fault too many */
 
 typedef struct Condition {
-    const Scalar *scalar;              /* bool, or a READ */
-    bool inside;                       /* that the READ lies inside its tensor */
-    const Guard *guard;                /* instead of a scalar */
+    const Scalar *scalar; /* bool, or a READ */
+    bool inside;          /* that the READ lies inside its tensor */
+    const Guard *guard;   /* instead of a scalar */
     bool negated;
 } Condition;
 
@@ -19,7 +19,7 @@ typedef struct Reached {
     Condition at[MOST_CONDITIONS];
 } Reached;
 
-/* --- conditions ----------------------------------------------------------------------------------- */
+/* --- conditions ------------------------------------------------------------------------------- */
 static bool equal(const Condition *a, const Condition *b)
 {
     return a->scalar == b->scalar && a->guard == b->guard && a->inside == b->inside &&
@@ -158,14 +158,14 @@ static LLVMValueRef emit_conditions(Emit *e, const Scalar *read, const Point *po
     return all;
 }
 
-/* --- the record ------------------------------------------------------------------------------------ */
+/* --- the record ------------------------------------------------------------------------------- */
 /* The row-major element of the tensor that the first data atom of a position reads. */
 static LLVMValueRef data_element(Emit *e, const Position *p, const Point *point)
 {
     const Scalar *read = NULL;
     for (size_t i = 0; i < p->n && !read; i++)
         read = p->terms[i].atom->kind == ATOM_DATA ? p->terms[i].atom->data : NULL;
-    while (read && read->kind == SCALAR_FN)       /* a conversion, an arithmetic expression */
+    while (read && read->kind == SCALAR_FN) /* a conversion, an arithmetic expression */
         read = read->args[read->n - 1];
     LLVMValueRef sum = make_int(e->i64, 0);
     if (!read || read->kind != SCALAR_READ)

@@ -18,42 +18,42 @@
 
 enum { MAX_LOOPS = 2 * MAX_RANK + 8, MAX_VECTORS = 16 };
 
-typedef struct Point {                 /* coordinate in each loop: the row of an UNROLL loop, the
-                                        * vector of the LANES loop, else 0 */
+typedef struct Point { /* coordinate in each loop: the row of an UNROLL loop, the
+                        * vector of the LANES loop, else 0 */
     int64_t at[MAX_LOOPS];
 } Point;
 
-typedef struct Level {                 /* a loop whose body is being emitted; level 0: the nest */
-    uint64_t region;                   /* unique; 0: closed */
-    LLVMBasicBlockRef setup;           /* ends with the jump into the open loop inside; NULL: none */
-    LLVMValueRef base;                 /* i64: the variable at coordinate 0, lane 0 */
-    int64_t count;                     /* coordinates */
-    LLVMValueRef masks[MAX_VECTORS];   /* LANES: by vector; NULL: all lanes on */
+typedef struct Level {               /* a loop whose body is being emitted; level 0: the nest */
+    uint64_t region;                 /* unique; 0: closed */
+    LLVMBasicBlockRef setup;         /* ends with the jump into the open loop inside; NULL: none */
+    LLVMValueRef base;               /* i64: the variable at coordinate 0, lane 0 */
+    int64_t count;                   /* coordinates */
+    LLVMValueRef masks[MAX_VECTORS]; /* LANES: by vector; NULL: all lanes on */
 } Level;
 
 typedef struct MemoEntry {
-    const void *key;                   /* Scalar, Atom or KStore; unique pointers */
-    uint64_t deps, region;             /* deps: bit i for loop i of the nest */
-    LLVMValueRef *values;              /* by coordinates of the loops in deps */
+    const void *key;       /* Scalar, Atom or KStore; unique pointers */
+    uint64_t deps, region; /* deps: bit i for loop i of the nest */
+    LLVMValueRef *values;  /* by coordinates of the loops in deps */
     size_t room;
-    struct Access *access;             /* of a READ or a store */
-    struct Reached *reached;           /* of a scalar, where the kernel can fault */
+    struct Access *access;   /* of a READ or a store */
+    struct Reached *reached; /* of a scalar, where the kernel can fault */
 } MemoEntry;
 
-typedef struct AccessCheck {           /* a dimension that may be left */
+typedef struct AccessCheck { /* a dimension that may be left */
     const Position *position;
     int64_t extent, stride;
-    const Scalar *read;                /* NULL of a store */
-    MemoEntry memo, checked;           /* the clamped position; that it was checked */
+    const Scalar *read;      /* NULL of a store */
+    MemoEntry memo, checked; /* the clamped position; that it was checked */
 } AccessCheck;
 typedef struct Memo {
     MemoEntry **slots;
     size_t n, n_slots;
 } Memo;
 
-typedef struct ChunkRun {              /* this chunk's part of a chunk loop's variable */
-    LLVMValueRef index, start, end;    /* i64 */
-    int64_t length;                    /* as emitted now; 0: known at run time only */
+typedef struct ChunkRun {           /* this chunk's part of a chunk loop's variable */
+    LLVMValueRef index, start, end; /* i64 */
+    int64_t length;                 /* as emitted now; 0: known at run time only */
 } ChunkRun;
 
 typedef struct Emit {
@@ -73,14 +73,14 @@ typedef struct Emit {
     ChunkRun *runs;
 
     const Nest *nest;
-    Level levels[MAX_LOOPS + 1];       /* levels[i + 1] is loop i */
-    size_t depth;                      /* innermost open level */
-    size_t placed;                     /* level where code goes now */
-    size_t lane_loop;                  /* SIZE_MAX: none */
-    uint64_t once;                     /* loops of one step from 0: nothing need wait for them */
+    Level levels[MAX_LOOPS + 1]; /* levels[i + 1] is loop i */
+    size_t depth;                /* innermost open level */
+    size_t placed;               /* level where code goes now */
+    size_t lane_loop;            /* SIZE_MAX: none */
+    uint64_t once;               /* loops of one step from 0: nothing need wait for them */
     uint64_t regions;
     Memo memo;
-    struct {                           /* to = from + bytes * by */
+    struct { /* to = from + bytes * by */
         LLVMValueRef from, by, to;
         int64_t bytes;
         uint64_t region;
@@ -89,18 +89,18 @@ typedef struct Emit {
 } Emit;
 
 /* --- types.c --------------------------------------------------------------------------------- */
-LLVMTypeRef type_of(Emit *e, DType dtype, unsigned lanes);          /* in registers */
-LLVMTypeRef type_stored(Emit *e, DType dtype, unsigned lanes);      /* in memory */
+LLVMTypeRef type_of(Emit *e, DType dtype, unsigned lanes);     /* in registers */
+LLVMTypeRef type_stored(Emit *e, DType dtype, unsigned lanes); /* in memory */
 LLVMTypeRef type_lanes(LLVMTypeRef element, unsigned lanes);
 unsigned lanes_of(LLVMValueRef v);
 LLVMTypeRef element_of(LLVMValueRef v);
-LLVMValueRef make_int(LLVMTypeRef type, int64_t value);             /* splat for vector types */
+LLVMValueRef make_int(LLVMTypeRef type, int64_t value); /* splat for vector types */
 LLVMValueRef make_real(LLVMTypeRef type, double value);
 LLVMValueRef make_const(Emit *e, DType dtype, double value);
 LLVMValueRef make_iota(Emit *e, LLVMTypeRef element, unsigned lanes, int64_t step);
-LLVMValueRef make_mask(Emit *e, unsigned lanes, int64_t on);        /* the first `on` lanes */
-LLVMValueRef widen(Emit *e, LLVMValueRef v, unsigned lanes);        /* broadcast of a scalar */
-void match_lanes(Emit *e, size_t n, LLVMValueRef *values);          /* all to the widest */
+LLVMValueRef make_mask(Emit *e, unsigned lanes, int64_t on); /* the first `on` lanes */
+LLVMValueRef widen(Emit *e, LLVMValueRef v, unsigned lanes); /* broadcast of a scalar */
+void match_lanes(Emit *e, size_t n, LLVMValueRef *values);   /* all to the widest */
 LLVMValueRef intrinsic(Emit *e, const char *name, size_t n_types, LLVMTypeRef *types, size_t n,
                        LLVMValueRef *args);
 LLVMValueRef convert(Emit *e, LLVMValueRef v, DType from, DType to);
@@ -114,7 +114,7 @@ MemoEntry *memo_store(Emit *e, const KStore *store);
 uint64_t deps_position(Emit *e, const Position *p);
 size_t deps_level(Emit *e, uint64_t deps);
 LLVMValueRef *memo_slot(Emit *e, MemoEntry *entry, const Point *point);
-size_t place(Emit *e, size_t level);   /* sends code to a level; returns the former one */
+size_t place(Emit *e, size_t level); /* sends code to a level; returns the former one */
 bool on_lanes(const Emit *e, uint64_t deps);
 
 /* --- position.c ------------------------------------------------------------------------------ */
@@ -123,26 +123,26 @@ LLVMValueRef emit_atom(Emit *e, const Atom *atom, const Point *point);
 LLVMValueRef emit_position(Emit *e, const Position *p, const Point *point);
 /* lo <= p < hi as i1 or <lanes x i1>; NULL: always. */
 LLVMValueRef emit_within(Emit *e, const Position *p, int64_t lo, int64_t hi, const Point *point);
-size_t loop_of(const Emit *e, const Var *var);                      /* SIZE_MAX: none */
+size_t loop_of(const Emit *e, const Var *var); /* SIZE_MAX: none */
 
 /* --- access.c -------------------------------------------------------------------------------- */
 typedef struct AccessTerm {
-    int64_t coef;                      /* elements */
+    int64_t coef; /* elements */
     const Atom *atom;
 } AccessTerm;
 typedef struct Access {
     const KBuffer *buffer;
     LLVMValueRef pointer;
-    int64_t constant;                  /* elements */
+    int64_t constant; /* elements */
     size_t n, n_checks, n_clamped;
-    AccessTerm *terms;                 /* uniform atoms, and VAR atoms of any loop */
-    AccessTerm *varying;               /* lane-dependent atoms other than the variable itself */
+    AccessTerm *terms;   /* uniform atoms, and VAR atoms of any loop */
+    AccessTerm *varying; /* lane-dependent atoms other than the variable itself */
     size_t n_varying;
-    AccessCheck *checks;               /* outside: not accessed */
-    AccessCheck *clamped;              /* outside: nearest end, and a fault is recorded */
-    int64_t step;                      /* elements between lanes, of the VAR atom */
+    AccessCheck *checks;  /* outside: not accessed */
+    AccessCheck *clamped; /* outside: nearest end, and a fault is recorded */
+    int64_t step;         /* elements between lanes, of the VAR atom */
     bool gather, to_zeros;
-    MemoEntry zeros;                   /* the pointer at zeros_level, or to the zeros */
+    MemoEntry zeros; /* the pointer at zeros_level, or to the zeros */
     size_t zeros_level;
 } Access;
 
@@ -158,8 +158,8 @@ void access_conditions(Emit *e, const Access *a, const Point *point, LLVMValueRe
 /* Can the read of a fill of 0 go to zeros instead, once for all loops inside the conditions? */
 bool access_to_zeros(Emit *e, const Scalar *s, Access *a);
 LLVMValueRef access_or_zeros(Emit *e, Access *a, const Point *point);
-LLVMValueRef both(Emit *e, LLVMValueRef a, LLVMValueRef b);         /* and; NULL: always */
-LLVMValueRef lane_mask(const Emit *e, const Point *point);          /* NULL: all on */
+LLVMValueRef both(Emit *e, LLVMValueRef a, LLVMValueRef b); /* and; NULL: always */
+LLVMValueRef lane_mask(const Emit *e, const Point *point);  /* NULL: all on */
 const KBuffer *buffer_of(const Emit *e, NodeId tensor);
 
 /* --- memory.c -------------------------------------------------------------------------------- */
@@ -167,9 +167,9 @@ LLVMValueRef emit_read(Emit *e, const Scalar *s, MemoEntry *entry, const Point *
 void emit_store(Emit *e, const KStore *store, const Point *point, LLVMValueRef value);
 
 /* --- fault.c --------------------------------------------------------------------------------- */
-void fault_prepare(Emit *e);                                        /* of a nest */
-uint64_t fault_deps(Emit *e, const Scalar *read);                   /* of its conditions */
-void fault_check(Emit *e, AccessCheck *check, const Point *point);  /* of a read */
+void fault_prepare(Emit *e);                                       /* of a nest */
+uint64_t fault_deps(Emit *e, const Scalar *read);                  /* of its conditions */
+void fault_check(Emit *e, AccessCheck *check, const Point *point); /* of a read */
 void fault_record(Emit *e, LLVMValueRef outside, const AccessCheck *check, const Point *point);
 
 /* --- scalar.c -------------------------------------------------------------------------------- */
@@ -181,9 +181,9 @@ LLVMValueRef emit_op(Emit *e, ScalarOp op, DType dtype, DType from, size_t n, LL
 LLVMValueRef emit_random(Emit *e, const Scalar *s, const Point *point);
 
 /* --- maths.c, maths_trig.c, maths_wide.c: any number of lanes --------------------------------- */
-typedef struct Maths {                 /* short names for building polynomials on one shape */
+typedef struct Maths { /* short names for building polynomials on one shape */
     Emit *e;
-    LLVMTypeRef real, ints;            /* f32 and i32 of the operand's lanes */
+    LLVMTypeRef real, ints; /* f32 and i32 of the operand's lanes */
     unsigned lanes;
 } Maths;
 Maths maths_for(Emit *e, LLVMValueRef x);
@@ -192,51 +192,51 @@ LLVMValueRef madd(Maths *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef msub(Maths *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef mmul(Maths *m, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef mdiv(Maths *m, LLVMValueRef a, LLVMValueRef b);
-LLVMValueRef mfma(Maths *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);   /* a * b + c */
-LLVMValueRef mpoly(Maths *m, LLVMValueRef x, const double *c, size_t n);       /* c[0] + c[1] x … */
-LLVMValueRef mless(Maths *m, LLVMValueRef a, LLVMValueRef b);                  /* false for NaN */
-LLVMValueRef mequal(Maths *m, LLVMValueRef a, double b);                       /* false for NaN */
+LLVMValueRef mfma(Maths *m, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c); /* a * b + c */
+LLVMValueRef mpoly(Maths *m, LLVMValueRef x, const double *c, size_t n);     /* c[0] + c[1] x … */
+LLVMValueRef mless(Maths *m, LLVMValueRef a, LLVMValueRef b);                /* false for NaN */
+LLVMValueRef mequal(Maths *m, LLVMValueRef a, double b);                     /* false for NaN */
 LLVMValueRef mpick(Maths *m, LLVMValueRef cond, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef mabs(Maths *m, LLVMValueRef a);
 LLVMValueRef msign_of(Maths *m, LLVMValueRef magnitude, LLVMValueRef sign);
-LLVMValueRef mbits(Maths *m, LLVMValueRef a);                                  /* as i32 */
+LLVMValueRef mbits(Maths *m, LLVMValueRef a); /* as i32 */
 LLVMValueRef mreal(Maths *m, LLVMValueRef bits);
 LLVMValueRef mint(Maths *m, int64_t value);
 LLVMValueRef msqrt(Maths *m, LLVMValueRef a);
-LLVMValueRef maths_call(Emit *e, ScalarOp op, size_t n, LLVMValueRef *args);   /* f32 */
-LLVMValueRef maths_round(Emit *e, ScalarOp op, LLVMValueRef x);                /* FLOOR CEIL ROUND */
+LLVMValueRef maths_call(Emit *e, ScalarOp op, size_t n, LLVMValueRef *args); /* f32 */
+LLVMValueRef maths_round(Emit *e, ScalarOp op, LLVMValueRef x);              /* FLOOR CEIL ROUND */
 LLVMValueRef maths_trig(Emit *e, ScalarOp op, size_t n, LLVMValueRef *args);
 LLVMValueRef maths_pow(Emit *e, LLVMValueRef x, LLVMValueRef y);
-LLVMValueRef maths_libm(Emit *e, ScalarOp op, size_t n, LLVMValueRef *args);   /* f64, by lanes */
+LLVMValueRef maths_libm(Emit *e, ScalarOp op, size_t n, LLVMValueRef *args); /* f64, by lanes */
 enum { LIBM_MOST = 32 };
-typedef struct LibmSymbol {            /* a function that kernels may call */
+typedef struct LibmSymbol { /* a function that kernels may call */
     const char *name;
     uintptr_t address;
 } LibmSymbol;
 size_t libm_symbols(LibmSymbol symbols[LIBM_MOST]);
 
-/* --- nest.c, reduce.c, kernel.c ---------------------------------------------------------------- */
+/* --- nest.c, reduce.c, kernel.c --------------------------------------------------------------- */
 LLVMBasicBlockRef new_block(Emit *e, const char *name);
 void enter_block(Emit *e, LLVMBasicBlockRef block);
 void emit_nest(Emit *e, const Nest *nest);
-typedef struct Sums {                  /* accumulators of a reducing nest */
-    size_t n;                          /* instances of all stores */
+typedef struct Sums { /* accumulators of a reducing nest */
+    size_t n;         /* instances of all stores */
     LLVMValueRef *at;
 } Sums;
-size_t point_count(const Emit *e);                      /* instances: rows x vectors */
+size_t point_count(const Emit *e); /* instances: rows x vectors */
 void point_set(const Emit *e, size_t i, Point *point);
 Sums sums_begin(Emit *e);
-void sums_add(Emit *e, Sums *sums);                     /* the body at the innermost loop */
-void sums_finish(Emit *e, const Sums *sums);            /* fold lanes, store */
+void sums_add(Emit *e, Sums *sums);          /* the body at the innermost loop */
+void sums_finish(Emit *e, const Sums *sums); /* fold lanes, store */
 LLVMValueRef emit_kernel(Emit *e, const Graph *graph, const Kernel *kernel, const char *name);
 
 /* --- object.c -------------------------------------------------------------------------------- */
-typedef struct Machine {               /* LLVM's target machine for a Target; one per thread */
+typedef struct Machine { /* LLVM's target machine for a Target; one per thread */
     LLVMTargetMachineRef llvm;
     LLVMTargetDataRef layout;
 } Machine;
 /* Machines and modules are closed with the arena's Mem at the latest; closing twice is nothing. */
-Machine *machine_open(Arena *arena, const Target *target, const char **why);   /* NULL: why */
+Machine *machine_open(Arena *arena, const Target *target, const char **why); /* NULL: why */
 void machine_close(void *machine);
 Emit *module_open(Arena *arena, const Target *target, const Machine *machine);
 void module_close(void *emit);

@@ -1,6 +1,6 @@
 /* jit: sets of kernels to functions in memory. Distinct kernels are cut into modules by a fixed
- * rule; threads turn modules into object bytes, each with its own LLVM context and memory; one LLJIT
- * loads the bytes. No bit of a function depends on the threads. */
+ * rule; threads turn modules into object bytes, each with its own LLVM context and memory; one
+ * LLJIT loads the bytes. No bit of a function depends on the threads. */
 #include "emit/internal.h"
 
 #include <hone/hone.h>
@@ -13,22 +13,22 @@
 enum { MODULE_KERNELS = 8 };
 
 struct Code {
-    LLVMOrcLLJITRef jit;             /* NULL once freed */
-    LLVMMemoryBufferRef *objects;    /* by module, until the JIT has them */
+    LLVMOrcLLJITRef jit;          /* NULL once freed */
+    LLVMMemoryBufferRef *objects; /* by module, until the JIT has them */
     size_t n, distinct, n_modules, bytes;
-    const size_t *which;             /* by kernel: its function */
+    const size_t *which; /* by kernel: its function */
     HoneKernelFn **functions;
 };
 
-typedef struct Compilation {         /* read by all threads */
+typedef struct Compilation { /* read by all threads */
     HoneSys *sys;
     const EmitOptions *options;
     size_t distinct;
-    const size_t *first;             /* by function: the first kernel that has it */
+    const size_t *first; /* by function: the first kernel that has it */
     const Graph *const *graphs;
     const Kernel *const *kernels;
     LLVMMemoryBufferRef *objects;
-    char (*problems)[512];           /* by module: empty if none */
+    char (*problems)[512]; /* by module: empty if none */
 } Compilation;
 
 static void function_name(size_t index, char name[32])
@@ -36,7 +36,7 @@ static void function_name(size_t index, char name[32])
     snprintf(name, 32, "kernel_%zu", index);
 }
 
-/* --- object bytes, on any thread ------------------------------------------------------------------- */
+/* --- object bytes, on any thread -------------------------------------------------------------- */
 static LLVMMemoryBufferRef compile_kernels(const Compilation *c, Arena *arena, size_t from,
                                            size_t end, const char **why)
 {
@@ -77,7 +77,7 @@ static void compile_module(void *const *buffers, void *scratch, int64_t module)
     mem_release(&mem);
 }
 
-/* --- loading ---------------------------------------------------------------------------------------- */
+/* --- loading ---------------------------------------------------------------------------------- */
 static const char *error_text(Arena *arena, LLVMErrorRef error)
 {
     char *text = LLVMGetErrorMessage(error);
@@ -97,8 +97,8 @@ static const char *define_libm(Arena *arena, LLVMOrcLLJITRef jit)
         pairs[i].Sym.Flags.GenericFlags =
             LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable;
     }
-    LLVMErrorRef error = LLVMOrcJITDylibDefine(LLVMOrcLLJITGetMainJITDylib(jit),
-                                               LLVMOrcAbsoluteSymbols(pairs, n));
+    LLVMErrorRef error =
+        LLVMOrcJITDylibDefine(LLVMOrcLLJITGetMainJITDylib(jit), LLVMOrcAbsoluteSymbols(pairs, n));
     return error ? error_text(arena, error) : NULL;
 }
 
@@ -146,7 +146,7 @@ static const char *load(Arena *arena, Code *code, const Compilation *c)
     return problem ? problem : find_functions(arena, code);
 }
 
-/* --- the whole ---------------------------------------------------------------------------------------- */
+/* --- the whole -------------------------------------------------------------------------------- */
 /* which[i]: the function of kernel i; first[f]: its first kernel. Returns their number. */
 static size_t find_distinct(Arena *arena, const Kernel *const *kernels, size_t n, size_t *which,
                             size_t *first)
@@ -221,8 +221,8 @@ Code *code_compile(Arena *arena, const Graph *const *graphs, const Kernel *const
                      .graphs = graphs,
                      .kernels = kernels,
                      .objects = code->objects,
-                     .problems = arena_alloc_array(arena, code->n_modules + 1,
-                                                   sizeof *c.problems, 1)};
+                     .problems =
+                         arena_alloc_array(arena, code->n_modules + 1, sizeof *c.problems, 1)};
     mem_on_release(arena_mem(arena), code_release, code);
     run_modules(&c, code->n_modules);
     *why = load(arena, code, &c);

@@ -1,7 +1,7 @@
-/* maths: exponentials, logarithms, hyperbolic functions and erf of float32 as polynomials on vectors
- * of any width, and the small vocabulary that the other files of maths share. Coefficients come from
- * tests/bench/fit_maths.py; tests/bench/README.md has the errors over all floats. Every special value
- * is a selection at the end: no lane ever takes a branch.
+/* maths: exponentials, logarithms, hyperbolic functions and erf of float32 as polynomials on
+ * vectors of any width, and the small vocabulary that the other files of maths share. Coefficients
+ * come from tests/bench/fit_maths.py; tests/bench/README.md has the errors over all floats. Every
+ * special value is a selection at the end: no lane ever takes a branch.
  *
  * exp(x) = 2^n exp(r), |r| <= ln2 / 2; 2^n is applied in two factors, so that results below the
  * normal range are rounded once. log(x) = k ln2 + log1p(f), x = 2^k (1 + f). ln2 is split so that
@@ -13,15 +13,17 @@
 #include <math.h>
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-#define LN2_HIGH 0x1.63p-1
-#define LN2_LOW (-0x1.bd0106p-13)
-#define ROUNDER 0x1.8p23               /* adding it rounds to an integer, in the low mantissa bits */
+#define LN2_HIGH     0x1.63p-1
+#define LN2_LOW      (-0x1.bd0106p-13)
+#define ROUNDER      0x1.8p23 /* adding it rounds to an integer, in the low mantissa bits */
 
-/* --- vocabulary --------------------------------------------------------------------------------------- */
+/* --- vocabulary ------------------------------------------------------------------------------- */
 Maths maths_for(Emit *e, LLVMValueRef x)
 {
     unsigned lanes = lanes_of(x);
-    return (Maths){.e = e, .lanes = lanes, .real = type_lanes(e->f32, lanes),
+    return (Maths){.e = e,
+                   .lanes = lanes,
+                   .real = type_lanes(e->f32, lanes),
                    .ints = type_lanes(e->i32, lanes)};
 }
 
@@ -116,16 +118,16 @@ LLVMValueRef msqrt(Maths *m, LLVMValueRef a)
     return intrinsic(m->e, "llvm.sqrt", 1, &type, 1, &a);
 }
 
-static LLVMValueRef clamp(Maths *m, LLVMValueRef x, double low, double high)   /* NaN stays */
+static LLVMValueRef clamp(Maths *m, LLVMValueRef x, double low, double high) /* NaN stays */
 {
     LLVMValueRef lo = mconst(m, low), hi = mconst(m, high);
     x = mpick(m, mless(m, x, lo), lo, x);
     return mpick(m, mless(m, hi, x), hi, x);
 }
 
-/* --- exp ------------------------------------------------------------------------------------------------ */
-typedef struct Power {                 /* x = n ln2 + r */
-    LLVMValueRef n, r;                 /* i32, real */
+/* --- exp -------------------------------------------------------------------------------------- */
+typedef struct Power { /* x = n ln2 + r */
+    LLVMValueRef n, r; /* i32, real */
 } Power;
 
 static Power reduce_exp(Maths *m, LLVMValueRef x)
@@ -176,7 +178,7 @@ static LLVMValueRef exp_scaled(Maths *m, LLVMValueRef x, int64_t by)
 /* expm1(r) relative to r, |r| <= 0.35 */
 static LLVMValueRef expm1_near(Maths *m, LLVMValueRef r)
 {
-    static const double q[] = {0x1.0000000000000p-1, 0x1.5555560000000p-3, 0x1.5554f20000000p-5,
+    static const double q[] = {0x1.0000000000000p-1, 0x1.5555560000000p-3,  0x1.5554f20000000p-5,
                                0x1.1110040000000p-7, 0x1.6d42900000000p-10, 0x1.a242da0000000p-13};
     return mfma(m, mmul(m, r, r), mpoly(m, r, q, COUNT(q)), r);
 }
@@ -194,9 +196,9 @@ static LLVMValueRef emit_expm1(Maths *m, LLVMValueRef x)
     return mpick(m, none, near, far);
 }
 
-/* --- log ------------------------------------------------------------------------------------------------ */
-typedef struct Split {                 /* x = 2^k (1 + f), 1 + f in [sqrt 1/2, sqrt 2) */
-    LLVMValueRef k, f;                 /* both real */
+/* --- log -------------------------------------------------------------------------------------- */
+typedef struct Split { /* x = 2^k (1 + f), 1 + f in [sqrt 1/2, sqrt 2) */
+    LLVMValueRef k, f; /* both real */
 } Split;
 
 static Split split_log(Maths *m, LLVMValueRef x)
@@ -204,7 +206,7 @@ static Split split_log(Maths *m, LLVMValueRef x)
     LLVMBuilderRef ir = m->e->ir;
     LLVMValueRef tiny = mless(m, x, mconst(m, 0x1p-126));
     LLVMValueRef bits = mbits(m, mpick(m, tiny, mmul(m, x, mconst(m, 0x1p23)), x));
-    LLVMValueRef offset = mint(m, 0x3f3504f3);              /* sqrt 1/2 */
+    LLVMValueRef offset = mint(m, 0x3f3504f3); /* sqrt 1/2 */
     LLVMValueRef above = LLVMBuildSub(ir, bits, offset, "");
     LLVMValueRef k = LLVMBuildAShr(ir, above, mint(m, 23), "");
     LLVMValueRef mantissa = LLVMBuildAnd(ir, above, mint(m, 0x7fffff), "");
@@ -216,9 +218,9 @@ static Split split_log(Maths *m, LLVMValueRef x)
 /* log1p(f) - f, f in [sqrt 1/2 - 1, sqrt 2 - 1] */
 static LLVMValueRef log_rest(Maths *m, LLVMValueRef f, LLVMValueRef low)
 {
-    static const double p[] = {0x1.55554a0000000p-2, -0x1.0002200000000p-2, 0x1.99a5aa0000000p-3,
-                               -0x1.54788c0000000p-3, 0x1.226d220000000p-3, -0x1.0cdfa20000000p-3,
-                               0x1.07d6500000000p-3, -0x1.41fbde0000000p-4};
+    static const double p[] = {0x1.55554a0000000p-2,  -0x1.0002200000000p-2, 0x1.99a5aa0000000p-3,
+                               -0x1.54788c0000000p-3, 0x1.226d220000000p-3,  -0x1.0cdfa20000000p-3,
+                               0x1.07d6500000000p-3,  -0x1.41fbde0000000p-4};
     LLVMValueRef square = mmul(m, f, f);
     LLVMValueRef cube = mmul(m, mmul(m, f, square), mpoly(m, f, p, COUNT(p)));
     if (low)
@@ -268,7 +270,7 @@ static LLVMValueRef emit_log1p(Maths *m, LLVMValueRef x)
     return mpick(m, mequal(m, x, 0), x, log_ends(m, u, mpick(m, near, sum, far)));
 }
 
-/* --- hyperbolic functions and erf ------------------------------------------------------------------------ */
+/* --- hyperbolic functions and erf ------------------------------------------------------------- */
 /* x + x^3 p(x^2) */
 static LLVMValueRef odd(Maths *m, LLVMValueRef x, const double *p, size_t n)
 {
@@ -307,13 +309,13 @@ static LLVMValueRef emit_cosh(Maths *m, LLVMValueRef x)
 /* Near 0 an odd polynomial, elsewhere 1 - exp(log erfc); from 3.95 on 1. */
 static LLVMValueRef emit_erf(Maths *m, LLVMValueRef x)
 {
-    static const double p[] = {0x1.06eba80000000p-3, -0x1.8127400000000p-2, 0x1.ce2d600000000p-4,
-                               -0x1.b8008a0000000p-6, 0x1.5443620000000p-8,
-                               -0x1.a5c9040000000p-11, 0x1.4e8a840000000p-14};
-    static const double q[] = {0x1.41be120000000p-13, -0x1.21202e0000000p+0, -0x1.446abc0000000p-1,
-                               -0x1.b9fbfe0000000p-4, 0x1.968a580000000p-6, -0x1.0708ee0000000p-8,
-                               0x1.93866a0000000p-12, -0x1.9de3940000000p-17,
-                               -0x1.63c85e0000000p-21};
+    static const double p[] = {0x1.06eba80000000p-3,  -0x1.8127400000000p-2, 0x1.ce2d600000000p-4,
+                               -0x1.b8008a0000000p-6, 0x1.5443620000000p-8,  -0x1.a5c9040000000p-11,
+                               0x1.4e8a840000000p-14};
+    static const double q[] = {
+        0x1.41be120000000p-13, -0x1.21202e0000000p+0,  -0x1.446abc0000000p-1,
+        -0x1.b9fbfe0000000p-4, 0x1.968a580000000p-6,   -0x1.0708ee0000000p-8,
+        0x1.93866a0000000p-12, -0x1.9de3940000000p-17, -0x1.63c85e0000000p-21};
     LLVMValueRef a = mabs(m, x), most = mconst(m, 3.95);
     LLVMValueRef near = mfma(m, x, mpoly(m, mmul(m, x, x), p, COUNT(p)), x);
     LLVMValueRef within = mpick(m, mless(m, most, a), most, a);
@@ -323,7 +325,7 @@ static LLVMValueRef emit_erf(Maths *m, LLVMValueRef x)
     return mpick(m, mless(m, a, mconst(m, 0.92)), near, far);
 }
 
-/* --- rounding --------------------------------------------------------------------------------------------- */
+/* --- rounding --------------------------------------------------------------------------------- */
 /* Without rounding instructions: adding and taking away 2^mantissa rounds to even what is below. */
 static LLVMValueRef round_even(Emit *e, LLVMValueRef x)
 {
@@ -338,8 +340,9 @@ static LLVMValueRef round_even(Emit *e, LLVMValueRef x)
 LLVMValueRef maths_round(Emit *e, ScalarOp op, LLVMValueRef x)
 {
     LLVMTypeRef type = LLVMTypeOf(x);
-    const char *name = op == OP_FLOOR ? "llvm.floor" : op == OP_CEIL ? "llvm.ceil"
-                                                                     : "llvm.roundeven";
+    const char *name = op == OP_FLOOR  ? "llvm.floor"
+                       : op == OP_CEIL ? "llvm.ceil"
+                                       : "llvm.roundeven";
     if (e->target->lanes > 4)
         return intrinsic(e, name, 1, &type, 1, &x);
     LLVMValueRef whole = round_even(e, x);
@@ -351,21 +354,32 @@ LLVMValueRef maths_round(Emit *e, ScalarOp op, LLVMValueRef x)
     return msign_of(m, mpick(m, wrong, madd(m, whole, step), whole), x);
 }
 
-/* --- all of them -------------------------------------------------------------------------------------------- */
+/* --- all of them ------------------------------------------------------------------------------ */
 LLVMValueRef maths_call(Emit *e, ScalarOp op, size_t n, LLVMValueRef *args)
 {
     Maths m = maths_for(e, args[0]);
     switch (op) {
-    case OP_EXP: return exp_scaled(&m, args[0], 0);
-    case OP_EXPM1: return emit_expm1(&m, args[0]);
-    case OP_LOG: return emit_log(&m, args[0]);
-    case OP_LOG2: return emit_log2(&m, args[0]);
-    case OP_LOG1P: return emit_log1p(&m, args[0]);
-    case OP_TANH: return emit_tanh(&m, args[0]);
-    case OP_SINH: return emit_sinh(&m, args[0]);
-    case OP_COSH: return emit_cosh(&m, args[0]);
-    case OP_ERF: return emit_erf(&m, args[0]);
-    case OP_POW: return maths_pow(e, args[0], args[1]);
-    default: return maths_trig(e, op, n, args);
+    case OP_EXP:
+        return exp_scaled(&m, args[0], 0);
+    case OP_EXPM1:
+        return emit_expm1(&m, args[0]);
+    case OP_LOG:
+        return emit_log(&m, args[0]);
+    case OP_LOG2:
+        return emit_log2(&m, args[0]);
+    case OP_LOG1P:
+        return emit_log1p(&m, args[0]);
+    case OP_TANH:
+        return emit_tanh(&m, args[0]);
+    case OP_SINH:
+        return emit_sinh(&m, args[0]);
+    case OP_COSH:
+        return emit_cosh(&m, args[0]);
+    case OP_ERF:
+        return emit_erf(&m, args[0]);
+    case OP_POW:
+        return maths_pow(e, args[0], args[1]);
+    default:
+        return maths_trig(e, op, n, args);
     }
 }

@@ -8,11 +8,11 @@
 #include <math.h>
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-#define PIO2_HIGH 0x1.921fb6p+0
-#define PIO2_LOW (-0x1.777a5cp-25)
-#define ROUNDER 0x1.8p52
+#define PIO2_HIGH    0x1.921fb6p+0
+#define PIO2_LOW     (-0x1.777a5cp-25)
+#define ROUNDER      0x1.8p52
 
-enum { EXPONENTS = 105, PARTS = 2 };   /* |x| = m 2^e, m < 2^24, 0 <= e < 105 */
+enum { EXPONENTS = 105, PARTS = 2 }; /* |x| = m 2^e, m < 2^24, 0 <= e < 105 */
 
 /* n bits of 2/pi from bit `at` on; bit 0 is worth 1/2, those before it are 0. */
 static double bits_of_two_over_pi(int at, int n)
@@ -60,8 +60,8 @@ static LLVMValueRef table_at(Maths *m, LLVMValueRef table, LLVMValueRef index)
     return intrinsic(e, "llvm.masked.gather", 2, types, 4, args);
 }
 
-typedef struct Angle {                 /* x = quadrant * pi/2 + r, |r| <= pi/4 */
-    LLVMValueRef quadrant, r;          /* i32 whose low two bits count; real */
+typedef struct Angle {        /* x = quadrant * pi/2 + r, |r| <= pi/4 */
+    LLVMValueRef quadrant, r; /* i32 whose low two bits count; real */
 } Angle;
 
 static LLVMValueRef low_word(Maths *m, LLVMValueRef wide)
@@ -76,8 +76,8 @@ static Angle reduce_angle(Maths *m, LLVMValueRef x)
     LLVMBuilderRef ir = m->e->ir;
     LLVMTypeRef wide = type_lanes(m->e->f64, m->lanes);
     LLVMValueRef magnitude = mbits(m, mabs(m, x));
-    LLVMValueRef e = LLVMBuildSub(ir, LLVMBuildLShr(ir, magnitude, mint(m, 23), ""), mint(m, 150),
-                                  "");
+    LLVMValueRef e =
+        LLVMBuildSub(ir, LLVMBuildLShr(ir, magnitude, mint(m, 23), ""), mint(m, 150), "");
     LLVMValueRef negative = LLVMBuildICmp(ir, LLVMIntSLT, e, mint(m, 0), "");
     e = mpick(m, negative, mint(m, 0), e);
     LLVMValueRef last = LLVMBuildICmp(ir, LLVMIntSGT, e, mint(m, EXPONENTS - 1), "");
@@ -150,12 +150,12 @@ static LLVMValueRef emit_tan(Maths *m, LLVMValueRef x)
     return mpick(m, mless(m, mabs(m, x), mconst(m, INFINITY)), v, mconst(m, NAN));
 }
 
-/* --- inverses ------------------------------------------------------------------------------------------ */
+/* --- inverses --------------------------------------------------------------------------------- */
 static const double asin_p[] = {0x1.5555ca0000000p-3, 0x1.33016c0000000p-4, 0x1.7489e20000000p-5,
                                 0x1.8bb8900000000p-6, 0x1.59c97c0000000p-5};
 
-typedef struct Arc {                   /* asin of a <= 1/2, or of sqrt((1 - a) / 2) where big */
-    LLVMValueRef big, of, value;       /* value = asin(of) */
+typedef struct Arc {             /* asin of a <= 1/2, or of sqrt((1 - a) / 2) where big */
+    LLVMValueRef big, of, value; /* value = asin(of) */
 } Arc;
 
 static Arc arc(Maths *m, LLVMValueRef x)
@@ -222,8 +222,7 @@ static LLVMValueRef emit_atan2(Maths *m, LLVMValueRef y, LLVMValueRef x)
     LLVMValueRef v = atan_ratio(m, mpick(m, both, one, low), mpick(m, both, one, high));
     v = mpick(m, steep, from_quarter(m, v), v);
     LLVMValueRef back = LLVMBuildICmp(ir, LLVMIntSLT, mbits(m, x), mint(m, 0), "");
-    LLVMValueRef half_turn = msub(m, mconst(m, 2 * PIO2_HIGH),
-                                  msub(m, v, mconst(m, 2 * PIO2_LOW)));
+    LLVMValueRef half_turn = msub(m, mconst(m, 2 * PIO2_HIGH), msub(m, v, mconst(m, 2 * PIO2_LOW)));
     v = msign_of(m, mpick(m, back, half_turn, v), y);
     LLVMValueRef nan = LLVMBuildFCmp(ir, LLVMRealUNO, x, y, "");
     return mpick(m, nan, mconst(m, NAN), v);
@@ -234,14 +233,22 @@ LLVMValueRef maths_trig(Emit *e, ScalarOp op, size_t n, LLVMValueRef *args)
     (void)n;
     Maths m = maths_for(e, args[0]);
     switch (op) {
-    case OP_SIN: return emit_sin(&m, args[0], 0);
-    case OP_COS: return emit_sin(&m, args[0], 1);
-    case OP_TAN: return emit_tan(&m, args[0]);
-    case OP_ASIN: return emit_asin(&m, args[0]);
-    case OP_ACOS: return emit_acos(&m, args[0]);
-    case OP_ATAN: return emit_atan2(&m, args[0], mconst(&m, 1));
-    case OP_ATAN2: return emit_atan2(&m, args[0], args[1]);
-    default: break;
+    case OP_SIN:
+        return emit_sin(&m, args[0], 0);
+    case OP_COS:
+        return emit_sin(&m, args[0], 1);
+    case OP_TAN:
+        return emit_tan(&m, args[0]);
+    case OP_ASIN:
+        return emit_asin(&m, args[0]);
+    case OP_ACOS:
+        return emit_acos(&m, args[0]);
+    case OP_ATAN:
+        return emit_atan2(&m, args[0], mconst(&m, 1));
+    case OP_ATAN2:
+        return emit_atan2(&m, args[0], args[1]);
+    default:
+        break;
     }
     assert(false && "a function of float32");
     return NULL;

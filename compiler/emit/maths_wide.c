@@ -9,9 +9,9 @@
 #include <string.h>
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-#define ROUNDER 0x1.8p52
+#define ROUNDER      0x1.8p52
 
-/* --- powers --------------------------------------------------------------------------------------------- */
+/* --- powers ----------------------------------------------------------------------------------- */
 /* log2 of a positive double that is 0, infinite or a float: 2^k m, m in [sqrt 1/2, sqrt 2);
  * log2 m = 2 / ln2 atanh(s), s = (m - 1) / (m + 1). */
 static LLVMValueRef log2_wide(Maths *m, LLVMValueRef a)
@@ -37,17 +37,16 @@ static LLVMValueRef log2_wide(Maths *m, LLVMValueRef a)
 /* 2^t for |t| <= 200 */
 static LLVMValueRef exp2_wide(Maths *m, LLVMValueRef t)
 {
-    static const double p[] = {0x1.000000000007cp+0, 0x1.62e42fef844e4p-1, 0x1.ebfbdff804ce0p-3,
-                               0x1.c6b08dd83d8e5p-5, 0x1.3b2ab73ec03c1p-7, 0x1.5d87442805e8fp-10,
-                               0x1.43086ecc50710p-13, 0x1.00dd48f4106acp-16,
-                               0x1.640edfccbaeddp-20};
+    static const double p[] = {0x1.000000000007cp+0,  0x1.62e42fef844e4p-1,  0x1.ebfbdff804ce0p-3,
+                               0x1.c6b08dd83d8e5p-5,  0x1.3b2ab73ec03c1p-7,  0x1.5d87442805e8fp-10,
+                               0x1.43086ecc50710p-13, 0x1.00dd48f4106acp-16, 0x1.640edfccbaeddp-20};
     LLVMBuilderRef ir = m->e->ir;
     LLVMTypeRef real = LLVMTypeOf(t), ints = type_lanes(m->e->i64, m->lanes);
     LLVMValueRef rounder = make_real(real, ROUNDER);
     LLVMValueRef shifted = madd(m, t, rounder);
     LLVMValueRef r = msub(m, t, msub(m, shifted, rounder));
-    LLVMValueRef n = LLVMBuildAdd(ir, LLVMBuildBitCast(ir, shifted, ints, ""),
-                                  make_int(ints, 1023), "");
+    LLVMValueRef n =
+        LLVMBuildAdd(ir, LLVMBuildBitCast(ir, shifted, ints, ""), make_int(ints, 1023), "");
     LLVMValueRef scale = LLVMBuildShl(ir, n, make_int(ints, 52), "");
     return mmul(m, mpoly(m, r, p, COUNT(p)), LLVMBuildBitCast(ir, scale, real, ""));
 }
@@ -59,8 +58,8 @@ LLVMValueRef maths_pow(Emit *e, LLVMValueRef x, LLVMValueRef y)
     LLVMBuilderRef ir = e->ir;
     LLVMTypeRef wide = type_lanes(e->f64, m->lanes);
     LLVMValueRef a = mabs(m, x), one = mconst(m, 1);
-    LLVMValueRef t = mmul(m, LLVMBuildFPExt(ir, y, wide, ""),
-                          log2_wide(m, LLVMBuildFPExt(ir, a, wide, "")));
+    LLVMValueRef t =
+        mmul(m, LLVMBuildFPExt(ir, y, wide, ""), log2_wide(m, LLVMBuildFPExt(ir, a, wide, "")));
     LLVMValueRef low = make_real(wide, -200), high = make_real(wide, 200);
     t = mpick(m, mless(m, t, low), low, t);
     t = mpick(m, mless(m, high, t), high, t);
@@ -72,14 +71,14 @@ LLVMValueRef maths_pow(Emit *e, LLVMValueRef x, LLVMValueRef y)
     LLVMValueRef even = LLVMBuildFCmp(ir, LLVMRealOEQ, maths_round(e, OP_ROUND, half), half, "");
     LLVMValueRef odd = LLVMBuildAnd(ir, whole, LLVMBuildNot(ir, even, ""), "");
     v = mpick(m, odd, msign_of(m, v, x), v);
-    LLVMValueRef below = LLVMBuildAnd(ir, mless(m, x, mconst(m, 0)),
-                                      mless(m, a, mconst(m, INFINITY)), "");
+    LLVMValueRef below =
+        LLVMBuildAnd(ir, mless(m, x, mconst(m, 0)), mless(m, a, mconst(m, INFINITY)), "");
     v = mpick(m, LLVMBuildAnd(ir, below, LLVMBuildNot(ir, whole, ""), ""), mconst(m, NAN), v);
     LLVMValueRef always = LLVMBuildOr(ir, mequal(m, y, 0), mequal(m, x, 1), "");
     return mpick(m, always, one, v);
 }
 
-/* --- libm ------------------------------------------------------------------------------------------------- */
+/* --- libm ------------------------------------------------------------------------------------- */
 typedef double Unary(double);
 typedef double Binary(double, double);
 typedef struct Libm {

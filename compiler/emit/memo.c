@@ -76,10 +76,16 @@ MemoEntry *memo_atom(Emit *e, const Atom *atom)
         return entry;
     uint64_t deps = 0;
     switch (atom->kind) {
-    case ATOM_VAR: deps = deps_atom(e, atom); break;
+    case ATOM_VAR:
+        deps = deps_atom(e, atom);
+        break;
     case ATOM_DIV:
-    case ATOM_MOD: deps = deps_position(e, atom->of); break;
-    case ATOM_DATA: deps = memo_scalar(e, atom->data)->deps; break;
+    case ATOM_MOD:
+        deps = deps_position(e, atom->of);
+        break;
+    case ATOM_DATA:
+        deps = memo_scalar(e, atom->data)->deps;
+        break;
     }
     entry->deps = deps;
     return entry;

@@ -6,10 +6,10 @@
  */
 #include "emit/internal.h"
 
-/* --- loads ---------------------------------------------------------------------------------------- */
+/* --- loads ------------------------------------------------------------------------------------ */
 static LLVMValueRef load_scalar(Emit *e, const Access *a, LLVMValueRef pointer, LLVMValueRef ok)
 {
-    if (ok)                                       /* anywhere inside instead */
+    if (ok) /* anywhere inside instead */
         pointer = LLVMBuildSelect(e->ir, ok, pointer, a->pointer, "");
     LLVMValueRef v = LLVMBuildLoad2(e->ir, type_stored(e, a->buffer->dtype, 1), pointer, "");
     LLVMSetAlignment(v, (unsigned)dtype_bytes(a->buffer->dtype));
@@ -75,7 +75,7 @@ LLVMValueRef emit_read(Emit *e, const Scalar *s, MemoEntry *entry, const Point *
     return LLVMBuildSelect(e->ir, all[0], all[1], all[2], "");
 }
 
-/* --- stores ----------------------------------------------------------------------------------------- */
+/* --- stores ----------------------------------------------------------------------------------- */
 static void store_to(Emit *e, const Access *a, bool accumulate, LLVMValueRef pointer,
                      LLVMValueRef value, LLVMValueRef mask)
 {
@@ -83,8 +83,8 @@ static void store_to(Emit *e, const Access *a, bool accumulate, LLVMValueRef poi
     DType dtype = a->buffer->dtype;
     unsigned lanes = lanes_of(value);
     if (accumulate) {
-        LLVMValueRef old = lanes > 1 ? load_lanes(e, a, pointer, mask)
-                                     : load_scalar(e, a, pointer, NULL);
+        LLVMValueRef old =
+            lanes > 1 ? load_lanes(e, a, pointer, mask) : load_scalar(e, a, pointer, NULL);
         LLVMValueRef pair[] = {value_loaded(e, old, dtype), value};
         value = emit_op(e, OP_ADD, dtype, dtype, 2, pair);
     }

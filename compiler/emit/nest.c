@@ -19,7 +19,7 @@ void enter_block(Emit *e, LLVMBasicBlockRef block)
     LLVMPositionBuilderAtEnd(e->ir, block);
 }
 
-/* --- instances: rows x vectors -------------------------------------------------------------------- */
+/* --- instances: rows x vectors ---------------------------------------------------------------- */
 size_t point_count(const Emit *e)
 {
     size_t n = 1;
@@ -39,7 +39,7 @@ void point_set(const Emit *e, size_t i, Point *point)
     }
 }
 
-/* --- map bodies ------------------------------------------------------------------------------------- */
+/* --- map bodies ------------------------------------------------------------------------------- */
 /* All values first, then all stores: a store may overwrite what the bodies read. */
 static void emit_points(Emit *e)
 {
@@ -58,15 +58,15 @@ static void emit_points(Emit *e)
     }
 }
 
-/* --- loops -------------------------------------------------------------------------------------------- */
+/* --- loops ------------------------------------------------------------------------------------ */
 static void emit_from(Emit *e, size_t loop, Sums *sums);
 
-typedef struct Range {                 /* values start, start + step, … of a loop */
-    LLVMValueRef start;                /* i64 */
-    int64_t step, trips;               /* trips 0: up to `end`, known at run time, at least one */
+typedef struct Range {   /* values start, start + step, … of a loop */
+    LLVMValueRef start;  /* i64 */
+    int64_t step, trips; /* trips 0: up to `end`, known at run time, at least one */
     LLVMValueRef end;
-    int64_t count;                     /* coordinates per trip */
-    int64_t last_on;                   /* LANES: lanes of the last vector that are on */
+    int64_t count;   /* coordinates per trip */
+    int64_t last_on; /* LANES: lanes of the last vector that are on */
 } Range;
 
 static void open_level(Emit *e, size_t loop, const Range *range, LLVMValueRef base)
@@ -145,14 +145,17 @@ static void emit_steps(Emit *e, size_t loop, LLVMValueRef start, int64_t length,
     int64_t unit = k->kind == KLOOP_LANES ? e->target->lanes : 1;
     int64_t step = k->tile * unit, full = length / step, rest = length % step;
     if (full) {
-        Range range = {.start = start, .step = step, .trips = full, .count = k->tile,
-                       .last_on = unit};
+        Range range = {
+            .start = start, .step = step, .trips = full, .count = k->tile, .last_on = unit};
         emit_range(e, loop, &range, sums);
     }
     if (rest) {
         int64_t count = (rest + unit - 1) / unit;
-        Range range = {.start = offset(e, start, full * step), .step = step, .trips = 1,
-                       .count = count, .last_on = rest - (count - 1) * unit};
+        Range range = {.start = offset(e, start, full * step),
+                       .step = step,
+                       .trips = 1,
+                       .count = count,
+                       .last_on = rest - (count - 1) * unit};
         emit_range(e, loop, &range, sums);
     }
 }
@@ -176,8 +179,12 @@ static void emit_loop(Emit *e, size_t loop, Sums *sums)
         emit_steps(e, loop, start, length, sums);
         return;
     }
-    Range range = {.start = start, .step = 1, .trips = length, .count = 1,
-                   .end = run ? run->end : NULL, .last_on = e->target->lanes};
+    Range range = {.start = start,
+                   .step = 1,
+                   .trips = length,
+                   .count = 1,
+                   .end = run ? run->end : NULL,
+                   .last_on = e->target->lanes};
     emit_range(e, loop, &range, sums);
 }
 
@@ -233,8 +240,8 @@ static void emit_copies(Emit *e, size_t chunk)
     }
     LLVMBasicBlockRef whole = new_block(e, "whole"), last = new_block(e, "last");
     LLVMBasicBlockRef join = new_block(e, "join");
-    LLVMValueRef is_last = LLVMBuildICmp(e->ir, LLVMIntEQ, run->index,
-                                         make_int(e->i64, k->var->extent / k->tile), "");
+    LLVMValueRef is_last =
+        LLVMBuildICmp(e->ir, LLVMIntEQ, run->index, make_int(e->i64, k->var->extent / k->tile), "");
     LLVMBuildCondBr(e->ir, is_last, last, whole);
     for (int i = 0; i < 2; i++) {
         enter_block(e, i ? last : whole);

@@ -12,7 +12,7 @@
 
 static const char passes[] = "function(early-cse,instcombine<no-verify-fixpoint>,simplifycfg)";
 
-/* --- target machines -------------------------------------------------------------------------------- */
+/* --- target machines -------------------------------------------------------------------------- */
 static void initialize(void)
 {
     LLVMInitializeNativeTarget();
@@ -51,7 +51,7 @@ void machine_close(void *opened)
     *machine = (Machine){0};
 }
 
-/* --- modules ------------------------------------------------------------------------------------------ */
+/* --- modules ---------------------------------------------------------------------------------- */
 Emit *module_open(Arena *arena, const Target *target, const Machine *machine)
 {
     Emit *e = NEW(arena, Emit);

@@ -21,10 +21,13 @@ static int64_t shift_up(const Atom *atom)
 static bool atom_narrow(const Atom *atom)
 {
     switch (atom->kind) {
-    case ATOM_VAR: return atom->var->extent <= INT32_MAX;
+    case ATOM_VAR:
+        return atom->var->extent <= INT32_MAX;
     case ATOM_DIV:
-    case ATOM_MOD: return fits_i32(atom->of->min, atom->of->max + shift_up(atom));
-    case ATOM_DATA: return atom->data->dtype != DT_I64;
+    case ATOM_MOD:
+        return fits_i32(atom->of->min, atom->of->max + shift_up(atom));
+    case ATOM_DATA:
+        return atom->data->dtype != DT_I64;
     }
     return false;
 }
@@ -65,7 +68,7 @@ static LLVMValueRef add(Emit *e, LLVMValueRef sum, LLVMValueRef v)
 static LLVMValueRef emit_var(Emit *e, const Var *var, const Point *point)
 {
     size_t loop = loop_of(e, var);
-    if (loop == SIZE_MAX) {                       /* fixed by the chunk */
+    if (loop == SIZE_MAX) { /* fixed by the chunk */
         for (size_t i = 0; i < e->kernel->n_chunk_loops; i++)
             if (e->kernel->chunk_loops[i].var == var)
                 return e->runs[i].start;
@@ -122,8 +125,8 @@ LLVMValueRef emit_atom(Emit *e, const Atom *atom, const Point *point)
     if (*slot)
         return *slot;
     size_t before = place(e, deps_level(e, entry->deps));
-    LLVMValueRef v = atom->kind == ATOM_DATA ? emit_data(e, atom->data, point)
-                                             : emit_divmod(e, atom, point);
+    LLVMValueRef v =
+        atom->kind == ATOM_DATA ? emit_data(e, atom->data, point) : emit_divmod(e, atom, point);
     place(e, before);
     return *memo_slot(e, entry, point) = v;
 }
@@ -156,7 +159,7 @@ LLVMValueRef emit_within(Emit *e, const Position *p, int64_t lo, int64_t hi, con
     LLVMValueRef v = emit_position(e, p, point);
     LLVMTypeRef type = LLVMTypeOf(v);
     bool narrow = LLVMGetIntTypeWidth(element_of(v)) == 32;
-    if (narrow && !fits_i32(lo, hi)) {            /* an end outside i32 never cuts */
+    if (narrow && !fits_i32(lo, hi)) { /* an end outside i32 never cuts */
         low = low && lo >= INT32_MIN;
         high = high && hi <= INT32_MAX;
     }

@@ -25,8 +25,8 @@ static LLVMValueRef word_of(Emit *e, LLVMValueRef wide, int64_t shift, unsigned 
 static LLVMValueRef loaded(Emit *e, int64_t index)
 {
     LLVMValueRef at = make_int(e->i64, index);
-    LLVMValueRef v = LLVMBuildLoad2(e->ir, e->i64,
-                                    LLVMBuildGEP2(e->ir, e->i64, e->random, &at, 1, ""), "");
+    LLVMValueRef v =
+        LLVMBuildLoad2(e->ir, e->i64, LLVMBuildGEP2(e->ir, e->i64, e->random, &at, 1, ""), "");
     LLVMSetAlignment(v, 8);
     return v;
 }

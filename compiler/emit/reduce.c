@@ -26,7 +26,8 @@ static double identity(ReduceOp op, DType dtype)
     bool low = op == REDUCE_MAX || op == REDUCE_ARGMAX;
     switch (op) {
     case REDUCE_PROD:
-    case REDUCE_ALL: return 1;
+    case REDUCE_ALL:
+        return 1;
     case REDUCE_MAX:
     case REDUCE_ARGMAX:
     case REDUCE_MIN:
@@ -34,14 +35,19 @@ static double identity(ReduceOp op, DType dtype)
         if (dtype_is_float(dtype))
             return low ? -__builtin_inf() : __builtin_inf();
         switch (dtype) {
-        case DT_I8: return low ? INT8_MIN : INT8_MAX;
-        case DT_I32: return low ? INT32_MIN : INT32_MAX;
-        case DT_U8: return low ? 0 : UINT8_MAX;
-        default: return low ? 0 : 1;              /* bool; i64 in sums_begin */
+        case DT_I8:
+            return low ? INT8_MIN : INT8_MAX;
+        case DT_I32:
+            return low ? INT32_MIN : INT32_MAX;
+        case DT_U8:
+            return low ? 0 : UINT8_MAX;
+        default:
+            return low ? 0 : 1; /* bool; i64 in sums_begin */
         }
     case REDUCE_NONE:
     case REDUCE_SUM:
-    case REDUCE_ANY: return 0;
+    case REDUCE_ANY:
+        return 0;
     }
     return 0;
 }
@@ -53,7 +59,7 @@ static bool reduces_lanes(const Emit *e)
 
 static size_t instances(const Emit *e)
 {
-    size_t n = point_count(e);                    /* left loops only: the reduced are not open */
+    size_t n = point_count(e); /* left loops only: the reduced are not open */
     return reduces_lanes(e) ? n * (size_t)e->nest->loops[e->lane_loop].tile : n;
 }
 
@@ -92,7 +98,7 @@ Sums sums_begin(Emit *e)
     return sums;
 }
 
-/* --- one step -------------------------------------------------------------------------------------- */
+/* --- one step --------------------------------------------------------------------------------- */
 static LLVMValueRef combine(Emit *e, ReduceOp op, DType dtype, LLVMValueRef a, LLVMValueRef b)
 {
     LLVMValueRef pair[] = {a, b};
@@ -268,7 +274,7 @@ void sums_add(Emit *e, Sums *sums)
     }
 }
 
-/* --- the end --------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 static LLVMValueRef half(Emit *e, LLVMValueRef v, unsigned from, unsigned n)
 {
     LLVMValueRef index[64];
@@ -276,8 +282,8 @@ static LLVMValueRef half(Emit *e, LLVMValueRef v, unsigned from, unsigned n)
         index[i] = LLVMConstInt(e->i32, from + i, false);
     if (n == 1)
         return LLVMBuildExtractElement(e->ir, v, index[0], "");
-    return LLVMBuildShuffleVector(e->ir, v, LLVMGetPoison(LLVMTypeOf(v)),
-                                  LLVMConstVector(index, n), "");
+    return LLVMBuildShuffleVector(e->ir, v, LLVMGetPoison(LLVMTypeOf(v)), LLVMConstVector(index, n),
+                                  "");
 }
 
 static void fold_pair(Emit *e, ReduceOp op, DType dtype, LLVMValueRef *value, LLVMValueRef *at,

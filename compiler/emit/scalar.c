@@ -18,7 +18,7 @@ static LLVMValueRef less(Emit *e, DType dtype, LLVMValueRef a, LLVMValueRef b)
     return compare(e, dtype, LLVMRealOLT, LLVMIntSLT, LLVMIntULT, a, b);
 }
 
-static bool is_number(LLVMValueRef v)             /* a constant that is not NaN */
+static bool is_number(LLVMValueRef v) /* a constant that is not NaN */
 {
     if (!LLVMIsConstant(v))
         return false;
@@ -48,7 +48,7 @@ LLVMValueRef emit_minmax(Emit *e, bool max, DType dtype, LLVMValueRef a, LLVMVal
     return LLVMBuildSelect(e->ir, nan, a, picked, "");
 }
 
-/* --- integer division --------------------------------------------------------------------------- */
+/* --- integer division ------------------------------------------------------------------------- */
 /* Floor division of up to 32 bits is exact in double precision. By zero: 0, as the conversion of
  * infinity or NaN must be some number. */
 static LLVMValueRef divide_small(Emit *e, DType dtype, LLVMValueRef a, LLVMValueRef b)
@@ -106,7 +106,7 @@ static LLVMValueRef remainder_of(Emit *e, DType dtype, LLVMValueRef a, LLVMValue
     return LLVMBuildSelect(e->ir, LLVMBuildAnd(e->ir, apart, rest, ""), shifted, r, "");
 }
 
-/* --- small functions ------------------------------------------------------------------------------ */
+/* --- small functions -------------------------------------------------------------------------- */
 static LLVMValueRef sign(Emit *e, DType dtype, LLVMValueRef a)
 {
     LLVMTypeRef type = LLVMTypeOf(a);
@@ -136,8 +136,8 @@ static LLVMValueRef absolute(Emit *e, DType dtype, LLVMValueRef a)
 static LLVMValueRef is_infinite(Emit *e, DType dtype, LLVMValueRef a)
 {
     LLVMValueRef magnitude = absolute(e, dtype, a);
-    return LLVMBuildFCmp(e->ir, LLVMRealOEQ, magnitude,
-                         make_real(LLVMTypeOf(a), __builtin_inf()), "");
+    return LLVMBuildFCmp(e->ir, LLVMRealOEQ, magnitude, make_real(LLVMTypeOf(a), __builtin_inf()),
+                         "");
 }
 
 static LLVMValueRef fold_left(Emit *e, ScalarOp op, DType dtype, size_t n, LLVMValueRef *args)
@@ -145,7 +145,7 @@ static LLVMValueRef fold_left(Emit *e, ScalarOp op, DType dtype, size_t n, LLVMV
     LLVMValueRef v = args[0];
     bool real = dtype_is_float(dtype);
     for (size_t i = 1; i < n; i++) {
-        LLVMValueRef pair[] = {v, args[i]};       /* a uniform prefix stays scalar */
+        LLVMValueRef pair[] = {v, args[i]}; /* a uniform prefix stays scalar */
         match_lanes(e, 2, pair);
         if (op == OP_ADD && dtype == DT_BOOL)
             v = LLVMBuildOr(e->ir, pair[0], pair[1], "");
@@ -162,7 +162,7 @@ static LLVMValueRef fold_left(Emit *e, ScalarOp op, DType dtype, size_t n, LLVMV
 static LLVMValueRef elementary(Emit *e, ScalarOp op, DType dtype, size_t n, LLVMValueRef *args)
 {
     LLVMTypeRef type = LLVMTypeOf(args[0]);
-    if (op == OP_SQRT || op == OP_RSQRT) {        /* correctly rounded in every width */
+    if (op == OP_SQRT || op == OP_RSQRT) { /* correctly rounded in every width */
         LLVMValueRef root = intrinsic(e, "llvm.sqrt", 1, &type, 1, args);
         return op == OP_SQRT ? root : LLVMBuildFDiv(e->ir, make_real(type, 1), root, "");
     }
@@ -240,8 +240,7 @@ LLVMValueRef emit_op(Emit *e, ScalarOp op, DType dtype, DType from, size_t n, LL
         return real ? LLVMBuildFCmp(e->ir, LLVMRealUNO, a, a, "")
                     : LLVMConstNull(type_of(e, DT_BOOL, lanes_of(a)));
     case OP_ISINF:
-        return real ? is_infinite(e, from, a)
-                    : LLVMConstNull(type_of(e, DT_BOOL, lanes_of(a)));
+        return real ? is_infinite(e, from, a) : LLVMConstNull(type_of(e, DT_BOOL, lanes_of(a)));
     case OP_SELECT:
         return LLVMBuildSelect(e->ir, a, b, args[2], "");
     case OP_STOP:

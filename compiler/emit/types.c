@@ -14,16 +14,29 @@ LLVMTypeRef type_of(Emit *e, DType dtype, unsigned lanes)
 {
     LLVMTypeRef element = NULL;
     switch (dtype) {
-    case DT_BOOL: element = e->i1; break;
+    case DT_BOOL:
+        element = e->i1;
+        break;
     case DT_U8:
-    case DT_I8: element = e->i8; break;
-    case DT_I32: element = e->i32; break;
-    case DT_I64: element = e->i64; break;
+    case DT_I8:
+        element = e->i8;
+        break;
+    case DT_I32:
+        element = e->i32;
+        break;
+    case DT_I64:
+        element = e->i64;
+        break;
     case DT_BF16:
     case DT_F16:
-    case DT_F32: element = e->f32; break;
-    case DT_F64: element = e->f64; break;
-    case DT_COUNT: break;
+    case DT_F32:
+        element = e->f32;
+        break;
+    case DT_F64:
+        element = e->f64;
+        break;
+    case DT_COUNT:
+        break;
     }
     assert(element);
     return type_lanes(element, lanes);
@@ -111,8 +124,8 @@ LLVMValueRef widen(Emit *e, LLVMValueRef v, unsigned lanes)
         return splat_const(type, v);
     LLVMValueRef poison = LLVMGetPoison(type);
     LLVMValueRef one = LLVMBuildInsertElement(e->ir, poison, v, LLVMConstInt(e->i32, 0, false), "");
-    return LLVMBuildShuffleVector(e->ir, one, poison,
-                                  LLVMConstNull(LLVMVectorType(e->i32, lanes)), "");
+    return LLVMBuildShuffleVector(e->ir, one, poison, LLVMConstNull(LLVMVectorType(e->i32, lanes)),
+                                  "");
 }
 
 void match_lanes(Emit *e, size_t n, LLVMValueRef *values)
@@ -177,15 +190,13 @@ static LLVMValueRef f16_value(Emit *e, LLVMValueRef bits)
     LLVMValueRef special = LLVMBuildAdd(e->ir, magnitude, make_int(i32, 224 << 23), "");
     LLVMValueRef behind = LLVMBuildBitCast(
         e->ir, LLVMBuildAdd(e->ir, magnitude, make_int(i32, 113 << 23), ""), f32, "");
-    LLVMValueRef small = LLVMBuildBitCast(
-        e->ir, LLVMBuildFSub(e->ir, behind, make_real(f32, 0x1p-14), ""), i32, "");
-    LLVMValueRef is_small =
-        LLVMBuildICmp(e->ir, LLVMIntULT, magnitude, make_int(i32, 1 << 23), "");
+    LLVMValueRef small =
+        LLVMBuildBitCast(e->ir, LLVMBuildFSub(e->ir, behind, make_real(f32, 0x1p-14), ""), i32, "");
+    LLVMValueRef is_small = LLVMBuildICmp(e->ir, LLVMIntULT, magnitude, make_int(i32, 1 << 23), "");
     LLVMValueRef is_special =
         LLVMBuildICmp(e->ir, LLVMIntUGE, magnitude, make_int(i32, 31 << 23), "");
-    LLVMValueRef picked = LLVMBuildSelect(e->ir, is_small, small,
-                                          LLVMBuildSelect(e->ir, is_special, special, normal, ""),
-                                          "");
+    LLVMValueRef picked = LLVMBuildSelect(
+        e->ir, is_small, small, LLVMBuildSelect(e->ir, is_special, special, normal, ""), "");
     return LLVMBuildBitCast(e->ir, LLVMBuildOr(e->ir, picked, sign, ""), f32, "");
 }
 
@@ -199,16 +210,16 @@ static LLVMValueRef f16_bits(Emit *e, LLVMValueRef v)
     LLVMValueRef sign = LLVMBuildAnd(e->ir, LLVMBuildLShr(e->ir, bits, make_int(i32, 16), ""),
                                      make_int(i32, 0x8000), "");
     LLVMValueRef a = LLVMBuildAnd(e->ir, bits, make_int(i32, 0x7fffffff), "");
-    LLVMValueRef odd = LLVMBuildAnd(e->ir, LLVMBuildLShr(e->ir, a, make_int(i32, 13), ""),
-                                    make_int(i32, 1), "");
-    LLVMValueRef biased = LLVMBuildAdd(
-        e->ir, LLVMBuildSub(e->ir, a, make_int(i32, 112 << 23), ""), make_int(i32, 0xfff), "");
+    LLVMValueRef odd =
+        LLVMBuildAnd(e->ir, LLVMBuildLShr(e->ir, a, make_int(i32, 13), ""), make_int(i32, 1), "");
+    LLVMValueRef biased = LLVMBuildAdd(e->ir, LLVMBuildSub(e->ir, a, make_int(i32, 112 << 23), ""),
+                                       make_int(i32, 0xfff), "");
     LLVMValueRef normal =
         LLVMBuildLShr(e->ir, LLVMBuildAdd(e->ir, biased, odd, ""), make_int(i32, 13), "");
-    LLVMValueRef sum = LLVMBuildFAdd(e->ir, LLVMBuildBitCast(e->ir, a, f32, ""),
-                                     make_real(f32, 0.5), "");
-    LLVMValueRef small = LLVMBuildSub(e->ir, LLVMBuildBitCast(e->ir, sum, i32, ""),
-                                      make_int(i32, 0x3f000000), "");
+    LLVMValueRef sum =
+        LLVMBuildFAdd(e->ir, LLVMBuildBitCast(e->ir, a, f32, ""), make_real(f32, 0.5), "");
+    LLVMValueRef small =
+        LLVMBuildSub(e->ir, LLVMBuildBitCast(e->ir, sum, i32, ""), make_int(i32, 0x3f000000), "");
     LLVMValueRef is_small = LLVMBuildICmp(e->ir, LLVMIntULT, a, make_int(i32, 113 << 23), "");
     LLVMValueRef is_big = LLVMBuildICmp(e->ir, LLVMIntUGE, a, make_int(i32, 0x477ff000), "");
     LLVMValueRef is_nan = LLVMBuildICmp(e->ir, LLVMIntUGT, a, make_int(i32, 0x7f800000), "");

@@ -7,7 +7,7 @@
 typedef struct Key {
     const Kernel *kernel;
     Buf out;
-    Map seen;                     /* address -> number + 1 */
+    Map seen; /* address -> number + 1 */
 } Key;
 
 static void key_bytes(Key *key, const void *from, size_t n)

@@ -15,25 +15,31 @@ static double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Of ten: three maps, a softmax in rows, two row sums, two contractions, a convolution, a gather. */
+/* Of ten: three maps, a softmax in rows, two row sums, two contractions, a convolution, a gather.
+ */
 static void write_equation(Buf *out, int i)
 {
     int n = 17 + i % 5, m = 33 + i, k = 48 + i % 7;
     switch (i % 10) {
-    case 0: case 1: case 2:
+    case 0:
+    case 1:
+    case 2:
         buf_printf(out, "y%d[i:%d, j:%d] = max(x[i, j] * %d.5 + b[j], 0.1)\n", i, n, m, i);
         break;
-    case 3: case 4:
+    case 3:
+    case 4:
         buf_printf(out, "y%d[i:%d] = sum[j:%d] exp(x[i, j] - b[i])\n", i, n, m);
         break;
     case 5:
         buf_printf(out, "y%d[i:%d, j:%d] = tanh(x[i, j]) * erf(b[j] + x[i, j])\n", i, n, m);
         break;
-    case 6: case 7:
+    case 6:
+    case 7:
         buf_printf(out, "y%d[i:%d, j:%d] = sum[k:%d] x[i, k] * x[k, j]\n", i, n, m, k);
         break;
     case 8:
-        buf_printf(out, "y%d[i:%d, j:8, k:%d] = sum[p:3, q:3] x[q, p+k] * (z[i+p-1, j+q-1, k] ?? 0)\n",
+        buf_printf(out,
+                   "y%d[i:%d, j:8, k:%d] = sum[p:3, q:3] x[q, p+k] * (z[i+p-1, j+q-1, k] ?? 0)\n",
                    i, n, m);
         break;
     default:
@@ -53,7 +59,8 @@ int main(int argc, char **argv)
         return 1;
     Arena *arena = arena_new(&mem, "test");
     Buf text = buf_new(arena);
-    buf_printf(&text, "input x[900, 900]\ninput z[64, 16, 900]\ninput b[900]\ninput t[64] below 64\n");
+    buf_printf(&text,
+               "input x[900, 900]\ninput z[64, 16, 900]\ninput b[900]\ninput t[64] below 64\n");
     for (int i = 0; i < n; i++)
         write_equation(&text, i);
     Equations e = equations_read(arena, str_c(arena, buf_str(&text)), 7);

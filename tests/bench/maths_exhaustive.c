@@ -1,7 +1,8 @@
 /* Every float through the compiled functions of one argument, against libm in double precision, on
  * all cores. Run by hand:
  *
- *   ninja -C build bench_maths_exhaustive && build/tests/bench_maths_exhaustive [TARGET] [FUNCTION…]
+ *   ninja -C build bench_maths_exhaustive && build/tests/bench_maths_exhaustive [TARGET]
+ * [FUNCTION…]
  *
  * Prints the largest error in ulp and where it is; 1 if one is above 4. What it printed stands in
  * bench/README.md.
@@ -25,7 +26,7 @@ typedef struct Sweep {
     const MathsFunction *function;
     HoneKernelFn *fn;
     int64_t chunks;
-    Worst *worst;                 /* by block */
+    Worst *worst; /* by block */
 } Sweep;
 
 static void sweep_block(void *const *buffers, void *scratch, int64_t block)
@@ -43,8 +44,8 @@ static void sweep_block(void *const *buffers, void *scratch, int64_t block)
     for (uint32_t i = 0; i < BLOCK; i++) {
         double error = maths_error(sweep->function, x[i], 0, y[i]);
         if (error > worst->error)
-            *worst = (Worst){.error = error, .bits = (uint32_t)block << BLOCK_BITS | i,
-                             .result = y[i]};
+            *worst =
+                (Worst){.error = error, .bits = (uint32_t)block << BLOCK_BITS | i, .result = y[i]};
     }
 }
 
@@ -58,8 +59,10 @@ static bool sweep_function(const MathsFunction *f, const Target *target)
         printf("%s: %s\n", f->name, why);
         return false;
     }
-    Sweep sweep = {.function = f, .fn = code_function(run.run.code, 0),
-                   .chunks = kernel_chunks(run.run.kernels[0]), .worst = all};
+    Sweep sweep = {.function = f,
+                   .fn = code_function(run.run.code, 0),
+                   .chunks = kernel_chunks(run.run.kernels[0]),
+                   .worst = all};
     HonePool *pool = hone_pool_new(&run.sys, hone_cpu_count(), 2 * BLOCK * sizeof(float) + 4096);
     if (pool) {
         void *const buffers[] = {&sweep};

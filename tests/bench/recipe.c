@@ -1,5 +1,6 @@
-/* recipe FILE [ENTRY [N]], or recipe FILE dump STAGE: compiles a recipe and times every kernel of an entry (the first training
- * step unless named) by itself on one thread; the N slowest, then all of them in order. By hand:
+/* recipe FILE [ENTRY [N]], or recipe FILE dump STAGE: compiles a recipe and times every kernel of
+ * an entry (the first training step unless named) by itself on one thread; the N slowest, then all
+ * of them in order. By hand:
  *
  *   ninja -C build bench_recipe && build/tests/bench_recipe samples/digits/pretrain.hone
  */
@@ -108,10 +109,10 @@ int main(int argc, char **argv)
     printf(STR_FMT, STR_ARG(buf_str(&text)));
     if (!recipe || c.diags.errors > 0)
         return 1;
-    BuildOptions options = {.target = target_host(), .code = true, .dump = STAGE_COUNT,
-                            .dumped = &text};
-    bool dump = argc > 3 && strcmp(argv[2], "dump") == 0 &&
-                stage_find(str_of(argv[3]), &options.dump);
+    BuildOptions options = {
+        .target = target_host(), .code = true, .dump = STAGE_COUNT, .dumped = &text};
+    bool dump =
+        argc > 3 && strcmp(argv[2], "dump") == 0 && stage_find(str_of(argv[3]), &options.dump);
     text.len = 0;
     HoneProgram program;
     BuildReport report;

@@ -12,7 +12,7 @@
 enum { PAGE = 4096, FRONT = 64 };
 static const unsigned char untouched = 0xA5;
 
-/* --- numbers ------------------------------------------------------------------------------------------ */
+/* --- numbers ---------------------------------------------------------------------------------- */
 static float from_half(uint16_t h)
 {
     int exponent = h >> 10 & 31;
@@ -24,7 +24,8 @@ static float from_half(uint16_t h)
     return (float)(h >> 15 ? -v : v);
 }
 
-/* The float is a multiple of 2^-24 after rounding to 11 bits, or less where halves are subnormal. */
+/* The float is a multiple of 2^-24 after rounding to 11 bits, or less where halves are subnormal.
+ */
 static uint16_t to_half(double v)
 {
     uint16_t sign = signbit(v) ? 0x8000 : 0;
@@ -34,28 +35,37 @@ static uint16_t to_half(double v)
     if (a >= 65520)
         return sign | 0x7c00;
     int exponent = a < 0x1p-14 ? -14 : ilogb(a);
-    double units = nearbyint(ldexp(a, 10 - exponent));       /* 1024 .. 2048, or fewer */
+    double units = nearbyint(ldexp(a, 10 - exponent)); /* 1024 .. 2048, or fewer */
     return (uint16_t)(sign + ((exponent + 14) << 10) + (int)units);
 }
 
 double value_get(DType dtype, const void *memory, size_t i)
 {
     switch (dtype) {
-    case DT_BOOL: return ((const uint8_t *)memory)[i];
-    case DT_U8: return ((const uint8_t *)memory)[i];
-    case DT_I8: return ((const int8_t *)memory)[i];
-    case DT_I32: return ((const int32_t *)memory)[i];
-    case DT_I64: return (double)((const int64_t *)memory)[i];
-    case DT_F16: return (double)from_half(((const uint16_t *)memory)[i]);
-    case DT_F32: return (double)((const float *)memory)[i];
-    case DT_F64: return ((const double *)memory)[i];
+    case DT_BOOL:
+        return ((const uint8_t *)memory)[i];
+    case DT_U8:
+        return ((const uint8_t *)memory)[i];
+    case DT_I8:
+        return ((const int8_t *)memory)[i];
+    case DT_I32:
+        return ((const int32_t *)memory)[i];
+    case DT_I64:
+        return (double)((const int64_t *)memory)[i];
+    case DT_F16:
+        return (double)from_half(((const uint16_t *)memory)[i]);
+    case DT_F32:
+        return (double)((const float *)memory)[i];
+    case DT_F64:
+        return ((const double *)memory)[i];
     case DT_BF16: {
         uint32_t bits = (uint32_t)((const uint16_t *)memory)[i] << 16;
         float v;
         memcpy(&v, &bits, sizeof v);
         return (double)v;
     }
-    case DT_COUNT: break;
+    case DT_COUNT:
+        break;
     }
     return NAN;
 }
@@ -63,14 +73,30 @@ double value_get(DType dtype, const void *memory, size_t i)
 void value_set(DType dtype, void *memory, size_t i, double value)
 {
     switch (dtype) {
-    case DT_BOOL: ((uint8_t *)memory)[i] = value != 0; break;
-    case DT_U8: ((uint8_t *)memory)[i] = (uint8_t)value; break;
-    case DT_I8: ((int8_t *)memory)[i] = (int8_t)value; break;
-    case DT_I32: ((int32_t *)memory)[i] = (int32_t)value; break;
-    case DT_I64: ((int64_t *)memory)[i] = value >= 0x1p63 ? INT64_MAX : (int64_t)value; break;
-    case DT_F16: ((uint16_t *)memory)[i] = to_half(value); break;
-    case DT_F32: ((float *)memory)[i] = (float)value; break;
-    case DT_F64: ((double *)memory)[i] = value; break;
+    case DT_BOOL:
+        ((uint8_t *)memory)[i] = value != 0;
+        break;
+    case DT_U8:
+        ((uint8_t *)memory)[i] = (uint8_t)value;
+        break;
+    case DT_I8:
+        ((int8_t *)memory)[i] = (int8_t)value;
+        break;
+    case DT_I32:
+        ((int32_t *)memory)[i] = (int32_t)value;
+        break;
+    case DT_I64:
+        ((int64_t *)memory)[i] = value >= 0x1p63 ? INT64_MAX : (int64_t)value;
+        break;
+    case DT_F16:
+        ((uint16_t *)memory)[i] = to_half(value);
+        break;
+    case DT_F32:
+        ((float *)memory)[i] = (float)value;
+        break;
+    case DT_F64:
+        ((double *)memory)[i] = value;
+        break;
     case DT_BF16: {
         float v = (float)value;
         uint32_t bits;
@@ -79,11 +105,12 @@ void value_set(DType dtype, void *memory, size_t i, double value)
         ((uint16_t *)memory)[i] = (uint16_t)(bits >> 16);
         break;
     }
-    case DT_COUNT: break;
+    case DT_COUNT:
+        break;
     }
 }
 
-/* --- memory: the last byte before a page that may not be touched ------------------------------------------ */
+/* --- memory: the last byte before a page that may not be touched ------------------------------ */
 static uint64_t node_bytes(const KernelRun *run, NodeId id)
 {
     const Node *node = graph_node(run->graph, id);
@@ -97,8 +124,8 @@ static void map_nodes(KernelRun *run)
     run->mapped = NEW_ARRAY(run->arena, uint64_t, n);
     for (NodeId id = 0; id < n; id++) {
         uint64_t bytes = node_bytes(run, id), room = (bytes + FRONT + PAGE - 1) / PAGE * PAGE;
-        char *map = mmap(NULL, room + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                         -1, 0);
+        char *map =
+            mmap(NULL, room + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (map == MAP_FAILED || mprotect(map + room, PAGE, PROT_NONE) != 0)
             abort();
         run->mapped[id] = room + PAGE;
@@ -134,7 +161,7 @@ static void check_fronts(const KernelRun *run)
     }
 }
 
-/* --- compilation --------------------------------------------------------------------------------------------- */
+/* --- compilation ------------------------------------------------------------------------------ */
 static const int64_t *row_major(Arena *arena, const Node *node)
 {
     int64_t *strides = NEW_ARRAY(arena, int64_t, node->rank + 1), step = 1;
@@ -163,9 +190,16 @@ void kernels_lower(KernelRun *run)
             continue;
         uint32_t nest = 0;
         const uint8_t *rows = NULL;
-        Lowering lowering = {.graph = run->graph, .target = run->target, .strides = strides,
-                             .elements = elements, .stored = stored, .local = local, .n = 1,
-                             .nodes = &id, .nests = &nest, .rows = &rows};
+        Lowering lowering = {.graph = run->graph,
+                             .target = run->target,
+                             .strides = strides,
+                             .elements = elements,
+                             .stored = stored,
+                             .local = local,
+                             .n = 1,
+                             .nodes = &id,
+                             .nests = &nest,
+                             .rows = &rows};
         kernel_lower(run->arena, &lowering, &kernels);
     }
     run->n = kernels.len;
@@ -199,7 +233,7 @@ void kernels_close(KernelRun *run)
         code_free(run->code);
 }
 
-/* --- running ----------------------------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 static void run_kernel(KernelRun *run, size_t index, ChunkOrder order, HonePool *pool)
 {
     const Kernel *kernel = run->kernels[index];
@@ -264,13 +298,14 @@ double kernels_difference(const KernelRun *run, const Interp *interp, NodeId *wo
         const Node *node = graph_node(run->graph, id);
         if (node->kind != NODE_EQUATION)
             continue;
-        double scale = 0.05;          /* sums that cancel leave rounding errors */
+        double scale = 0.05; /* sums that cancel leave rounding errors */
         for (size_t i = 0; i < (size_t)node_elements(node); i++)
             if (isfinite(interp->values[id][i]))
                 scale = fmax(scale, fabs(interp->values[id][i]));
         for (size_t i = 0; i < (size_t)node_elements(node); i++) {
             double want = interp->values[id][i], got = kernels_value(run, id, i);
-            double error = want == got || (isnan(want) && isnan(got)) ? 0 : fabs(got - want) / scale;
+            double error =
+                want == got || (isnan(want) && isnan(got)) ? 0 : fabs(got - want) / scale;
             if (!(error <= most)) {
                 most = isnan(error) ? INFINITY : error;
                 *worst = id;

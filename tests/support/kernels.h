@@ -13,11 +13,11 @@ typedef struct KernelRun {
     size_t n;
     const Kernel *const *kernels;
     Code *code;
-    void **memory;             /* by node */
-    uint64_t *mapped;          /* by node: bytes of its mapping */
+    void **memory;    /* by node */
+    uint64_t *mapped; /* by node: bytes of its mapping */
     uint64_t random[2];
     int64_t fault[4];
-    const char *why;           /* what LLVM or the kernel verifier said */
+    const char *why; /* what LLVM or the kernel verifier said */
 } KernelRun;
 
 /* arena, graph and target given: fills kernels and n. */
@@ -33,7 +33,8 @@ double kernels_value(const KernelRun *run, NodeId id, size_t element);
 /* FNV over the bytes of every equation's tensor. */
 uint64_t kernels_hash(const KernelRun *run);
 
-/* The largest difference from the interpreter over all equations, relative to each tensor's scale. */
+/* The largest difference from the interpreter over all equations, relative to each tensor's scale.
+ */
 double kernels_difference(const KernelRun *run, const Interp *interp, NodeId *worst);
 
 double value_get(DType dtype, const void *at, size_t element);

@@ -5,12 +5,12 @@
 #include <string.h>
 
 static const MathsFunction functions[] = {
-    {OP_EXP, "exp", 1},     {OP_LOG, "log", 1},     {OP_TANH, "tanh", 1},   {OP_ERF, "erf", 1},
-    {OP_EXPM1, "expm1", 1}, {OP_LOG1P, "log1p", 1}, {OP_LOG2, "log2", 1},   {OP_SIN, "sin", 1},
-    {OP_COS, "cos", 1},     {OP_TAN, "tan", 1},     {OP_ASIN, "asin", 1},   {OP_ACOS, "acos", 1},
-    {OP_ATAN, "atan", 1},   {OP_SINH, "sinh", 1},   {OP_COSH, "cosh", 1},   {OP_SQRT, "sqrt", 1},
-    {OP_RSQRT, "rsqrt", 1}, {OP_FLOOR, "floor", 1}, {OP_CEIL, "ceil", 1},   {OP_ROUND, "round", 1},
-    {OP_POW, "pow", 2},     {OP_ATAN2, "atan2", 2}, {OP_MAX, "max", 2},     {OP_MIN, "min", 2},
+    {OP_EXP, "exp", 1},     {OP_LOG, "log", 1},     {OP_TANH, "tanh", 1}, {OP_ERF, "erf", 1},
+    {OP_EXPM1, "expm1", 1}, {OP_LOG1P, "log1p", 1}, {OP_LOG2, "log2", 1}, {OP_SIN, "sin", 1},
+    {OP_COS, "cos", 1},     {OP_TAN, "tan", 1},     {OP_ASIN, "asin", 1}, {OP_ACOS, "acos", 1},
+    {OP_ATAN, "atan", 1},   {OP_SINH, "sinh", 1},   {OP_COSH, "cosh", 1}, {OP_SQRT, "sqrt", 1},
+    {OP_RSQRT, "rsqrt", 1}, {OP_FLOOR, "floor", 1}, {OP_CEIL, "ceil", 1}, {OP_ROUND, "round", 1},
+    {OP_POW, "pow", 2},     {OP_ATAN2, "atan2", 2}, {OP_MAX, "max", 2},   {OP_MIN, "min", 2},
 };
 
 size_t maths_count(void)
@@ -41,8 +41,8 @@ const char *maths_open(MathsRun *run, const MathsFunction *f, const Target *targ
         reads[k] = graph_read(graph, run->args[k], at, NULL);
     }
     const Scalar *body = sc_fn(graph->pool, f->op, (size_t)f->arity, reads);
-    run->result = graph_define(graph, DT_F32, REDUCE_NONE, 1, &i, 0, NULL, body, STR("y"),
-                               (Span){0});
+    run->result =
+        graph_define(graph, DT_F32, REDUCE_NONE, 1, &i, 0, NULL, body, STR("y"), (Span){0});
     run->function = f;
     run->n = n;
     if (!kernels_open(&run->run, arena, graph, target))

@@ -49,7 +49,9 @@ static void describe_tensors(Planned *p)
         const Node *node = graph_node(p->graph, id);
         if (node->kind == NODE_PARAM || node->kind == NODE_STATE)
             p->planner.tensors[node->variable] = (PlanTensor){
-                .dtype = node->dtype, .rank = node->rank, .dims = node->dims,
+                .dtype = node->dtype,
+                .rank = node->rank,
+                .dims = node->dims,
                 .arena = node->kind == NODE_PARAM ? HONE_ARENA_PARAMS : HONE_ARENA_STATE};
     }
 }
@@ -73,7 +75,7 @@ static bool build(Planned *p, const Target *target)
     return p->code != NULL;
 }
 
-/* --- memory ------------------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------------- */
 static void map_arenas(Planned *p)
 {
     uint64_t bytes[HONE_ARENAS] = {[HONE_ARENA_IO] = p->planner.io_bytes,
@@ -142,7 +144,7 @@ static void fill_leaves(const Planned *p)
     }
 }
 
-/* --- running -------------------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 static void run_kernels(const Planned *p)
 {
     void *scratch = arena_alloc(p->arena, p->entry->scratch_bytes + 64, 64);

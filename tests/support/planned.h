@@ -1,14 +1,14 @@
-/* planned: a whole graph as one planned entry (fused, laid out, in place, in arenas), run in compiled
- * code and compared with the interpreter. */
+/* planned: a whole graph as one planned entry (fused, laid out, in place, in arenas), run in
+ * compiled code and compared with the interpreter. */
 #ifndef TEST_PLANNED_H
 #define TEST_PLANNED_H
 
 #include "plan/plan.h"
 
 typedef struct PlannedResult {
-    double error;              /* largest of all outputs, relative to each one's scale */
+    double error; /* largest of all outputs, relative to each one's scale */
     size_t kernels, most_nests;
-    char why[256];             /* what went wrong; empty: nothing */
+    char why[256]; /* what went wrong; empty: nothing */
 } PlannedResult;
 
 /* interp has run on the graph; gradients and next values count as outputs. */

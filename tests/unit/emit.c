@@ -27,9 +27,10 @@ static const Case cases[] = {
     {"ints", "input a[33] below 90\ninput b[33] below 7\n"
              "q[i:33] = a[i] // (b[i] + 1)\nr[i:33] = a[i] % (b[i] - 9)\n"
              "s[i:33] = max(a[i], b[i]) - abs(b[i] - a[i])"},
-    {"floats", "param a[33]\nparam b[33]\nq[i:33] = a[i] // (b[i] + 0.0137)\nr[i:33] = a[i] % b[i]\n"
-               "f[i:33] = floor(9.1 * a[i]) + ceil(8.1 * b[i]) * 32.0 + 1024.0 * round(6.1 * a[i])\n"
-               "g[i:33] = sign(a[i]) + abs(b[i])"},
+    {"floats",
+     "param a[33]\nparam b[33]\nq[i:33] = a[i] // (b[i] + 0.0137)\nr[i:33] = a[i] % b[i]\n"
+     "f[i:33] = floor(9.1 * a[i]) + ceil(8.1 * b[i]) * 32.0 + 1024.0 * round(6.1 * a[i])\n"
+     "g[i:33] = sign(a[i]) + abs(b[i])"},
     {"row sums", "param x[7, 53]\ny[n:7] = sum[i:53] x[n, i] * x[n, i]"},
     {"column sums", "param x[53, 71]\ny[i:71] = sum[n:53] x[n, i]"},
     {"long sum", "param x[20011] positive\ny = sum[i:20011] x[i]"},
@@ -39,7 +40,8 @@ static const Case cases[] = {
     {"prod", "param x[7, 19] positive\ny[n:7] = prod[i:19] 1.3 * x[n, i]"},
     {"argmax", "param x[7, 53] ties\ny[n:7] = argmax[i:53] x[n, i]\nz[i:53] = argmax[n:7] x[n, i]"},
     {"argmin of two", "param x[3, 6, 5]\ny[n:3] = argmin[i:6, j:5] x[n, i, j]"},
-    {"any, all", "param x[7, 20]\ny[n:7] = any[i:20] x[n, i] > 0.9\nz[n:7] = all[i:20] x[n, i] > -0.9"},
+    {"any, all",
+     "param x[7, 20]\ny[n:7] = any[i:20] x[n, i] > 0.9\nz[n:7] = all[i:20] x[n, i] > -0.9"},
     {"matmul NN", "param a[37, 19]\nparam b[19, 45]\ny[n:37, o:45] = sum[i:19] a[n, i] * b[i, o]"},
     {"matmul NT", "param a[37, 19]\nparam b[45, 19]\ny[n:37, o:45] = sum[i:19] a[n, i] * b[o, i]"},
     {"matmul TN", "param a[19, 37]\nparam b[19, 45]\ny[n:37, o:45] = sum[i:19] a[i, n] * b[i, o]"},
@@ -61,8 +63,9 @@ static const Case cases[] = {
     {"conv 3x3 stride 2", "param x[2, 4, 9, 10]\nparam w[6, 4, 3, 3]\n"
                           "y[n:2, o:6, p:5, q:5] = sum[c:4, i:3, j:3] "
                           "w[o, c, i, j] * (x[n, c, 2*p+i-1, 2*q+j-1] ?? 0)"},
-    {"depthwise", "param x[2, 7, 7, 35]\nparam w[3, 3, 35]\n"
-                  "y[n:2, p:7, q:7, c:35] = sum[i:3, j:3] w[i, j, c] * (x[n, p+i-1, q+j-1, c] ?? 0)"},
+    {"depthwise",
+     "param x[2, 7, 7, 35]\nparam w[3, 3, 35]\n"
+     "y[n:2, p:7, q:7, c:35] = sum[i:3, j:3] w[i, j, c] * (x[n, p+i-1, q+j-1, c] ?? 0)"},
     {"grouped", "param x[2, 4, 6, 6]\nparam w[6, 2, 3, 3]\n"
                 "y[n:2, o:6, p:6, q:6] = sum[c:2, i:3, j:3] "
                 "w[o, c, i, j] * (x[n, o//3*2 + c, p+i-1, q+j-1] ?? 0)"},
@@ -97,11 +100,13 @@ static const Case cases[] = {
     {"layer norm", "param x[5, 70]\nparam g[70]\nu[n:5] = sum[i:70] x[n, i] / 70.0\n"
                    "v[n:5] = sum[i:70] (x[n, i] - u[n])^2 / 70.0\n"
                    "y[n:5, i:70] = (x[n, i] - u[n]) * rsqrt(v[n] + 0.01) * g[i]"},
-    {"maths", "param x[67]\nparam p[67] positive\n"
-              "a[i:67] = exp(9.0*x[i]) + expm1(x[i])\nb[i:67] = log(p[i]) + log1p(x[i]*0.9) + log2(p[i])\n"
-              "c[i:67] = tanh(3.0*x[i]) + erf(2.0*x[i])\nd[i:67] = sin(99.0*x[i]) + cos(50.0*x[i]) + tan(x[i])\n"
-              "e[i:67] = asin(x[i]) + acos(0.9*x[i]) + atan(8.0*x[i]) + atan2(x[i], p[i] - 0.5)\n"
-              "f[i:67] = sinh(3.0*x[i]) + cosh(2.0*x[i]) + p[i]^(3.0*x[i]) + sqrt(p[i]) + rsqrt(p[i])"},
+    {"maths",
+     "param x[67]\nparam p[67] positive\n"
+     "a[i:67] = exp(9.0*x[i]) + expm1(x[i])\nb[i:67] = log(p[i]) + log1p(x[i]*0.9) + log2(p[i])\n"
+     "c[i:67] = tanh(3.0*x[i]) + erf(2.0*x[i])\nd[i:67] = sin(99.0*x[i]) + cos(50.0*x[i]) + "
+     "tan(x[i])\n"
+     "e[i:67] = asin(x[i]) + acos(0.9*x[i]) + atan(8.0*x[i]) + atan2(x[i], p[i] - 0.5)\n"
+     "f[i:67] = sinh(3.0*x[i]) + cosh(2.0*x[i]) + p[i]^(3.0*x[i]) + sqrt(p[i]) + rsqrt(p[i])"},
     {"random", "param x[70, 33]\ny[n:70, i:33] = select(random(17, n*33+i) < 0.75, x[n, i], 0.0)\n"
                "z[i:33] = random(5, i)"},
 };
@@ -180,11 +185,11 @@ static void test_generic(void **state)
     check_target("generic");
 }
 
-/* --- faults ---------------------------------------------------------------------------------------- */
+/* --- faults ----------------------------------------------------------------------------------- */
 typedef struct FaultCase {
     const char *text, *tensor;
     size_t element;
-    int64_t value, extent;         /* extent 0: no fault */
+    int64_t value, extent; /* extent 0: no fault */
 } FaultCase;
 
 static const FaultCase fault_cases[] = {
@@ -235,8 +240,8 @@ static void test_faults(void **state)
     const Target *const *targets;
     size_t n = target_list(&targets);
     for (size_t t = 0; t < n; t++)
-        for (size_t i = 0; target_runs_here(targets[t]) && i < sizeof fault_cases / sizeof *fault_cases;
-             i++)
+        for (size_t i = 0;
+             target_runs_here(targets[t]) && i < sizeof fault_cases / sizeof *fault_cases; i++)
             check_fault(&fault_cases[i], targets[t]);
 }
 
@@ -250,7 +255,8 @@ static void test_random(void **state)
     if (setjmp(w.mem.on_failure))
         fail_msg("out of memory");
     Arena *arena = arena_new(&w.mem, "test");
-    Equations e = equations_read(arena, "z[i:77, j:3] = random(5, 3*i + j)\ny[i:9] = random(5, 7)", 7);
+    Equations e =
+        equations_read(arena, "z[i:77, j:3] = random(5, 3*i + j)\ny[i:9] = random(5, 7)", 7);
     KernelRun run;
     assert_true(kernels_open(&run, arena, e.graph, target_host()));
     run.random[0] = 0xfedcba9876543210u;
@@ -270,10 +276,8 @@ static void test_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_v4),
-        cmocka_unit_test(test_v3),
-        cmocka_unit_test(test_generic),
-        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_v4),      cmocka_unit_test(test_v3),
+        cmocka_unit_test(test_generic), cmocka_unit_test(test_faults),
         cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,10 +21,11 @@ static const Target *target_of(int index)
     return index == 0 ? target_host() : target_find(STR("generic"));
 }
 
-/* --- casts --------------------------------------------------------------------------------------------- */
-static const double samples[] = {0, 1, -1, 2.5, -2.5, 3.5, 100, -100, 127, 128, 200, 255, 256, 300, -129,
-                                 1e-3, 0.1, 65504, 65519, 65520, 7e4, -7e4, 6e-5, 3e-8, 2e-8, 1e-9,
-                                 2147483648.0, -2147483649.0, 3e10, 1e30, 1.00390625, 1.01171875, 0.3};
+/* --- casts ------------------------------------------------------------------------------------ */
+static const double samples[] = {
+    0,    1,    -1,   2.5,  -2.5,         3.5,           100,   -100,  127,        128,        200,
+    255,  256,  300,  -129, 1e-3,         0.1,           65504, 65519, 65520,      7e4,        -7e4,
+    6e-5, 3e-8, 2e-8, 1e-9, 2147483648.0, -2147483649.0, 3e10,  1e30,  1.00390625, 1.01171875, 0.3};
 enum { SAMPLES = sizeof samples / sizeof *samples };
 
 static double held(DType dtype, double value)
@@ -53,8 +54,8 @@ static void check_casts(const Target *target)
         graph_leaf(graph, NODE_INPUT, from, 1, dims, STR("x"), 0, (Span){0});
         leaves[from] = values[from];
         for (size_t k = 0; k < SAMPLES; k++)
-            values[from][k] = dtype_is_float(from) ? samples[k]
-                                                   : scalar_fold(OP_CAST, from, 1, &samples[k]);
+            values[from][k] =
+                dtype_is_float(from) ? samples[k] : scalar_fold(OP_CAST, from, 1, &samples[k]);
     }
     for (NodeId from = 0; from < DT_COUNT; from++)
         for (DType to = 0; to < DT_COUNT; to++)
@@ -87,7 +88,7 @@ static void test_casts(void **state)
         check_casts(target_of(t));
 }
 
-/* --- reductions of every dtype ------------------------------------------------------------------------ */
+/* --- reductions of every dtype ---------------------------------------------------------------- */
 static bool reduces(ReduceOp op, DType dtype)
 {
     if (op == REDUCE_ANY || op == REDUCE_ALL)
@@ -102,16 +103,17 @@ static void add_reduction(Graph *graph, ReduceOp op, DType dtype, double **leave
 {
     int64_t dims[] = {ROWS, COLUMNS};
     NodeId x = graph_leaf(graph, NODE_INPUT, dtype, 2, dims, str_of(reduce_name(op)), 0, (Span){0});
-    const Var *n = var_new(graph->pool, ROWS, STR("n")), *i = var_new(graph->pool, COLUMNS, STR("i"));
+    const Var *n = var_new(graph->pool, ROWS, STR("n")),
+              *i = var_new(graph->pool, COLUMNS, STR("i"));
     const Position *at[] = {pos_var(graph->pool, n), pos_var(graph->pool, i)};
     const Scalar *body = graph_read(graph, x, at, NULL);
     bool arg = op == REDUCE_ARGMAX || op == REDUCE_ARGMIN;
     DType to = arg ? DT_I32 : dtype;
     graph_define(graph, to, op, 1, &n, 1, &i, body, STR("rows"), (Span){0});
     graph_define(graph, to, op, 1, &i, 1, &n, body, STR("columns"), (Span){0});
-    leaves[x] = NEW_ARRAY(graph->arena, double, ROWS * COLUMNS);
+    leaves[x] = NEW_ARRAY(graph->arena, double, ROWS *COLUMNS);
     for (size_t k = 0; k < ROWS * COLUMNS; k++)
-        leaves[x][k] = dtype == DT_BOOL ? (double)(k % 7 == 0)
+        leaves[x][k] = dtype == DT_BOOL    ? (double)(k % 7 == 0)
                        : op == REDUCE_PROD ? (double)(k % 31 == 0 ? 2 : 1)
                                            : (double)((k * 7919) % 7) - (dtype == DT_U8 ? 0 : 3);
 }
@@ -153,7 +155,7 @@ static void test_reductions(void **state)
         check_reductions(target_of(t));
 }
 
-/* --- double precision ------------------------------------------------------------------------------------- */
+/* --- double precision ------------------------------------------------------------------------- */
 /* Every function of the table in f64 is libm's or exact. */
 static void test_double(void **state)
 {
@@ -162,11 +164,12 @@ static void test_double(void **state)
     static const struct {
         ScalarOp op;
         size_t arity;
-    } ops[] = {{OP_EXP, 1},  {OP_EXPM1, 1}, {OP_LOG, 1},   {OP_LOG1P, 1}, {OP_LOG2, 1},  {OP_SQRT, 1},
-               {OP_RSQRT, 1}, {OP_SIN, 1},  {OP_COS, 1},   {OP_TAN, 1},   {OP_ASIN, 1},  {OP_ACOS, 1},
-               {OP_ATAN, 1}, {OP_SINH, 1},  {OP_COSH, 1},  {OP_TANH, 1},  {OP_ERF, 1},   {OP_FLOOR, 1},
-               {OP_CEIL, 1}, {OP_ROUND, 1}, {OP_ABS, 1},   {OP_SIGN, 1},  {OP_POW, 2},   {OP_ATAN2, 2},
-               {OP_MAX, 2},  {OP_MIN, 2},   {OP_MOD, 2},   {OP_IDIV, 2},  {OP_DIV, 2}};
+    } ops[] = {{OP_EXP, 1},  {OP_EXPM1, 1}, {OP_LOG, 1},   {OP_LOG1P, 1}, {OP_LOG2, 1},
+               {OP_SQRT, 1}, {OP_RSQRT, 1}, {OP_SIN, 1},   {OP_COS, 1},   {OP_TAN, 1},
+               {OP_ASIN, 1}, {OP_ACOS, 1},  {OP_ATAN, 1},  {OP_SINH, 1},  {OP_COSH, 1},
+               {OP_TANH, 1}, {OP_ERF, 1},   {OP_FLOOR, 1}, {OP_CEIL, 1},  {OP_ROUND, 1},
+               {OP_ABS, 1},  {OP_SIGN, 1},  {OP_POW, 2},   {OP_ATAN2, 2}, {OP_MAX, 2},
+               {OP_MIN, 2},  {OP_MOD, 2},   {OP_IDIV, 2},  {OP_DIV, 2}};
     for (int t = 0; t < 2; t++) {
         World w = {0};
         mem_init(&w.mem, &w.sys);

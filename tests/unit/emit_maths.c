@@ -23,10 +23,11 @@ static float of_bits(uint32_t bits)
 /* Every exponent, both signs, and the neighbours of what polynomials are cut at. */
 static void fill_samples(float *x)
 {
-    static const float around[] = {0.0f, 1.0f, 0.5f, 0.625f, 0.92f, 0.41421356f, 2.4142135f, 3.95f,
-                                   88.72284f, 89.0f, 104.0f, 17.3f, 0.70710678f, 1.41421356f,
-                                   1.5707964f, 0.78539819f, 3.1415927f, 33554432.0f, INFINITY, NAN,
-                                   1.17549435e-38f, 1e-45f, 3.4028235e38f, 0.34657359f, 9.01f};
+    static const float around[] = {
+        0.0f,       1.0f,          0.5f,        0.625f,      0.92f,    0.41421356f, 2.4142135f,
+        3.95f,      88.72284f,     89.0f,       104.0f,      17.3f,    0.70710678f, 1.41421356f,
+        1.5707964f, 0.78539819f,   3.1415927f,  33554432.0f, INFINITY, NAN,         1.17549435e-38f,
+        1e-45f,     3.4028235e38f, 0.34657359f, 9.01f};
     size_t n = 0;
     for (size_t i = 0; i < sizeof around / sizeof *around; i++) {
         uint32_t bits;
