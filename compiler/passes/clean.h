@@ -2,6 +2,7 @@
  *
  *   prune.c      what outputs need
  *   simplify.c   views and uniform constants read through, `stop` removed
+ *   centred.c    sums that are zero by a mean
  *   fold.c       what depends on constants only is computed
  *   cse.c        equal equations computed once
  *   narrow.c     extents shrunk to what is read and not zero
@@ -22,6 +23,12 @@ void outputs_copy(Graph *to, const Graph *from, const NodeId *map);
 /* A ReadMap that renames tensors; its context is the array of new ids. */
 const Scalar *read_renamed(void *map, ExprPool *pool, const Scalar *old, size_t rank,
                            const Position *const *at, const Scalar *fill);
+
+/* cse.c: body = factor * rest, also below a mask. */
+const Scalar *factor_split(ExprPool *pool, const Scalar *body, double *factor);
+
+/* centred.c: does the equation sum what lies around its own mean, and is 0? */
+bool sum_is_zero(const Graph *graph, const Node *node);
 
 /* --- support.c ------------------------------------------------------------------------------------ */
 typedef struct Range {

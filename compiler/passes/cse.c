@@ -81,17 +81,34 @@ static bool is_fn(const Scalar *s, ScalarOp op)
     return s->kind == SCALAR_FN && s->op == op;
 }
 
-/* The factor that the body is divided by to become a key; a sum only gives its sign. */
-static double scale_of(const Scalar *body)
+const Scalar *factor_split(ExprPool *pool, const Scalar *body, double *factor)
 {
-    double value;
+    *factor = 1;
     if (is_fn(body, OP_SELECT) && sc_is_zero(body->args[2]))
-        return scale_of(body->args[1]);
-    if (is_fn(body, OP_MUL) && sc_is_const(body->args[0], &value))
-        return value;
-    if (is_fn(body, OP_ADD))
-        return scale_of(body->args[body->n - 1]) < 0 ? -1 : 1;
-    return 1;
+        return sc_fn3(pool, OP_SELECT, body->args[0], factor_split(pool, body->args[1], factor),
+                      body->args[2]);
+    if (!is_fn(body, OP_MUL) || !sc_is_const(body->args[0], factor))
+        return body;
+    return body->n == 2 ? body->args[1] : sc_fn(pool, OP_MUL, body->n - 1, body->args + 1);
+}
+
+static const Scalar *scaled(ExprPool *pool, double by, const Scalar *s)
+{
+    return sc_fn2(pool, OP_MUL, sc_const(pool, s->dtype, by), s);
+}
+
+/* As factor_split; of a sum the sign of its last term is taken out. */
+static const Scalar *key_body(ExprPool *pool, const Scalar *body, double *factor)
+{
+    double last;
+    const Scalar *rest = factor_split(pool, body, factor);
+    if (!is_fn(rest, OP_ADD))
+        return rest;
+    factor_split(pool, rest->args[rest->n - 1], &last);
+    if (last >= 0)
+        return rest;
+    *factor = -*factor;
+    return scaled(pool, -1, rest);
 }
 
 /* A sum over something, whose readers may apply a factor. */
@@ -100,11 +117,6 @@ static bool is_scalable(const Node *node)
     return node->kind == NODE_EQUATION && node->reduce == REDUCE_SUM && node->n_pieces == 1 &&
            node->pieces[0].n_reduced > 0 && piece_is_plain(node, &node->pieces[0]) &&
            (node->dtype == DT_F32 || node->dtype == DT_F64);
-}
-
-static const Scalar *scaled(ExprPool *pool, double by, const Scalar *s)
-{
-    return sc_fn2(pool, OP_MUL, sc_const(pool, s->dtype, by), s);
 }
 
 /* by * tensor, a copy that is read through */
@@ -219,11 +231,8 @@ static Piece *make_key(Cse *cse, NodeId id)
         key[i] = standard_piece(cse, &node->pieces[i], node->rank);
     cse->keys[id] = key;
     cse->scales[id] = 1;
-    if (is_scalable(node)) {
-        double scale = scale_of(key[0].body);
-        key[0].body = scaled(cse->to->pool, 1 / scale, key[0].body);
-        cse->scales[id] = scale;
-    }
+    if (is_scalable(node))
+        key[0].body = key_body(cse->to->pool, key[0].body, &cse->scales[id]);
     return key;
 }
 

@@ -109,6 +109,26 @@ static void batch_norm_needs_four_sums(void **state)
     no_stops(graph);
 }
 
+/* A norm that lets its mean be differentiated in its variance: that derivative is 0. */
+static void means_need_no_stop(void **state)
+{
+    (void)state;
+    const Graph *graph = cleaned(training(
+        "use nn, optim, losses\n"
+        "module Norm(C) {\n  param weight: [C] = ones()\n  param bias: [C] = zeros()\n"
+        "  fn forward(x: [N, C, H, W]) -> [N, C, H, W] {\n"
+        "    u[c] = mean[n, h, w] x[n, c, h, w]\n"
+        "    v[c] = mean[n, h, w] (x[n, c, h, w] - u[c])^2\n"
+        "    y[n, c, h, w] = (x[n, c, h, w] - u[c]) * rsqrt(v[c] + 1e-5) * weight[c] + bias[c]\n"
+        "    return y\n  }\n}\n"
+        "module Net() {\n  conv: Conv2d(3, 7, 3, pad = 1, biased = false)\n  norm: Norm(7)\n"
+        "  fc: Linear(7, 5)\n  fn forward(x: [N, 3, H, W]) {\n"
+        "    return fc(mean_pool(relu(norm(conv(x)))))\n  }\n}\n" RECIPE(
+            "images(\"p\", size = 7)",
+            "    loss = cross_entropy(model(b.image), b.label)\n")));
+    assert_int_equal(count_sums(graph, 7, 4 * 7 * 7), 4);
+}
+
 /* The largest size that a tensor of this rank and last extent has. */
 static int64_t largest(const Graph *graph, size_t rank, int64_t last)
 {
@@ -157,6 +177,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(batch_norm_needs_four_sums),
+        cmocka_unit_test(means_need_no_stop),
         cmocka_unit_test(unread_rows_are_not_computed),
         cmocka_unit_test(resnet_passes_in_no_time),
     };

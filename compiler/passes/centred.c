@@ -1,0 +1,57 @@
+/* centred: sums that are zero because a mean is what makes them so: sum[K] (x - mean[K] x). The
+ * derivative of a variance by its mean is one; without this every norm that does not `stop` its mean
+ * would read its input once more. */
+#include "passes/clean.h"
+#include "passes/densify.h"
+
+#include <math.h>
+
+static bool is_row_sum(const Node *node)
+{
+    return node->kind == NODE_EQUATION && node->reduce == REDUCE_SUM && node->n_pieces == 1 &&
+           node->pieces[0].n_reduced > 0 && piece_is_plain(node, &node->pieces[0]) &&
+           dtype_is_float(node->dtype);
+}
+
+/* Is mean[...] the mean of x over the piece's reduced variables? */
+static bool is_mean_of(const Graph *graph, const Piece *piece, const Scalar *mean, const Scalar *x)
+{
+    const Node *node = graph_node(graph, mean->tensor);
+    if (!is_row_sum(node) || node->pieces[0].n_reduced != piece->n_reduced)
+        return false;
+    const Piece *of = &node->pieces[0];
+    size_t n = of->n_vars + of->n_reduced;
+    const Var **from = NEW_ARRAY(graph->arena, const Var *, n);
+    const Position **to = NEW_ARRAY(graph->arena, const Position *, n);
+    double points = 1, factor;
+    for (size_t i = 0; i < of->n_vars; i++) {
+        from[i] = of->vars[i];
+        to[i] = mean->at[i];
+    }
+    for (size_t i = 0; i < of->n_reduced; i++) {
+        if (of->reduced[i]->extent != piece->reduced[i]->extent || sc_uses(mean, piece->reduced[i]))
+            return false;
+        from[of->n_vars + i] = of->reduced[i];
+        to[of->n_vars + i] = pos_var(graph->pool, piece->reduced[i]);
+        points *= (double)piece->reduced[i]->extent;
+    }
+    Subst subst = {.n = n, .from = from, .to = to};
+    const Scalar *element = factor_split(graph->pool, of->body, &factor);
+    return fabs(factor * points - 1) < 1e-6 && sc_subst(graph->pool, element, &subst) == x;
+}
+
+bool sum_is_zero(const Graph *graph, const Node *node)
+{
+    if (!is_row_sum(node))
+        return false;
+    const Piece *piece = &node->pieces[0];
+    double factor, a, b;
+    const Scalar *body = factor_split(graph->pool, piece->body, &factor);
+    if (body->kind != SCALAR_FN || body->op != OP_ADD || body->n != 2)
+        return false;
+    const Scalar *x = factor_split(graph->pool, body->args[0], &a);
+    const Scalar *y = factor_split(graph->pool, body->args[1], &b);
+    if (a != -b || x->kind != SCALAR_READ || y->kind != SCALAR_READ || x->fill || y->fill)
+        return false;
+    return is_mean_of(graph, piece, y, x) || is_mean_of(graph, piece, x, y);
+}
