@@ -436,6 +436,12 @@ static char **names_block(HoneSys *sys, const Names *names)
     return block;
 }
 
+bool hone_is_folder(HoneSys *sys, const char *path)
+{
+    struct stat info;
+    return !io_fails(sys) && stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
 char **hone_list_dir(HoneSys *sys, const char *path, size_t *n)
 {
     *n = 0;

@@ -149,7 +149,7 @@ static int check_without_fields(Session *s, const Recipe *recipe)
 
 static int check_one(Session *s, const Ast *finetune)
 {
-    Recipe *recipe = session_recipe(s, finetune, true);
+    Recipe *recipe = session_recipe(s, finetune, &(RecipeOptions){.without_files = true});
     if (recipe == NULL) {
         return diags_exit(&s->c.diags);
     }

@@ -43,7 +43,7 @@ int command_eval(HoneSys *sys, Mem *mem, const CommandLine *line)
     if (line->weights.len == 0) {
         return usage_error(sys, s.arena, line, "`hone eval` wants --weights FILE");
     }
-    Recipe *recipe = session_recipe(&s, finetune, false);
+    Recipe *recipe = session_recipe(&s, finetune, &(RecipeOptions){0});
     if (recipe == NULL) {
         return diags_exit(&s.c.diags);
     }

@@ -8,6 +8,7 @@
 
 static const double tolerance = 1e-5;      /* of the gradient's length */
 static const double max_points = 4e10;     /* some minutes */
+static const int64_t most_batch = 2;       /* samples: gradients are as wrong with two as with many */
 static const double max_item_points = 1e9; /* of one item of a library: seconds */
 
 static bool chosen(const Session *s, Str name)
@@ -117,7 +118,8 @@ static int check_stage(Session *s, const Recipe *recipe, const RecipeStage *stag
 
 static int check_recipe(Session *s, const Ast *finetune)
 {
-    Recipe *recipe = session_recipe(s, finetune, true);
+    RecipeOptions options = {.without_files = true, .most_batch = most_batch};
+    Recipe *recipe = session_recipe(s, finetune, &options);
     if (recipe == NULL) {
         return HONE_USAGE;
     }

@@ -115,7 +115,7 @@ int command_groups(HoneSys *sys, Mem *mem, const CommandLine *line)
     }
     Buf out = buf_new(s.arena);
     for (size_t i = 0; i < s.finetunes.len; i++) {
-        Recipe *recipe = session_recipe(&s, s.finetunes.at[i], true);
+        Recipe *recipe = session_recipe(&s, s.finetunes.at[i], &(RecipeOptions){.without_files = true});
         if (recipe == NULL) {
             return diags_exit(&s.c.diags);
         }

@@ -26,21 +26,39 @@ static Table *keys_table(Arena *arena)
     return table_new(arena, 4, names);
 }
 
+static bool add_file(HoneSys *sys, const CommandLine *line, Str path, const char *kind,
+                     Table *table, Buf *out, HoneError *error)
+{
+    Arena *arena = out->arena;
+    HoneFile *file = hone_file_open(sys, str_c(arena, path), error);
+    if (file == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < hone_file_count(file); i++) {
+        const HoneFileTensor *t = hone_file_tensor(file, i);
+        add_row(line, table, out, str_copy(arena, str_of(t->key)),
+                str_c(arena, str_of(t->dtype_name)), t->rank, t->dims, kind);
+    }
+    hone_file_close(file);
+    return true;
+}
+
+/* A weights file, or a checkpoint: a folder with weights and what the optimizer keeps. */
 static int keys_of_file(HoneSys *sys, Arena *arena, const CommandLine *line)
 {
     HoneError error = {0};
-    HoneFile *file = hone_file_open(sys, str_c(arena, line->args.at[0]), &error);
-    if (file == NULL) {
-        return print_failure(sys, arena, line, &error);
-    }
     Buf out = buf_new(arena);
     Table *table = keys_table(arena);
-    for (size_t i = 0; i < hone_file_count(file); i++) {
-        const HoneFileTensor *t = hone_file_tensor(file, i);
-        add_row(line, table, &out, str_copy(arena, str_of(t->key)),
-                str_c(arena, str_of(t->dtype_name)), t->rank, t->dims, "");
+    Str path = line->args.at[0];
+    Str weights = str_join(arena, path, "/", STR("weights.safetensors"));
+    Str state = str_join(arena, path, "/", STR("state.safetensors"));
+    bool ok = hone_is_folder(sys, str_c(arena, path))
+                  ? add_file(sys, line, weights, "weights", table, &out, &error) &&
+                        add_file(sys, line, state, "state", table, &out, &error)
+                  : add_file(sys, line, path, "", table, &out, &error);
+    if (!ok) {
+        return print_failure(sys, arena, line, &error);
     }
-    hone_file_close(file);
     if (!line->json) {
         table_print(table, "", &out);
     }

@@ -129,7 +129,7 @@ int command_predict(HoneSys *sys, Mem *mem, const CommandLine *line)
         return usage_error(sys, s.arena, line,
                            "`hone predict` wants --weights FILE and at least one picture");
     }
-    Recipe *recipe = session_recipe(&s, finetune, false);
+    Recipe *recipe = session_recipe(&s, finetune, &(RecipeOptions){0});
     if (recipe == NULL) {
         return diags_exit(&s.c.diags);
     }

@@ -78,7 +78,7 @@ static void print_times(const Session *s, const BuildReport *report)
 static int run_one(Session *s, const Ast *finetune)
 {
     const CommandLine *line = s->line;
-    Recipe *recipe = session_recipe(s, finetune, false);
+    Recipe *recipe = session_recipe(s, finetune, &(RecipeOptions){0});
     if (recipe == NULL) {
         return diags_exit(&s->c.diags);
     }

@@ -165,10 +165,9 @@ bool session_open(Session *s, HoneSys *sys, Mem *mem, const CommandLine *line, i
     return choose(s, names ? 1 : line->args.len, exit);
 }
 
-Recipe *session_recipe(Session *s, const Ast *finetune, bool without_files)
+Recipe *session_recipe(Session *s, const Ast *finetune, const RecipeOptions *options)
 {
-    RecipeOptions options = {.without_files = without_files};
-    Recipe *recipe = recipe_build(&s->c, s->file, finetune, &options);
+    Recipe *recipe = recipe_build(&s->c, s->file, finetune, options);
     if (s->c.diags.errors > 0) {
         recipe = NULL;
     }

@@ -20,7 +20,7 @@ typedef struct Session {
 /* False when the command is over: *exit says how (help was printed, or the file is wrong). */
 bool session_open(Session *s, HoneSys *sys, Mem *mem, const CommandLine *line, int *exit);
 /* NULL after diagnostics. Prints warnings too. */
-Recipe *session_recipe(Session *s, const Ast *finetune, bool without_files);
+Recipe *session_recipe(Session *s, const Ast *finetune, const RecipeOptions *options);
 /* Runs the stages; prints a dump when one was asked for. NULL: *exit says why or that a dump ended
  * the command. */
 HoneProgram *session_program(Session *s, const Recipe *recipe, bool code, BuildReport *report,

@@ -473,6 +473,9 @@ bool data_build(RecipeBuild *b, const Ast *item)
             split[i].source->headers_only = false;
         }
     }
+    if (b->most_batch > 0 && data.batch > b->most_batch) {
+        data.batch = b->most_batch;
+    }
     if (ok && facts.count[0] >= 0 && facts.count[0] < data.batch) {
         Diag *d = diag(&b->c->diags, E516, split[0].knob->name,
                        "`train` has fewer samples than a "

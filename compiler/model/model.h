@@ -344,6 +344,7 @@ bool recipe_option(Compiler *c, Str name, double *value);
 typedef struct RecipeOptions {
     bool without_files;
     bool model_only;         /* `hone keys`: no data, loads, stages or graphs */
+    int64_t most_batch;      /* cuts the batch of every data; 0: as the recipe says */
 } RecipeOptions;
 Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeOptions *options);
 /* Checks a file without `finetune`: definitions, and modules whose arguments all have defaults. */

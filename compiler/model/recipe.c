@@ -429,7 +429,8 @@ Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeO
     *r = (Recipe){
         .name = finetune->text, .span = finetune->span, .model = model_new(c), .workers = -1};
     RecipeBuild build = {
-        .c = c, .file = file, .item = finetune, .r = r, .without_files = options->without_files};
+        .c = c, .file = file, .item = finetune, .r = r, .without_files = options->without_files,
+        .most_batch = options->most_batch};
     RecipeBuild *b = &build;
     b->scope = scope_new(c->arena, NULL, file, NULL);
     b->build = elab_new(c, r->model, NULL, false, NULL);

@@ -14,6 +14,7 @@ typedef struct RecipeBuild {
     File *file;
     const Ast *item;                 /* AST_FINETUNE */
     bool without_files;
+    int64_t most_batch;
     Recipe *r;
     Scope *scope;                    /* of the recipe: models and lets; for every graph */
     Elab *build;                     /* evaluates build-clock values */

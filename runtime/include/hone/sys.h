@@ -59,6 +59,7 @@ int64_t hone_disk_free(HoneSys *sys, const char *path);
 /* "no space left on device": an errno in words. */
 const char *hone_errno_text(int error, char text[128]);
 
+bool hone_is_folder(HoneSys *sys, const char *path);
 /* The names in a folder in byte order, without . and ..; NULL with errno. One block: free it. */
 char **hone_list_dir(HoneSys *sys, const char *path, size_t *n);
 
