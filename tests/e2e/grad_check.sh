@@ -47,7 +47,7 @@ expect() {
 expect 0 '8 gradients, 0 differ' "$hone" grad-check "$folder/small.hone"
 expect 0 '9 gradients, 0 differ' "$hone" grad-check "$folder/small.hone"
 expect 0 '"parameter": "fc.bias"' "$hone" grad-check "$folder/small.hone" --json
-expect 2 'E711' "$hone" grad-check "$folder/small.hone" --size 40000
+expect 2 'E711' "$hone" grad-check "$folder/small.hone" --size 16000
 expect 2 'wants a recipe file' "$hone" grad-check
 expect 0 '0 not; 0 gradients differ' "$hone" grad-check nn
 expect 0 '0 not; 0 gradients differ' "$hone" grad-check losses
