@@ -8,12 +8,13 @@ cat > "$folder/small.hone" <<'RECIPE'
 use nn, optim, losses
 option size = 6 "pixels"
 option batch = 2 "pictures"
-module Net(classes = 5) {
-  conv1: Conv2d(3, 4, 3, stride = 2, pad = 1, biased = false)
-  bn1:   BatchNorm2d(4)
-  conv2: Conv2d(4, 4, 3, pad = 1)
-  ln:    LayerNorm(4)
-  fc:    Linear(4, classes)
+option width = 4 "channels"
+module Net(classes = 5, width = 4) {
+  conv1: Conv2d(3, width, 3, stride = 2, pad = 1, biased = false)
+  bn1:   BatchNorm2d(width)
+  conv2: Conv2d(width, width, 3, pad = 1)
+  ln:    LayerNorm(width)
+  fc:    Linear(width, classes)
   fn forward(x: [N, 3, H, W]) -> [N, classes] {
     x = relu(bn1(conv1(x)))
     x = max_pool(gelu(conv2(x)) + x, 2, stride = 1)
@@ -25,7 +26,7 @@ data d {
   batch = batch
 }
 finetune t {
-  model: Net()
+  model: Net(width = width)
   step b in d { loss = cross_entropy(model(b.image), b.label, smooth = 0.1) }
   optimizer SGD(lr = 1e-3)
   epochs = 1
@@ -47,7 +48,7 @@ expect() {
 expect 0 '8 gradients, 0 differ' "$hone" grad-check "$folder/small.hone"
 expect 0 '9 gradients, 0 differ' "$hone" grad-check "$folder/small.hone"
 expect 0 '"parameter": "fc.bias"' "$hone" grad-check "$folder/small.hone" --json
-expect 2 'E711' "$hone" grad-check "$folder/small.hone" --size 16000
+expect 2 'E711' "$hone" grad-check "$folder/small.hone" --size 512 --width 512
 expect 2 'wants a recipe file' "$hone" grad-check
 expect 0 '0 not; 0 gradients differ' "$hone" grad-check nn
 expect 0 '0 not; 0 gradients differ' "$hone" grad-check losses
