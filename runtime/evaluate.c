@@ -88,8 +88,10 @@ bool hone_evaluate(const HoneProgram *program, const HoneRunOptions *options, co
     const HoneSource *source = split->valid != NULL ? split->valid : split->test;
     *n = 0;
     if (stage->metrics == HONE_NONE || source == NULL) {
-        return hone_fail(error, HONE_USAGE, "E512", "recipe `%s` has no metric or no `valid` data",
-                         program->name);
+        hone_fail(error, HONE_USAGE, "E512", "recipe `%s` has no metric or no `valid` data",
+                  program->name);
+        hone_error_help(error, "add `metric name = …` to its step, and `valid = …` to its data");
+        return false;
     }
     Engine engine;
     if (!engine_open(&engine, options->sys, program, options->threads, error)) {

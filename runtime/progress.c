@@ -10,7 +10,7 @@
 
 #include "run.h"
 
-static const double redraw = 0.1, plain = 60;        /* seconds between lines */
+static const double redraw = 0.1, plain = 60; /* seconds between lines */
 
 double clock_seconds(void)
 {
@@ -36,7 +36,7 @@ Progress progress_new(const HoneRunOptions *options, const HoneProgram *program,
 
 static void write_text(const Progress *progress, int fd, const char *text)
 {
-    (void)hone_write_all(progress->sys, fd, text, strlen(text));   /* nowhere to report a failure */
+    (void)hone_write_all(progress->sys, fd, text, strlen(text)); /* nowhere to report a failure */
 }
 
 static void format_left(char to[32], double seconds)
@@ -61,10 +61,24 @@ static void describe(const Progress *progress, const Position *position, char *l
     if (rate > 0) {
         format_left(left, (double)(progress->total - position->updates) / rate);
     }
-    snprintf(line, room, "%s · %s · step %lld/%lld · loss %.4g · lr %.2g · %.*f samples/s%s%s · %s left",
+    snprintf(line, room,
+             "%s · %s · step %lld/%lld · loss %.4g · lr %.2g · %.*f samples/s%s%s · %s left",
              progress->program->name, stage->name, (long long)position->updates,
-             (long long)progress->total, progress->loss, progress->lr, samples < 100 ? 1 : 0, samples,
-             progress->metrics[0] ? " · " : "", progress->metrics, left);
+             (long long)progress->total, progress->loss, progress->lr, samples < 100 ? 1 : 0,
+             samples, progress->metrics[0] ? " · " : "", progress->metrics, left);
+}
+
+/* Cuts a line to so many characters: one that wraps could not be redrawn in its place. */
+static void fit(char *line, int columns)
+{
+    int n = 0;
+    for (char *c = line; *c != '\0'; c++) {
+        bool starts = ((unsigned char)*c & 0xC0) != 0x80;
+        if (starts && n++ == columns) {
+            *c = '\0';
+            return;
+        }
+    }
 }
 
 void progress_clear(Progress *progress)
@@ -85,6 +99,9 @@ void progress_step(Progress *progress, const Position *position, double loss, do
     progress->shown = now;
     char line[512], text[560];
     describe(progress, position, line, sizeof line);
+    if (progress->terminal) {
+        fit(line, hone_terminal_width(progress->options->err_fd) - 1);
+    }
     snprintf(text, sizeof text, progress->terminal ? "\r\033[K%s" : "%s\n", line);
     write_text(progress, progress->options->err_fd, text);
 }
@@ -113,9 +130,10 @@ void progress_warn(Progress *progress, const HoneError *error, const char *note,
     va_start(args, note);
     vsnprintf(kept, sizeof kept, note, args);
     va_end(args);
-    snprintf(text, sizeof text, "warning[%s]: %s\n  = note: %s\n", error->code, error->message, kept);
+    snprintf(text, sizeof text, "warning[%s]: %s\n  = note: %s\n", error->code, error->message,
+             kept);
     progress_clear(progress);
-    write_text(progress, progress->options->err_fd, text);   /* even when quiet: a file is missing */
+    write_text(progress, progress->options->err_fd, text); /* even when quiet: a file is missing */
 }
 
 static void eval_json(const Progress *progress, const Position *position, const HoneEntry *metrics,

@@ -269,14 +269,19 @@ static bool check_fault(const Engine *engine, const HoneEntry *entry, HoneError 
         if (fault[0] == 0) {
             continue;
         }
-        static const HonePlace nowhere = {.file = "?", .what = "?"};
-        const HonePlace *place = fault[0] > 0 && fault[0] <= engine->program->n_places
-                                     ? &engine->program->places[fault[0] - 1]
-                                     : &nowhere;
-        hone_fail(error, HONE_BAD_INPUT, "E709",
-                  "%s:%u:%u: a subscript from data is %lld, outside 0 .. %lld", place->file,
-                  place->line, place->column, (long long)fault[1], (long long)fault[2] - 1);
-        hone_error_note(error, "in `%.200s`, element %lld", place->what, (long long)fault[3]);
+        bool known = fault[0] > 0 && fault[0] <= engine->program->n_places &&
+                     engine->program->places[fault[0] - 1].line > 0;
+        hone_fail(error, HONE_BAD_INPUT, "E709", "a subscript from data is %lld, outside 0 .. %lld",
+                  (long long)fault[1], (long long)fault[2] - 1);
+        if (known) {
+            const HonePlace *place = &engine->program->places[fault[0] - 1];
+            hone_error_note(error, "of the tensor at %.200s:%u:%u, `%.150s`; element %lld of the data",
+                            place->file, place->line, place->column, place->what,
+                            (long long)fault[3]);
+        } else {
+            hone_error_note(error, "in `%.100s`, element %lld of the data", entry->name,
+                            (long long)fault[3]);
+        }
         hone_error_help(error, "mend the data, or give the value outside with `??`");
         return false;
     }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -48,6 +49,12 @@ const char *hone_errno_text(int error, char text[128])
         text[0] = (char)(text[0] - 'A' + 'a');
     }
     return text;
+}
+
+int hone_terminal_width(int fd)
+{
+    struct winsize size;
+    return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 10 ? size.ws_col : 80;
 }
 
 /* --- memory ----------------------------------------------------------------------------------- */

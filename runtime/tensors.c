@@ -81,6 +81,7 @@ static bool check_fit(const HoneTensor *tensor, const HoneFileTensor *from, cons
         hone_fail(error, HONE_BAD_INPUT, "E402", "`%.100s` has another shape in `%.100s`", from->key,
                   path);
         hone_error_note(error, "file: %s, model: %s", file, model);
+        hone_error_help(error, "name weights of this recipe's model");
         return false;
     }
     if (!from->known_dtype || !hone_dtype_converts(from->dtype, tensor->dtype) ||
@@ -119,6 +120,13 @@ static bool read_rows(Engine *engine, HoneFile *file, const HoneTensor *tensor,
     return true;
 }
 
+static bool fail_missing(HoneError *error, const char *path, const char *key)
+{
+    hone_fail(error, HONE_BAD_INPUT, "E403", "`%.100s` has no tensor `%.100s`", path, key);
+    hone_error_help(error, "name weights of this recipe's model; `hone keys` lists what a file has");
+    return false;
+}
+
 static bool load_one(Engine *engine, HoneFile *file, const char *path,
                      const HoneTensor *tensor, const HoneFileTensor *from, HoneError *error)
 {
@@ -142,8 +150,7 @@ static bool load_all(Engine *engine, uint32_t load, const char *root, HoneError 
             continue;
         const HoneFileTensor *from = hone_file_find(file, tensor->load_key);
         good = from ? load_one(engine, file, path, tensor, from, error)
-                    : hone_fail(error, HONE_BAD_INPUT, "E403", "`%.100s` has no tensor `%.100s`", path,
-                                tensor->load_key);
+                    : fail_missing(error, path, tensor->load_key);
     }
     hone_file_close(file);
     return good;
@@ -191,8 +198,7 @@ bool tensors_read(Engine *engine, TensorSet set, const char *path, HoneError *er
             continue;
         const HoneFileTensor *from = find_saved(program, file, t);
         good = from ? load_one(engine, file, path, &program->tensors[t], from, error)
-                    : hone_fail(error, HONE_BAD_INPUT, "E403", "`%.100s` has no tensor `%.100s`", path,
-                                program->tensors[t].key);
+                    : fail_missing(error, path, program->tensors[t].key);
     }
     hone_file_close(file);
     return good;

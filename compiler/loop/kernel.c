@@ -6,13 +6,20 @@
 const char *kernel_kind_name(KernelKind kind)
 {
     switch (kind) {
-    case KERNEL_MAP: return "map";
-    case KERNEL_ROWWISE: return "rowwise";
-    case KERNEL_CONTRACT: return "contract";
-    case KERNEL_GATHER: return "gather";
-    case KERNEL_SCATTER: return "scatter";
-    case KERNEL_TRANSFER: return "transfer";
-    case KERNEL_STATISTIC: return "statistic";
+    case KERNEL_MAP:
+        return "map";
+    case KERNEL_ROWWISE:
+        return "rowwise";
+    case KERNEL_CONTRACT:
+        return "contract";
+    case KERNEL_GATHER:
+        return "gather";
+    case KERNEL_SCATTER:
+        return "scatter";
+    case KERNEL_TRANSFER:
+        return "transfer";
+    case KERNEL_STATISTIC:
+        return "statistic";
     }
     return "?";
 }
@@ -27,9 +34,11 @@ int64_t kernel_chunks(const Kernel *kernel)
     return chunks;
 }
 
-/* --- what the nests contain ------------------------------------------------------------------------- */
+/* --- what the nests contain
+ * ------------------------------------------------------------------------- */
 typedef struct Contents {
     bool random, fault, data, reduced, product, scatter, identity;
+    NodeId subscripted; /* a tensor whose subscripts may fault */
     double flops;
 } Contents;
 
@@ -50,14 +59,20 @@ static void look_at_nest(const WorkKernel *work, const WorkNest *nest, Contents 
         const Scalar *s = list.at[i];
         c->random |= s->kind == SCALAR_RANDOM;
         c->data |= s->kind == SCALAR_READ && at_data(s);
-        c->fault |= s->kind == SCALAR_READ && at_data(s) && !s->fill;
+        if (s->kind == SCALAR_READ && at_data(s) && !s->fill) {
+            c->fault = true;
+            c->subscripted = s->tensor;
+        }
         ops += s->kind == SCALAR_FN ? sc_cost(s) : 0;
     }
     for (size_t i = 0; i < nest->stores.len; i++) {
         const KStore *store = &nest->stores.at[i];
         size_t rank = work->buffers.at[store->buffer].rank;
         for (size_t d = 0; d < rank; d++)
-            c->fault |= store->left[d]->has_data;
+            if (store->left[d]->has_data) {
+                c->fault = true;
+                c->subscripted = work->buffers.at[store->buffer].tensor;
+            }
         for (size_t k = 0; k < nest->bound.len; k++)
             c->scatter |= !nest->bound.at[k];
         ops += store->reduce != REDUCE_NONE || store->accumulate ? 1 : 0;
@@ -92,14 +107,17 @@ static KernelKind kind_of(const WorkKernel *work, const Contents *c)
     return c->identity && work->nests.at[0].stores.len == 1 ? KERNEL_TRANSFER : KERNEL_MAP;
 }
 
-/* --- assembly ------------------------------------------------------------------------------------------- */
+/* --- assembly
+ * ------------------------------------------------------------------------------------------- */
 static const Nest *finished_nests(const WorkKernel *work)
 {
     Nest *nests = NEW_ARRAY(work->arena, Nest, work->nests.len);
     for (size_t i = 0; i < work->nests.len; i++) {
         const WorkNest *nest = &work->nests.at[i];
-        nests[i] = (Nest){.n_loops = nest->n_loops, .loops = nest->loops,
-                          .n_stores = nest->stores.len, .stores = nest->stores.at};
+        nests[i] = (Nest){.n_loops = nest->n_loops,
+                          .loops = nest->loops,
+                          .n_stores = nest->stores.len,
+                          .stores = nest->stores.at};
     }
     return nests;
 }
@@ -130,10 +148,13 @@ Kernel *work_finish(WorkKernel *work, const Lowering *in, NodeId id)
     for (size_t i = 0; i < work->nests.len; i++)
         look_at_nest(work, &work->nests.at[i], &contents);
     const Node *node = graph_node(in->graph, id);
+    Span span = node->span;
+    if (contents.fault && graph_node(in->graph, contents.subscripted)->span.file != 0)
+        span = graph_node(in->graph, contents.subscripted)->span; /* what the message is about */
     Kernel *kernel = NEW(work->arena, Kernel);
     *kernel = (Kernel){.kind = kind_of(work, &contents),
                        .name = node->name,
-                       .span = node->span,
+                       .span = span,
                        .n_chunk_loops = work->chunks.len,
                        .chunk_loops = work->chunks.at,
                        .n_nests = work->nests.len,

@@ -123,7 +123,8 @@ Diag *recipe_file_error(RecipeBuild *b, const HoneError *error, Span span)
     if (error->help[0] != '\0') {
         diag_help(d, "%s", error->help);
     } else if (recipe_missing(error)) {
-        diag_help(d, "relative paths start at the recipe's folder; `--root DIR` starts them elsewhere");
+        diag_help(
+            d, "relative paths start at the recipe's folder; `--root DIR` starts them elsewhere");
     }
     return d;
 }
@@ -422,6 +423,18 @@ static bool build_data(RecipeBuild *b)
     return false;
 }
 
+/* Values from the command line are checked even where nothing reads their option. */
+static void check_settings(RecipeBuild *b)
+{
+    for (size_t i = 0; i < b->c->n_settings; i++) {
+        const Ast *option = find_option(b->c->root, b->c->settings[i].name);
+        if (option != NULL) {
+            elab_option(b->build, b->c->root, option);
+        }
+    }
+    b->build->state->deferred = false;
+}
+
 Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeOptions *options)
 {
     size_t errors = c->diags.errors;
@@ -438,6 +451,7 @@ Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeO
         sort_clause(b, finetune->kids[0]->kids[i]);
     }
     require_clauses(b);
+    check_settings(b);
     if (c->diags.errors != errors) {
         return NULL; /* what is not available would only make echoes below */
     }

@@ -119,6 +119,8 @@ refused 2 '`--lr` needs a value' "$hone" run tiny.hone --lr
 refused 2 '`--lr fast` is not a float' "$hone" run tiny.hone --lr fast
 refused 2 '`--lr nan` is not a float' "$hone" run tiny.hone --lr nan
 refused 2 'only a bool can be turned off' "$hone" run tiny.hone --no-lr
+sed '1i option unused = 3' tiny.hone >unused.hone
+refused 2 '`--unused 3.5` is not an int' "$hone" run unused.hone --unused 3.5
 refused 2 'no finetune item `other`' "$hone" run tiny.hone other
 refused 2 'there is no stage `grph`' "$hone" check tiny.hone --dump=grph
 refused 2 'the targets are' "$hone" run tiny.hone --target pdp-11
@@ -161,6 +163,19 @@ head -c 3000 train.npz >short.npz
 edited 's/train.npz/short.npz/' 3 'E703'
 edited 's/valid.npz/tiny.safetensors/' 2 '`valid` and `train` have different fields'
 edited 's/classes = 10/classes = 7/' 3 '`label` of the data has the value 9, the model has 7 outputs'
+
+# a position that only the run knows: exit 3 with value, range and place
+sed 's/loss = cross_entropy(z, b.label)/loss = cross_entropy(z, b.label) + far(b.label)/' tiny.hone >far.hone
+cat >>far.hone <<'END'
+fn far(l: i32[N]) -> f32 {
+  table[i < 5] = 1.0 + float(i)
+  y[n] = table[2 * l[n]]
+  return mean(y)
+}
+END
+out=$("$hone" run far.hone --out far 2>&1)
+[ $? = 3 ] && grep -qF 'a subscript from data is 18, outside 0 .. 4' <<<"$out" &&
+  grep -qF 'far.hone:26:3' <<<"$out" || { echo "FAILED position from data: $out"; failed=1; }
 
 # --- weights ----------------------------------------------------------------------------------------------
 loads() { sed "s/steps = 5/steps = 5\n  load \"$1\"/" tiny.hone >loads.hone; }
@@ -236,6 +251,8 @@ head -c 100 "$picture" >train/bee/2.png
 out=$("$hone" run pictures.hone --out p3 2>&1)
 [ $? = 3 ] && grep -qF '`train/bee/2.png` cannot be decoded' <<<"$out" || { echo "FAILED cut picture: $out"; failed=1; }
 fine 'passed over' "$hone" run skip.hone --out p4
+
+refused 3 'has no tensor `fc.weight`' "$hone" eval tiny.hone --weights train.npz
 
 # --- where a run writes ----------------------------------------------------------------------------------------
 refused 4 'the run directory `first` is in use' "$hone" run tiny.hone --out first

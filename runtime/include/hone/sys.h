@@ -56,6 +56,9 @@ bool hone_read_some(HoneSys *sys, const char *path, char *to, size_t capacity);
 /* Bytes that may still be written where path (an existing file or folder) lies; -1 with errno. */
 int64_t hone_disk_free(HoneSys *sys, const char *path);
 
+/* Columns of the terminal behind a descriptor; 80 where it does not tell. */
+int hone_terminal_width(int fd);
+
 /* "no space left on device": an errno in words. */
 const char *hone_errno_text(int error, char text[128]);
 
