@@ -343,7 +343,7 @@ static int setup(void **state)
     if (!session_open(&session, &steady, &mem, &line, &exit)) {
         return -1;
     }
-    Recipe *built = session_recipe(&session, session_only(&session, &exit), false);
+    Recipe *built = session_recipe(&session, session_only(&session, &exit), &(RecipeOptions){0});
     program = built == NULL ? NULL : session_program(&session, built, true, &report, &exit);
     return program == NULL ? -1 : 0;
 }
