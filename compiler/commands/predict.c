@@ -1,6 +1,7 @@
 /* hone predict: the recipe's `predict` line on pictures; the best classes by folder name when the
  * output has one value per class. */
 #include <stdio.h>
+#include <string.h>
 
 #include "commands/session.h"
 
@@ -96,6 +97,9 @@ static int predict_all(Session *s, const HoneProgram *program)
         const HonePort *port;
         const float *values;
         if (!hone_predict(predictor, picture, &port, &values, &error)) {
+            if (strcmp(error.code, "E704") == 0) {     /* a recipe's knob does not help here */
+                hone_error_help(&error, "name a JPEG or PNG file that is whole");
+            }
             exit = session_error(s, &error);
             continue;
         }
