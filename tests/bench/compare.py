@@ -5,7 +5,8 @@
 
 Cases: digits, mobilenet, resnet50, adamw, compile, check. Needs Python with torch 2.13 and numpy. A
 step of hone is the difference of a long and a short run, so that compiling, opening and saving cancel;
-it contains the loading of the batch. A step of PyTorch is timed inside, after a warm-up."""
+it contains the loading of the batch. A step of PyTorch is timed inside, after a warm-up. On a machine with
+other work on it, `--cpu --threads 1` compares seconds of processor time instead of seconds."""
 import argparse, json, os, platform, statistics, subprocess, sys, tempfile, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -26,7 +27,7 @@ finetune bench {{
 }}
 """
 CASES = {   # steps of the short and the long run
-    "digits": dict(model="DigitNet(classes = 10)", data="train.npz", batch=32, uses="sched", steps=(300, 1500),
+    "digits": dict(model="DigitNet(classes = 10)", data="train.npz", batch=32, uses="sched", steps=(100, 700),
                    loss="cross_entropy(model(b.image), b.label)", optimizer="AdamW(lr = 1e-3)"),
     "mobilenet": dict(model="MobileNetV1(classes = 5, width = 0.25)", data="x.npz", batch=20,
                       uses="mobilenet_v1", steps=(2, 12), classes=5, optimizer="AdamW(lr = 1e-4)",
@@ -34,7 +35,7 @@ CASES = {   # steps of the short and the long run
     "resnet50": dict(model="ResNet50(classes = 10)", data="x.npz", batch=8, uses="resnet", steps=(1, 3),
                      classes=10, loss="cross_entropy(model(b.image), b.label)",
                      optimizer="SGD(lr = 1e-3, momentum = 0.9)"),
-    "adamw": dict(model="Gpt2Shapes()", data="one.npz", batch=1, uses="sched", steps=(2, 12),
+    "adamw": dict(model="Gpt2Shapes()", data="one.npz", batch=1, uses="sched", steps=(4, 34),
                   loss="model(b.x)", optimizer="AdamW(lr = 1e-4)"),
 }
 GPT2 = [(50257, 768), (1024, 768)] + 12 * [(768,), (768,), (768, 2304), (2304,), (768, 768), (768,), (768,),
@@ -71,24 +72,23 @@ def write_case(folder, name):
 
 
 def child(command, **options):
-    """(seconds, peak MiB, standard output) of a process."""
-    start = time.perf_counter()
+    """(seconds of processor time, peak MiB, standard output) of a process."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, **options)
     text = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"{' '.join(command)} failed")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024, text.decode()
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text.decode()
 
 
 def hone_step(args, folder, name, round_):
     runs = []
     for steps in CASES[name]["steps"]:
         out = f"{folder}/run-{round_}-{steps}"
-        _, peak, text = child([args.hone, "run", f"{folder}/{name}.hone", "--n", str(steps), "--out", out,
+        used, peak, text = child([args.hone, "run", f"{folder}/{name}.hone", "--n", str(steps), "--out", out,
                                "--threads", str(args.threads), "--json"], stderr=subprocess.DEVNULL)
         end = next(r for r in map(json.loads, text.splitlines()) if r.get("event") == "end")
-        runs.append((steps, end["seconds"], peak))
+        runs.append((steps, used if args.cpu else end["seconds"], peak))
     (n1, t1, _), (n2, t2, peak) = runs
     return (t2 - t1) / (n2 - n1), peak
 
@@ -106,7 +106,7 @@ def torch_model(name):
     return resnet(50, 10)
 
 
-def torch_step(name, folder, threads):
+def torch_step(name, folder, threads, clock):
     import numpy as np, torch
     import torch.nn.functional as F
     torch.set_num_threads(threads)
@@ -135,11 +135,11 @@ def torch_step(name, folder, threads):
     short, long_ = case["steps"]
     for _ in range(min(short, 20)):
         step()
-    count = min(long_ - short, 400)
-    start = time.perf_counter()
+    count = min(long_ - short, 100)
+    start = clock()
     for _ in range(count):
         step()
-    print((time.perf_counter() - start) / count)
+    print((clock() - start) / count)
 
 
 def compare(args, name, folder):
@@ -148,7 +148,7 @@ def compare(args, name, folder):
     for k in range(args.rounds):
         ours.append(hone_step(args, folder, name, k))
         _, peak, text = child([sys.executable, __file__, "--hone", args.hone, "--threads", str(args.threads),
-                               "--torch", name, "--folder", folder])
+                               "--torch", name, "--folder", folder, *["--cpu"] * args.cpu])
         theirs.append((float(text), peak))
     pick = lambda rows, i: statistics.median(r[i] for r in rows)
     ratio = statistics.median(b[0] / a[0] for a, b in zip(ours, theirs))
@@ -167,7 +167,11 @@ def compile_time(args, folder):
 
 
 def check_time(args):
-    times = [child([args.hone, "check", f"{DIGITS}/pretrain.hone"])[0] for _ in range(max(5, args.rounds))]
+    times = []
+    for _ in range(max(5, args.rounds)):
+        start = time.perf_counter()
+        child([args.hone, "check", f"{DIGITS}/pretrain.hone"])
+        times.append(time.perf_counter() - start)
     print(f"hone check samples/digits/pretrain.hone from the shell: {statistics.median(times):.3f} s", flush=True)
 
 
@@ -184,13 +188,16 @@ def main():
     ap.add_argument("--hone", default=os.path.join(HERE, "../../build/hone"))
     ap.add_argument("--rounds", type=int, default=3)
     ap.add_argument("--threads", type=int, default=os.cpu_count())
+    ap.add_argument("--cpu", action="store_true", help="compare processor time")
     ap.add_argument("--torch", help=argparse.SUPPRESS)
     ap.add_argument("--folder", help=argparse.SUPPRESS)
     args = ap.parse_args()
     if args.torch:
-        return torch_step(args.torch, args.folder, args.threads)
+        return torch_step(args.torch, args.folder, args.threads,
+                          time.process_time if args.cpu else time.perf_counter)
     cases = args.cases or [*CASES, "compile", "check"]
-    print(f"{cpu()}, {args.threads} threads, load {os.getloadavg()[0]:.1f}, {args.rounds} rounds, medians\n")
+    print(f"{cpu()}, {args.threads} threads, load {os.getloadavg()[0]:.1f}, {args.rounds} rounds, medians of "
+          f"{'processor time' if args.cpu else 'time'}\n")
     with tempfile.TemporaryDirectory() as folder:
         print("| case | hone, ms a step | PyTorch, ms a step | PyTorch / hone | hone, MiB | PyTorch, MiB |")
         print("|---|---|---|---|---|---|")
