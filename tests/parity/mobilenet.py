@@ -178,6 +178,7 @@ def main():
     ap.add_argument("--full", action="store_true")
     ap.add_argument("--fixture", action="store_true")
     args = ap.parse_args()
+    args.assets = os.path.abspath(args.assets)     # a recipe's paths start at its own folder
     torch.set_num_threads(os.cpu_count())
     weights = f"{args.assets}/weights/mobilenet_v1_0.25_imagenet/mobilenet_v1_0.25_224.safetensors"
 

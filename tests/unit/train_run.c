@@ -22,6 +22,7 @@ static volatile int stop_at;          /* raise a signal in this step; 0: never *
 static volatile int stop_signal;
 static int null;                     /* /dev/null */
 static double epochs;                /* of five steps */
+static int prefetch;                 /* batches ahead; -1: chosen */
 
 /* --- kernels ----------------------------------------------------------------------------------------- */
 /* x [8, 4], y [8], w [4], t (f64), out loss, w in place: mean squared error, one step of descent. */
@@ -210,6 +211,7 @@ static int make_root(void **state)
     assert_true(hone_safetensors_write(&sys, path, 2, writes, &error));
     stop_at = 0;
     epochs = 4;
+    prefetch = -1;
     if (null == 0) {
         null = open("/dev/null", O_RDWR);
     }
@@ -232,7 +234,7 @@ static bool run(HoneSys *sys, const char *out, int threads, bool resume, HoneRes
     char dir[128];
     snprintf(dir, sizeof dir, "%s/%s", root, out);
     HoneRunOptions options = {.sys = sys, .root = root, .out = dir, .threads = threads,
-                              .resume = resume, .quiet = true, .prefetch = -1,
+                              .resume = resume, .quiet = true, .prefetch = prefetch,
                               .err_fd = null, .out_fd = null};
     *error = (HoneError){0};
     return hone_run(&m.program, &options, result, error);
@@ -271,6 +273,24 @@ static void test_trains(void **state)
     }
     assert_false(run(&sys, "a", 1, false, &result, &error));      /* in use */
     assert_int_equal(error.exit, HONE_IO);
+}
+
+static void test_prefetch_changes_nothing(void **state)
+{
+    (void)state;
+    HoneSys sys = {0};
+    HoneResult result;
+    HoneError error;
+    float chosen[FEATURES], other[FEATURES];
+    assert_true(run(&sys, "p", 1, false, &result, &error));
+    read_weights(chosen);
+    for (prefetch = 1; prefetch <= 5; prefetch += 2) {
+        char out[8];
+        snprintf(out, sizeof out, "p%d", prefetch);
+        assert_true(run(&sys, out, 2, false, &result, &error));
+        read_weights(other);
+        assert_memory_equal(chosen, other, sizeof chosen);
+    }
 }
 
 static void test_metrics_count_every_sample(void **state)
@@ -405,6 +425,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_trains, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(test_prefetch_changes_nothing, make_root, remove_root),
         cmocka_unit_test_setup_teardown(test_metrics_count_every_sample, make_root, remove_root),
         cmocka_unit_test_setup_teardown(test_stopped_run_resumes, make_root, remove_root),
         cmocka_unit_test_setup_teardown(test_killed_run_resumes, make_root, remove_root),
