@@ -1,5 +1,5 @@
 /* Gradients of what networks are made of: softmax and losses, norms, attention, gathers, dropout,
- * activations, and small networks whose tensors get several contributions. */
+ * activations, small networks whose tensors get several contributions, and gradients of gradients. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -249,6 +249,57 @@ static const GradCase networks[] = {
      .ratio = 1.4},
 };
 
+/* An encoder with one level below, joined again by upsampling and concatenation, and cross entropy
+ * of every pixel. */
+static const GradCase dense_outputs[] = {
+    {"U-Net, segmentation loss",
+     "param x[2, 2, 6, 4]\nparam w[3, 2, 3, 3]\nparam d[4, 3, 3, 3]\nparam u[3, 4]\n"
+     "param k[3, 6, 3, 3]\nparam h[3, 3]\ninput t[2, 6, 4] below 3\n"
+     "a[n:2, o:3, p:6, q:4] = sum[c:2, i:3, j:3] w[o, c, i, j] * (x[n, c, p+i-1, q+j-1] ?? 0)\n"
+     "r[n:2, o:3, p:6, q:4] = max(a[n, o, p, q], 0.0)\n"
+     "s[n:2, o:3, p:3, q:2] = max[i:2, j:2] r[n, o, 2*p+i, 2*q+j]\n"
+     "b[n:2, o:4, p:3, q:2] = sum[c:3, i:3, j:3] d[o, c, i, j] * (s[n, c, p+i-1, q+j-1] ?? 0)\n"
+     "v[n:2, o:4, p:3, q:2] = tanh(b[n, o, p, q])\n"
+     "f[n:2, o:3, p:6, q:4] = sum[c:4] u[o, c] * v[n, c, p//2, q//2]\n"
+     "g[n:2, c:6, p:6, q:4] = r[n, c, p, q] ?? (f[n, c-3, p, q] ?? 0)\n"
+     "e[n:2, o:3, p:6, q:4] = sum[c:6, i:3, j:3] k[o, c, i, j] * (g[n, c, p+i-1, q+j-1] ?? 0)\n"
+     "z[n:2, o:3, p:6, q:4] = sum[c:3] h[o, c] * max(e[n, c, p, q], 0.0)\n"
+     "m[n:2, p:6, q:4] = max[o:3] z[n, o, p, q]\n"
+     "l[n:2, p:6, q:4] = sum[o:3] exp(z[n, o, p, q] - stop(m[n, p, q]))\n"
+     "y = sum[n:2, p:6, q:4] (stop(m[n, p, q]) + log(l[n, p, q]) - z[n, t[n, p, q], p, q]) / 48.0",
+     .ratio = 2.3},
+    {"SSD losses without mining",
+     "param z[2, 6, 4]\nparam b[2, 6, 4]\ninput t[2, 6] below 4\ninput g[2, 6, 4]\n"
+     "m[n:2, a:6] = max[k:4] z[n, a, k]\n"
+     "l[n:2, a:6] = sum[k:4] exp(z[n, a, k] - stop(m[n, a]))\n"
+     "c = sum[n:2, a:6] (stop(m[n, a]) + log(l[n, a]) - z[n, a, t[n, a]])\n"
+     "d[n:2, a:6, i:4] = b[n, a, i] - g[n, a, i]\n"
+     "s = sum[n:2, a:6, i:4] select(t[n, a] > 0, select(abs(d[n, a, i]) < 0.53, "
+     "d[n, a, i]^2, abs(d[n, a, i]) - 0.25), 0.0)\n"
+     "k = sum[n:2, a:6] select(t[n, a] > 0, 1.0, 0.0)\n"
+     "y = (c + 2.0 * s) / max(k, 1.0)",
+     .ratio = 1.1},
+};
+
+/* Adjoints, scatters included, differentiate again. */
+static const GradCase hessians[] = {
+    {"Hessian of a convolution and tanh",
+     "param x[2, 2, 5]\nparam w[3, 2, 3]\n"
+     "a[n:2, o:3, p:3] = sum[c:2, i:3] w[o, c, i] * (x[n, c, 2*p+i-1] ?? 0)\n"
+     "y[n:2, o:3, p:3] = tanh(a[n, o, p])",
+     .twice = true},
+    {"Hessian of an embedding and softmax",
+     "param w[5, 3]\nparam k[3, 4]\ninput ids[4] below 5\n"
+     "z[b:4, o:4] = sum[d:3] w[ids[b], d] * k[d, o]\n"
+     "m[b:4] = max[o:4] z[b, o]\ne[b:4, o:4] = exp(z[b, o] - stop(m[b]))\n"
+     "s[b:4] = sum[o:4] e[b, o]\ny[b:4, o:4] = e[b, o] / s[b]",
+     .twice = true, .scatter = true},
+    {"Hessian of a max pool",
+     "param x[2, 7]\nz[n:2, p:3] = max[i:3] (x[n, 2*p+i-1] ?? -inf)\n"
+     "y[n:2, p:3] = z[n, p]^3",
+     .twice = true, .scatter = true},
+};
+
 static void all(void **state)
 {
     (void)state;
@@ -261,6 +312,8 @@ static void all(void **state)
     RUN(reductions);
     RUN(dtypes);
     RUN(networks);
+    RUN(dense_outputs);
+    RUN(hessians);
     assert_int_equal(failures, 0);
 }
 

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "passes/passes.h"
+
 enum { MAX_VARS = 32, MAX_PIECES = 8, MAX_ARGS = 4 };
 
 typedef struct Text {
@@ -428,25 +430,50 @@ Equations equations_read(Arena *arena, const char *text, uint64_t seed)
     return e;
 }
 
-void equations_add_loss(Equations *e, uint64_t seed)
+/* `name = sum values * tensor`, the values a leaf of their own. */
+static NodeId dot_with_leaf(Equations *e, NodeId tensor, Str leaf, uint64_t seed, Str name)
 {
     Graph *graph = e->graph;
-    Node last = *graph_node(graph, e->last);
+    Node node = *graph_node(graph, tensor);
     uint64_t random = seed + 7046029254386353087u;
-    NodeId r =
-        graph_leaf(graph, NODE_INPUT, DT_F32, last.rank, last.dims, STR("cotangent"), 0, (Span){0});
-    e->leaves[r] = equations_spread(graph->arena, (size_t)node_elements(&last), &random);
+    NodeId r = graph_leaf(graph, NODE_INPUT, DT_F32, node.rank, node.dims, leaf, 0, (Span){0});
+    e->leaves[r] = equations_spread(graph->arena, (size_t)node_elements(&node), &random);
     const Var *vars[MAX_RANK];
     const Position *at[MAX_RANK];
-    for (size_t k = 0; k < last.rank; k++) {
-        vars[k] = var_new(graph->pool, last.dims[k], STR("l"));
+    for (size_t k = 0; k < node.rank; k++) {
+        vars[k] = var_new(graph->pool, node.dims[k], STR("l"));
         at[k] = pos_var(graph->pool, vars[k]);
     }
-    const Scalar *body = sc_fn2(graph->pool, OP_MUL, graph_read(graph, e->last, at, NULL),
+    const Scalar *body = sc_fn2(graph->pool, OP_MUL, graph_read(graph, tensor, at, NULL),
                                 graph_read(graph, r, at, NULL));
-    NodeId loss = graph_define(graph, DT_F32, last.rank > 0 ? REDUCE_SUM : REDUCE_NONE, 0, NULL,
-                               last.rank, vars, body, STR("loss"), (Span){0});
-    graph_output(graph, OUT_LOSS, STR("loss"), loss, NODE_NONE);
+    return graph_define(graph, DT_F32, node.rank > 0 ? REDUCE_SUM : REDUCE_NONE, 0, NULL, node.rank,
+                        vars, body, name, (Span){0});
+}
+
+void equations_add_loss(Equations *e, uint64_t seed)
+{
+    NodeId loss = dot_with_leaf(e, e->last, STR("cotangent"), seed, STR("loss"));
+    graph_output(e->graph, OUT_LOSS, STR("loss"), loss, NODE_NONE);
+}
+
+void equations_differentiate(Equations *e)
+{
+    NodeId loss = dot_with_leaf(e, e->last, STR("inner cotangent"), 2, STR("inner loss"));
+    graph_output(e->graph, OUT_LOSS, STR("loss"), loss, NODE_NONE);
+    e->graph = pass_autodiff(e->graph->arena, e->graph, e->n_params, e->params);
+    Graph *graph = e->graph;
+    const Scalar *sum = sc_const(graph->pool, DT_F32, 0);
+    size_t seen = 0;
+    for (size_t i = 0; i < graph->outputs.len; i++) {
+        if (graph->outputs.at[i].kind != OUT_GRAD)
+            continue;
+        Str leaf = str_format(graph->arena, "direction %zu", seen);
+        NodeId dot = dot_with_leaf(e, graph->outputs.at[i].value, leaf, seen++, STR("dot"));
+        sum = sc_fn2(graph->pool, OP_ADD, sum, graph_read(graph, dot, NULL, NULL));
+    }
+    graph->outputs.len = 0;
+    e->last = graph_define(graph, DT_F32, REDUCE_NONE, 0, NULL, 0, NULL, sum, STR("hessian"),
+                           (Span){0});
 }
 
 static NodeId leaf_like(const Equations *e, const Node *node)

@@ -31,6 +31,9 @@ typedef struct Equations {
 Equations equations_read(Arena *arena, const char *text, uint64_t seed);
 /* `loss = sum r * last` with random r of the same shape, as OUT_LOSS. */
 void equations_add_loss(Equations *e, uint64_t seed);
+/* The last tensor becomes the derivative of such a loss along a random direction of all params: its
+ * own gradient is the product of the Hessian and that direction. */
+void equations_differentiate(Equations *e);
 NodeId equations_find(const Equations *e, const char *name);
 
 /* n values, all different, none near 0, in -1 .. 1; none at all for more than MOST_VALUES,

@@ -362,6 +362,8 @@ GradResult gradcheck(HoneSys *sys, const GradCase *row)
         abort();
     Arena *arena = arena_new(&mem, "gradcheck");
     Equations e = equations_read(arena, row->text, 1);
+    if (row->twice)
+        equations_differentiate(&e);
     GradResult result = gradcheck_graph(arena, &e, row);
     mem_release(&mem);
     return result;

@@ -11,6 +11,7 @@ typedef struct GradCase {
     bool uncompiled;         /* no comparison of compiled code */
     bool kinks;              /* no finite differences: leaves with ties */
     bool scatter;            /* a scatter may stay */
+    bool twice;              /* the gradient of a gradient: products with the Hessian */
     size_t pieces;           /* real sizes: nothing is run; gradients have this many at most */
 } GradCase;
 
