@@ -48,6 +48,40 @@ static const GradCase sizes[] = {
      "param w[30522, 768]\ninput ids[32, 128] below 30522\n"
      "y[b:32, t:128, d:768] = w[ids[b, t], d]",
      1, .pieces = 2, .scatter = true},
+    {"transposed conv 4x4 s2 p1",
+     "param x[8, 64, 32, 32]\nparam w[64, 32, 4, 4]\n"
+     "y[n:8, o:32, h:64, v:64] = sum[c:64, i:2, j:2] w[c, o, 2*i + (h+1)%2, 2*j + (v+1)%2] * "
+     "(x[n, c, (h+1)//2 - i, (v+1)//2 - j] ?? 0)",
+     2.07, .pieces = 12},
+    {"cross entropy 1024 x 50257",
+     "param z[1024, 50257]\ninput t[1024] below 50257\n"
+     "m[b:1024] = max[k:50257] z[b, k]\n"
+     "s[b:1024] = sum[k:50257] exp(z[b, k] - stop(m[b]))\n"
+     "y = sum[b:1024] stop(m[b]) + log(s[b]) - z[b, t[b]]",
+     0.51, .pieces = 3},
+    {"layer norm 768",
+     "param x[2048, 768]\nparam g[768]\nparam b[768]\n"
+     "u[n:2048] = sum[i:768] x[n, i] / 768.0\n"
+     "v[n:2048] = sum[i:768] (x[n, i] - u[n])^2 / 768.0\n"
+     "y[n:2048, i:768] = (x[n, i] - u[n]) * rsqrt(v[n] + 0.00001) * g[i] + b[i]",
+     2.01, .pieces = 8},
+    {"batch norm 32x64x56x56, stop",
+     "param x[32, 64, 56, 56]\nparam g[64]\nparam b[64]\n"
+     "u[c:64] = sum[n:32, h:56, w:56] x[n, c, h, w] / 100352.0\n"
+     "v[c:64] = sum[n:32, h:56, w:56] (x[n, c, h, w] - u[c])^2 / 100352.0\n"
+     "y[n:32, c:64, h:56, w:56] = (x[n, c, h, w] - stop(u[c])) * rsqrt(stop(v[c]) + 0.00001) * "
+     "g[c] + b[c]",
+     1.01, .pieces = 6},
+    {"attention from fused qkv, 12 heads, T 128",
+     "param z[8, 128, 2304]\n"
+     "s[b:8, h:12, t:128, u:128] = sum[c:64] z[b, t, 64*h+c] * z[b, u, 64*h+c+768] * 0.125\n"
+     "k[b:8, h:12, t:128, u:128] = select(u <= t, s[b, h, t, u], -inf)\n"
+     "m[b:8, h:12, t:128] = max[u:128] k[b, h, t, u]\n"
+     "e[b:8, h:12, t:128, u:128] = exp(k[b, h, t, u] - stop(m[b, h, t]))\n"
+     "r[b:8, h:12, t:128] = sum[u:128] e[b, h, t, u]\n"
+     "p[b:8, h:12, t:128, u:128] = e[b, h, t, u] / r[b, h, t]\n"
+     "y[b:8, t:128, d:768] = sum[u:128] p[b, d//64, t, u] * z[b, u, d+1536]",
+     1.97, .pieces = 12},
 };
 
 static void all(void **state)
