@@ -5,6 +5,8 @@
  *   densify.c             raw pieces -> injective left sides (differentiation.md 5, 6)
  *   simplify.c            normal form, views read through; STOP removed after autodiff
  *   cse.c fold.c prune.c narrow.c
+ *   clamp.c               signs are asked of relu's output, not of its input
+ *   lift.c                what repeats for many points of an equation becomes a tensor
  *   gradcheck.c           gradients against finite differences
  *   layout.c              storage order of every tensor
  *   split.c               large reductions into fixed partial sums
@@ -36,6 +38,8 @@ Graph *pass_cse(Arena *arena, const Graph *graph);
 Graph *pass_fold(Arena *arena, const Graph *graph);
 Graph *pass_prune(Arena *arena, const Graph *graph);      /* keeps what outputs need, all leaves' order */
 Graph *pass_narrow(Arena *arena, const Graph *graph);
+Graph *pass_clamp(Arena *arena, const Graph *graph);
+Graph *pass_lift(Arena *arena, const Graph *graph);
 
 /* Copies node `id` of `from` and all it needs into `to`, once per map entry (NODE_NONE: not yet). */
 NodeId graph_import(Graph *to, const Graph *from, NodeId id, NodeId *map);

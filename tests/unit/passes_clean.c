@@ -246,6 +246,59 @@ static void zeros_are_not_visited(void **state)
                            "y: f32[6]\n  y[k] = sum[i<2] part[i, k] * x[i, k]\nvalue out = y\n");
 }
 
+/* --- clamp ------------------------------------------------------------------------------------------ */
+/* 0 < x and max(x, 0) < 6, the mask of relu6, is asked of y; -1 < x is not: y does not know. */
+static void signs_are_asked_of_the_clamp(void **state)
+{
+    World *w = *state;
+    const Var *i = var(w, "i", 4), *k = var(w, "k", 6), *r = var(w, "r", 4), *s = var(w, "s", 6);
+    const Var *two[] = {i, k}, *other[] = {r, s};
+    NodeId x = define(w, "e", REDUCE_NONE, 2, two, 0, NULL,
+                      sc_fn1(w->pool, OP_EXP, read2(w, w->x, at(w, i), at(w, k), NULL)));
+    const Scalar *e = read2(w, x, at(w, i), at(w, k), NULL);
+    const Scalar *low = sc_fn2(w->pool, OP_MAX, e, number(w, 0));
+    value(w, define(w, "y", REDUCE_NONE, 2, two, 0, NULL,
+                    sc_fn2(w->pool, OP_MIN, low, number(w, 6))));
+    e = read2(w, x, at(w, r), at(w, s), NULL);
+    low = sc_fn2(w->pool, OP_MAX, e, number(w, 0));
+    const Scalar *mask = sc_fn2(w->pool, OP_AND, sc_fn2(w->pool, OP_LT, number(w, 0), e),
+                                sc_fn2(w->pool, OP_LT, low, number(w, 6)));
+    value(w, define(w, "m", REDUCE_NONE, 2, other, 0, NULL,
+                    sc_fn3(w->pool, OP_SELECT, mask, number(w, 7), number(w, 0))));
+    value(w, define(w, "n", REDUCE_NONE, 2, other, 0, NULL,
+                    sc_fn3(w->pool, OP_SELECT, sc_fn2(w->pool, OP_LT, number(w, -1), e),
+                           number(w, 7), number(w, 0))));
+    expect(w, pass_clamp,
+           "input x: f32[4, 6]\ne: f32[4, 6]\n  e[i, k] = exp(x[i, k])\n"
+           "y: f32[4, 6]\n  y[i, k] = min(max(e[i, k], 0), 6)\n"
+           "m: f32[4, 6]\n  m[r, s] = select(0 < y[r, s] and y[r, s] < 6, 7, 0)\n"
+           "n: f32[4, 6]\n  n[r, s] = select(-1 < e[r, s], 7, 0)\n"
+           "value out = y\nvalue out = m\nvalue out = n\n");
+}
+
+/* --- lift ------------------------------------------------------------------------------------------- */
+/* s[k] * exp(s[k]) is the same for 4 values of i only, for 16 values of i and j together. */
+static void factors_become_tensors(void **state)
+{
+    World *w = *state;
+    NodeId s = graph_leaf(w->graph, NODE_INPUT, DT_F32, 1, (int64_t[]){6}, STR("s"), 0, (Span){0});
+    const Var *i = var(w, "i", 4), *j = var(w, "j", 4), *k = var(w, "k", 6);
+    const Position *place = at(w, k);
+    const Scalar *e = graph_read(w->graph, s, &place, NULL);
+    const Scalar *factor = sc_fn2(w->pool, OP_MUL, e, sc_fn1(w->pool, OP_EXP, e));
+    const Scalar *row = sc_fn2(w->pool, OP_MUL, factor, read2(w, w->x, at(w, i), at(w, k), NULL));
+    value(w, define(w, "few", REDUCE_NONE, 2, (const Var *[]){i, k}, 0, NULL, row));
+    const Scalar *other = read2(w, w->x, at(w, j), at(w, k), NULL);
+    value(w, define(w, "many", REDUCE_NONE, 3, (const Var *[]){i, j, k}, 0, NULL,
+                    sc_fn2(w->pool, OP_MUL, row, other)));
+    expect(w, pass_lift,
+           "input x: f32[4, 6]\ninput s: f32[6]\n"
+           "few: f32[4, 6]\n  few[i, k] = s[k] * exp(s[k]) * x[i, k]\n"
+           "many.factor: f32[6]\n  many.factor[k] = s[k] * exp(s[k])\n"
+           "many: f32[4, 4, 6]\n  many[i, j, k] = x[i, k] * x[j, k] * many.factor[k]\n"
+           "value out = few\nvalue out = many\n");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -254,6 +307,7 @@ int main(void)
         TEST(quotients_cancel),
         TEST(twins_become_one),       TEST(different_draws_stay), TEST(constants_are_computed),
         TEST(rows_that_nobody_reads_go), TEST(faults_stay),    TEST(zeros_are_not_visited),
+        TEST(signs_are_asked_of_the_clamp), TEST(factors_become_tensors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
