@@ -218,7 +218,10 @@ static Code *compile(Build *b)
             kernels[n++] = plan->kernels[k];
         }
     }
-    EmitOptions emit = {.target = b->options->target, .threads = b->options->threads};
+    EmitOptions emit = {.target = b->options->target,
+                        .threads = b->options->threads,
+                        .cache = b->options->cache,
+                        .debug = b->options->debug};
     for (size_t k = 0; k < n && b->options->dump == STAGE_llvm; k++) {
         emit_ir(graphs[k], kernels[k], &emit, b->options->dumped);
     }
@@ -235,6 +238,8 @@ static Code *compile(Build *b)
     }
     b->report->distinct = code_distinct(code);
     b->report->code_bytes = code_bytes(code);
+    b->report->modules = code_modules(code);
+    b->report->cached = code_cached(code);
     return code;
 }
 

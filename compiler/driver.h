@@ -27,13 +27,15 @@ typedef struct BuildOptions {
     const Target *target;
     int threads;              /* of compilation; 0: all cores */
     bool code;                /* false: stop after the plan (hone check) */
+    const char *cache;        /* folder of object code; NULL: none */
+    bool debug;               /* debuggers learn the functions' names */
     StageId dump;             /* STAGE_COUNT: none */
     Buf *dumped;              /* where the dump goes */
 } BuildOptions;
 
 typedef struct BuildReport {
     double seconds[STAGE_COUNT];
-    size_t equations, kernels, distinct, code_bytes;
+    size_t equations, kernels, distinct, code_bytes, modules, cached;
 } BuildReport;
 
 /* Runs every stage on every graph of the recipe and fills *program, which lives on the compiler's

@@ -67,9 +67,6 @@ void hone_copy_strided(void *to, HoneDType to_dtype, const int64_t *to_strides, 
 
 /* --- out.c ---------------------------------------------------------------------------------------- */
 enum { HONE_OUT_BUFFER = 1 << 16, HONE_PATH = 4096 };
-typedef struct HoneDigest {
-    uint64_t low, high;                  /* XXH3, 128 bits */
-} HoneDigest;
 typedef struct HoneOut {                 /* lives on the stack; no memory is asked for */
     HoneSys *sys;
     int fd;
@@ -84,7 +81,6 @@ void hone_out_add(HoneOut *out, const void *bytes, size_t n);
 void hone_out_printf(HoneOut *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Flushes, syncs, closes; 0 or the errno of whatever failed first. */
 int hone_out_close(HoneOut *out, HoneDigest *digest);
-HoneDigest hone_digest(const void *bytes, size_t n);
 bool hone_digest_file(HoneSys *sys, const char *path, uint64_t *bytes, HoneDigest *digest);
 
 /* Copies a file and syncs the copy; false with errno. */

@@ -134,13 +134,18 @@ void hone_unmap(HoneSys *sys, void *memory, size_t bytes)
 }
 
 /* --- files ------------------------------------------------------------------------------------ */
-static int open_retry(const char *path, int flags)
+static int open_mode(const char *path, int flags, mode_t mode)
 {
     int fd;
     do {
-        fd = open(path, flags | O_CLOEXEC, 0666);
+        fd = open(path, flags | O_CLOEXEC, mode);
     } while (fd < 0 && errno == EINTR);
     return fd;
+}
+
+static int open_retry(const char *path, int flags)
+{
+    return open_mode(path, flags, 0666);
 }
 
 /* O_NONBLOCK: a named pipe must not hang the program; it has no effect on files. */
@@ -153,6 +158,34 @@ int hone_open_write(HoneSys *sys, const char *path, bool append)
 {
     return io_fails(sys) ? -1
                          : open_retry(path, O_WRONLY | O_CREAT | (append ? O_APPEND : O_TRUNC));
+}
+
+int hone_open_new(HoneSys *sys, const char *path)
+{
+    return io_fails(sys) ? -1 : open_mode(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+}
+
+bool hone_file_own(HoneSys *sys, int fd)
+{
+    struct stat info;
+    return !io_fails(sys) && fstat(fd, &info) == 0 && S_ISREG(info.st_mode) &&
+           info.st_uid == geteuid() && (info.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+bool hone_file_age(HoneSys *sys, const char *path, int64_t *bytes, int64_t *time)
+{
+    struct stat info;
+    if (io_fails(sys) || lstat(path, &info) != 0) {
+        return false;
+    }
+    *bytes = (int64_t)info.st_size;
+    *time = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
+    return S_ISREG(info.st_mode);
+}
+
+int hone_file_mark(HoneSys *sys, int fd)
+{
+    return io_fails(sys) ? -1 : futimens(fd, NULL);
 }
 
 int64_t hone_file_size(HoneSys *sys, int fd)
@@ -263,12 +296,12 @@ int hone_rmdir(HoneSys *sys, const char *path)
     return io_fails(sys) ? -1 : rmdir(path);
 }
 
-int hone_mkdir(HoneSys *sys, const char *path)
+static int make_folder(HoneSys *sys, const char *path, mode_t mode)
 {
     if (io_fails(sys)) {
         return -1;
     }
-    if (mkdir(path, 0777) == 0) {
+    if (mkdir(path, mode) == 0) {
         return 0;
     }
     int error = errno;
@@ -278,6 +311,16 @@ int hone_mkdir(HoneSys *sys, const char *path)
     }
     errno = error;
     return -1;
+}
+
+int hone_mkdir(HoneSys *sys, const char *path)
+{
+    return make_folder(sys, path, 0777);
+}
+
+int hone_mkdir_private(HoneSys *sys, const char *path)
+{
+    return make_folder(sys, path, 0700);
 }
 
 int hone_fsync_dir(HoneSys *sys, const char *path)

@@ -28,22 +28,57 @@ static double initial(const HoneTensor *tensor, uint64_t seed, int64_t i)
     return tensor->a;
 }
 
-static void initialise(Engine *engine, const HoneTensor *tensor)
+typedef struct Initialising {      /* one tensor, cut along its first dimension */
+    const HoneTensor *tensor;
+    char *to;
+    uint64_t seed;
+    int64_t rows, inner;           /* of a chunk; elements of one row */
+} Initialising;
+
+static void initialise_rows(void *const *buffers, void *scratch, int64_t chunk)
 {
-    char *to = engine_at(engine, tensor->at);
-    int64_t size = (int64_t)hone_dtype_bytes(tensor->dtype);
-    for (HoneRows rows = hone_rows(tensor->rank, tensor->dims, tensor->strides, NULL); rows.valid;
+    (void)scratch;
+    const Initialising *in = buffers[0];
+    const HoneTensor *tensor = in->tensor;
+    int64_t dims[HONE_MAX_RANK], first = chunk * in->rows;
+    int64_t size = (int64_t)hone_dtype_bytes(tensor->dtype), left = 0;
+    memcpy(dims, tensor->dims, sizeof dims);
+    if (tensor->rank > 0) {
+        left = tensor->dims[0] - first;
+        dims[0] = left < in->rows ? left : in->rows;
+    }
+    char *to = in->to + (tensor->rank > 0 ? first * tensor->strides[0] * size : 0);
+    for (HoneRows rows = hone_rows(tensor->rank, dims, tensor->strides, NULL); rows.valid;
          hone_rows_next(&rows))
         for (int64_t i = 0; i < rows.n; i++)
             hone_store(to + (rows.a + i * rows.a_step) * size, tensor->dtype,
-                       initial(tensor, engine->program->seed, rows.b + i * rows.b_step));
+                       initial(tensor, in->seed, first * in->inner + rows.b + i * rows.b_step));
+}
+
+static void initialise(Engine *engine, const HoneTensor *tensor)
+{
+    enum { CHUNK = 1 << 15 };      /* elements: a millisecond at most */
+    Initialising in = {.tensor = tensor, .to = engine_at(engine, tensor->at),
+                       .seed = engine->program->seed, .rows = 1, .inner = 1};
+    int64_t chunks = 1;
+    for (uint32_t d = 1; d < tensor->rank; d++)
+        in.inner *= tensor->dims[d];
+    if (tensor->rank > 0 && in.inner > 0) {
+        in.rows = in.inner < CHUNK ? CHUNK / in.inner : 1;
+        chunks = (tensor->dims[0] + in.rows - 1) / in.rows;
+    }
+    void *const buffers[] = {&in};
+    hone_pool_run(engine->pool, initialise_rows, buffers, chunks);
 }
 
 void tensors_initialise(Engine *engine)
 {
-    for (uint32_t t = 0; t < engine->program->n_tensors; t++)
-        if (engine->program->tensors[t].load == HONE_NONE)
-            initialise(engine, &engine->program->tensors[t]);
+    for (uint32_t t = 0; t < engine->program->n_tensors; t++) {
+        const HoneTensor *tensor = &engine->program->tensors[t];
+        bool zero = tensor->init == HONE_INIT_CONSTANT && tensor->a == 0;   /* as the arena is */
+        if (tensor->load == HONE_NONE && !zero && tensor->init != HONE_INIT_COPY)
+            initialise(engine, tensor);
+    }
 }
 
 void tensors_copy_initial(Engine *engine)

@@ -32,7 +32,7 @@ typedef struct CommandLine {
     Str out, weights, root, target, dump;
     int64_t threads;                 /* 0: all cores */
     int colour;                      /* -1 automatic, 0 never, 1 always */
-    bool resume, time, quiet, json, help;
+    bool resume, time, quiet, json, help, no_cache;
 } CommandLine;
 
 typedef struct Command {

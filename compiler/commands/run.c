@@ -70,8 +70,10 @@ static void print_times(const Session *s, const BuildReport *report)
             buf_printf(&out, "%-10s %8.1f ms\n", stage_name((StageId)i), 1e3 * report->seconds[i]);
         }
     }
-    buf_printf(&out, "%zu equations, %zu kernels, %zu distinct, %zu bytes of code\n",
-               report->equations, report->kernels, report->distinct, report->code_bytes);
+    buf_printf(&out, "%zu equations, %zu kernels, %zu distinct, %zu bytes of code, %zu of %zu modules "
+                     "from the cache\n",
+               report->equations, report->kernels, report->distinct, report->code_bytes,
+               report->cached, report->modules);
     err_write(s->sys, buf_str(&out));
 }
 

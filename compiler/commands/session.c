@@ -1,5 +1,6 @@
 /* session: a recipe's file on the way to a program, for the commands that need one. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -208,6 +209,18 @@ static const Target *choose_target(const Session *s, bool runs, int *exit)
     return target;
 }
 
+/* $XDG_CACHE_HOME/hone, else ~/.cache/hone; NULL: nowhere. */
+static const char *cache_folder(const Session *s)
+{
+    const char *base = getenv("XDG_CACHE_HOME");
+    if (base != NULL && base[0] == '/') {
+        return str_c(s->arena, str_format(s->arena, "%s/hone", base));
+    }
+    const char *home = getenv("HOME");
+    bool known = home != NULL && home[0] == '/';
+    return known ? str_c(s->arena, str_format(s->arena, "%s/.cache/hone", home)) : NULL;
+}
+
 HoneProgram *session_program(Session *s, const Recipe *recipe, bool code, BuildReport *report,
                              int *exit)
 {
@@ -220,6 +233,7 @@ HoneProgram *session_program(Session *s, const Recipe *recipe, bool code, BuildR
     BuildOptions options = {
         .target = target,
         .threads = (int)s->line->threads,
+        .cache = s->line->no_cache ? NULL : cache_folder(s),
         .code = code || dump == STAGE_llvm || dump == STAGE_asm,
         .dump = dump,
         .dumped = &dumped,

@@ -8,6 +8,7 @@
  *   access.c memory.c fault.c      addresses, conditions, loads, stores, range checks
  *   maths.c maths_trig.c maths_wide.c   exp log tanh erf … as polynomials on vectors (<= 4 ulp)
  *   object.c   modules -> object bytes
+ *   cache.c    under which key object bytes are kept between compilations
  *   jit.c      object bytes -> LLJIT -> function pointers
  *   text.c     IR and assembly of one kernel
  */
@@ -22,6 +23,8 @@ typedef struct EmitOptions {
     const Target *target;
     int threads; /* of compilation; 0: all cores */
     bool verify; /* run the LLVM verifier on every module */
+    const char *cache; /* folder of object code; NULL: none is read or written */
+    bool debug;        /* make the functions known to debuggers */
 } EmitOptions;
 
 /* Compiled code of a set of kernels; equal kernels (kernel_key) share one function. */
@@ -36,6 +39,8 @@ void code_free(Code *code);
 HoneKernelFn *code_function(const Code *code, size_t kernel); /* index as given */
 size_t code_distinct(const Code *code);                       /* functions compiled */
 size_t code_bytes(const Code *code);
+size_t code_modules(const Code *code);
+size_t code_cached(const Code *code); /* modules that came from the cache */
 
 /* Text of one kernel's IR, and its assembly, for --dump=llvm and --dump=asm. */
 bool emit_ir(const Graph *graph, const Kernel *kernel, const EmitOptions *options, Buf *out);

@@ -13,6 +13,7 @@
 
 #include "emit/emit.h"
 
+#include <hone/hone.h>
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
@@ -235,6 +236,7 @@ typedef struct Machine { /* LLVM's target machine for a Target; one per thread *
     LLVMTargetMachineRef llvm;
     LLVMTargetDataRef layout;
 } Machine;
+void machine_prepare(void); /* LLVM's own tables, once; any thread */
 /* Machines and modules are closed with the arena's Mem at the latest; closing twice is nothing. */
 Machine *machine_open(Arena *arena, const Target *target, const char **why); /* NULL: why */
 void machine_close(void *machine);
@@ -244,5 +246,10 @@ void module_close(void *emit);
 const char *module_verify(Emit *e);
 LLVMMemoryBufferRef module_emit(Emit *e, const Machine *machine, LLVMCodeGenFileType type,
                                 const char **why);
+
+/* --- cache.c --------------------------------------------------------------------------------- */
+Str cache_stamp(Arena *arena, const Target *target); /* empty: this program has no build id */
+HoneDigest cache_key(Arena *arena, Str stamp, size_t n, const Str *symbols, const Str *kernels);
+Str cache_symbol(Arena *arena, Str name, Str kernel);
 
 #endif

@@ -1,22 +1,24 @@
 /* jit: sets of kernels to functions in memory. Distinct kernels are cut into modules by a fixed
- * rule; threads turn modules into object bytes, each with its own LLVM context and memory; one
- * LLJIT loads the bytes. No bit of a function depends on the threads. */
+ * rule; threads turn modules into object bytes, each with its own LLVM context and memory, or find
+ * them in the cache; one LLJIT loads the bytes. No bit of a function depends on the threads. */
 #include "emit/internal.h"
 
-#include <hone/hone.h>
 #include <llvm-c/Error.h>
 #include <llvm-c/LLJIT.h>
+#include <llvm-c/LLJITUtils.h>
 #include <llvm-c/Orc.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { MODULE_KERNELS = 8 };
+static const int64_t cache_most = 256 << 20; /* bytes kept between compilations */
 
 struct Code {
     LLVMOrcLLJITRef jit;          /* NULL once freed */
     LLVMMemoryBufferRef *objects; /* by module, until the JIT has them */
-    size_t n, distinct, n_modules, bytes;
+    size_t n, distinct, n_modules, n_cached, bytes;
     const size_t *which; /* by kernel: its function */
+    const Str *symbols;  /* by function */
     HoneKernelFn **functions;
 };
 
@@ -24,17 +26,15 @@ typedef struct Compilation { /* read by all threads */
     HoneSys *sys;
     const EmitOptions *options;
     size_t distinct;
-    const size_t *first; /* by function: the first kernel that has it */
+    const size_t *first;       /* by function: the first kernel that has it */
+    const Str *symbols, *keys; /* by function */
+    Str stamp;                 /* of the cache; empty: none */
     const Graph *const *graphs;
     const Kernel *const *kernels;
     LLVMMemoryBufferRef *objects;
     char (*problems)[512]; /* by module: empty if none */
+    HoneDigest *places;    /* by module: its key in the cache */
 } Compilation;
-
-static void function_name(size_t index, char name[32])
-{
-    snprintf(name, 32, "kernel_%zu", index);
-}
 
 /* --- object bytes, on any thread -------------------------------------------------------------- */
 static LLVMMemoryBufferRef compile_kernels(const Compilation *c, Arena *arena, size_t from,
@@ -44,13 +44,40 @@ static LLVMMemoryBufferRef compile_kernels(const Compilation *c, Arena *arena, s
     if (!machine)
         return NULL;
     Emit *e = module_open(arena, c->options->target, machine);
-    for (size_t i = from; i < end; i++) {
-        char name[32];
-        function_name(i, name);
-        emit_kernel(e, c->graphs[c->first[i]], c->kernels[c->first[i]], name);
-    }
+    for (size_t i = from; i < end; i++)
+        emit_kernel(e, c->graphs[c->first[i]], c->kernels[c->first[i]],
+                    str_c(arena, c->symbols[i]));
     *why = c->options->verify ? module_verify(e) : NULL;
     return *why ? NULL : module_emit(e, machine, LLVMObjectFile, why);
+}
+
+static size_t module_end(const Compilation *c, size_t module)
+{
+    size_t end = (module + 1) * MODULE_KERNELS;
+    return end < c->distinct ? end : c->distinct;
+}
+
+static LLVMMemoryBufferRef from_cache(const Compilation *c, HoneDigest key)
+{
+    const char *bytes;
+    size_t n;
+    void *block = hone_cache_get(c->sys, c->options->cache, key, &bytes, &n);
+    if (!block)
+        return NULL;
+    LLVMMemoryBufferRef object = LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, n, "kernels");
+    hone_free(c->sys, block);
+    return object;
+}
+
+static LLVMMemoryBufferRef make_object(const Compilation *c, Arena *arena, size_t module,
+                                       const char **why)
+{
+    size_t from = module * MODULE_KERNELS, end = module_end(c, module);
+    LLVMMemoryBufferRef object = compile_kernels(c, arena, from, end, why);
+    if (object && c->stamp.len > 0)
+        (void)hone_cache_put(c->sys, c->options->cache, c->places[module],
+                             LLVMGetBufferStart(object), LLVMGetBufferSize(object));
+    return object;
 }
 
 /* As a chunk of the pool: buffers[0] is the Compilation. Memory that is refused ends this module
@@ -59,8 +86,9 @@ static void compile_module(void *const *buffers, void *scratch, int64_t module)
 {
     (void)scratch;
     const Compilation *c = buffers[0];
-    size_t from = (size_t)module * MODULE_KERNELS, end = from + MODULE_KERNELS;
     char *problem = c->problems[module];
+    if (c->objects[module])
+        return;
     Mem mem;
     mem_init(&mem, c->sys);
     if (setjmp(mem.on_failure)) {
@@ -70,11 +98,24 @@ static void compile_module(void *const *buffers, void *scratch, int64_t module)
     }
     mem.armed = true;
     const char *why = NULL;
-    c->objects[module] = compile_kernels(c, arena_new(&mem, "module"), from,
-                                         end < c->distinct ? end : c->distinct, &why);
+    c->objects[module] = make_object(c, arena_new(&mem, "module"), (size_t)module, &why);
     if (why)
         snprintf(problem, sizeof *c->problems, "%s", why);
     mem_release(&mem);
+}
+
+/* Fills the objects that the cache has; returns their number. */
+static size_t find_cached(const Compilation *c, Arena *arena, size_t n_modules)
+{
+    size_t found = 0;
+    for (size_t m = 0; m < n_modules; m++) {
+        size_t from = m * MODULE_KERNELS;
+        c->places[m] = cache_key(arena, c->stamp, module_end(c, m) - from, c->symbols + from,
+                                 c->keys + from);
+        c->objects[m] = from_cache(c, c->places[m]);
+        found += c->objects[m] != NULL;
+    }
+    return found;
 }
 
 /* --- loading ---------------------------------------------------------------------------------- */
@@ -119,10 +160,9 @@ static const char *add_objects(Arena *arena, Code *code)
 static const char *find_functions(Arena *arena, Code *code)
 {
     for (size_t i = 0; i < code->distinct; i++) {
-        char name[32];
-        function_name(i, name);
         LLVMOrcExecutorAddress address = 0;
-        LLVMErrorRef error = LLVMOrcLLJITLookup(code->jit, &address, name);
+        LLVMErrorRef error =
+            LLVMOrcLLJITLookup(code->jit, &address, str_c(arena, code->symbols[i]));
         if (error)
             return error_text(arena, error);
         code->functions[i] = (HoneKernelFn *)(uintptr_t)address;
@@ -135,21 +175,25 @@ static const char *load(Arena *arena, Code *code, const Compilation *c)
     for (size_t i = 0; i < code->n_modules; i++)
         if (c->problems[i][0])
             return str_c(arena, str_of(c->problems[i]));
+    machine_prepare();
     LLVMErrorRef error = LLVMOrcCreateLLJIT(&code->jit, NULL);
     if (error) {
         code->jit = NULL;
         return error_text(arena, error);
     }
     const char *problem = define_libm(arena, code->jit);
+    if (!problem && c->options->debug && (error = LLVMOrcLLJITEnableDebugSupport(code->jit)))
+        LLVMConsumeError(error); /* then debuggers see addresses without names */
     if (!problem)
         problem = add_objects(arena, code);
     return problem ? problem : find_functions(arena, code);
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */
-/* which[i]: the function of kernel i; first[f]: its first kernel. Returns their number. */
+/* which[i]: the function of kernel i; first[f], texts[f], symbols[f]: its first kernel, its key and
+ * name. Returns their number. */
 static size_t find_distinct(Arena *arena, const Kernel *const *kernels, size_t n, size_t *which,
-                            size_t *first)
+                            size_t *first, Str *texts, Str *symbols)
 {
     Map keys = map_new(arena);
     size_t distinct = 0;
@@ -157,7 +201,9 @@ static size_t find_distinct(Arena *arena, const Kernel *const *kernels, size_t n
         Str key = kernel_key(kernels[i], arena);
         uintptr_t known = (uintptr_t)map_get(&keys, key);
         if (!known) {
-            first[distinct++] = i;
+            first[distinct] = i;
+            texts[distinct] = key;
+            symbols[distinct++] = cache_symbol(arena, kernels[i]->name, key);
             known = distinct;
             map_set(&keys, key, (void *)known);
         }
@@ -208,9 +254,11 @@ Code *code_compile(Arena *arena, const Graph *const *graphs, const Kernel *const
 {
     Code *code = NEW(arena, Code);
     size_t *which = NEW_ARRAY(arena, size_t, n + 1), *first = NEW_ARRAY(arena, size_t, n + 1);
+    Str *keys = NEW_ARRAY(arena, Str, n + 1), *symbols = NEW_ARRAY(arena, Str, n + 1);
     code->n = n;
     code->which = which;
-    code->distinct = find_distinct(arena, kernels, n, which, first);
+    code->symbols = symbols;
+    code->distinct = find_distinct(arena, kernels, n, which, first, keys, symbols);
     code->functions = NEW_ARRAY(arena, HoneKernelFn *, code->distinct + 1);
     code->n_modules = (code->distinct + MODULE_KERNELS - 1) / MODULE_KERNELS;
     code->objects = NEW_ARRAY(arena, LLVMMemoryBufferRef, code->n_modules + 1);
@@ -218,13 +266,21 @@ Code *code_compile(Arena *arena, const Graph *const *graphs, const Kernel *const
                      .options = options,
                      .distinct = code->distinct,
                      .first = first,
+                     .symbols = symbols,
+                     .keys = keys,
+                     .stamp = options->cache ? cache_stamp(arena, options->target) : (Str){0},
+                     .places = NEW_ARRAY(arena, HoneDigest, code->n_modules + 1),
                      .graphs = graphs,
                      .kernels = kernels,
                      .objects = code->objects,
                      .problems =
                          arena_alloc_array(arena, code->n_modules + 1, sizeof *c.problems, 1)};
     mem_on_release(arena_mem(arena), code_release, code);
-    run_modules(&c, code->n_modules);
+    code->n_cached = c.stamp.len > 0 ? find_cached(&c, arena, code->n_modules) : 0;
+    if (code->n_cached < code->n_modules)
+        run_modules(&c, code->n_modules);
+    if (c.stamp.len > 0 && code->n_cached < code->n_modules)
+        hone_cache_trim(c.sys, options->cache, cache_most);
     *why = load(arena, code, &c);
     if (!*why)
         return code;
@@ -260,4 +316,14 @@ size_t code_distinct(const Code *code)
 size_t code_bytes(const Code *code)
 {
     return code->bytes;
+}
+
+size_t code_modules(const Code *code)
+{
+    return code->n_modules;
+}
+
+size_t code_cached(const Code *code)
+{
+    return code->n_cached;
 }

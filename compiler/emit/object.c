@@ -19,10 +19,15 @@ static void initialize(void)
     LLVMInitializeNativeAsmPrinter();
 }
 
-Machine *machine_open(Arena *arena, const Target *target, const char **why)
+void machine_prepare(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, initialize);
+}
+
+Machine *machine_open(Arena *arena, const Target *target, const char **why)
+{
+    machine_prepare();
     LLVMTargetRef llvm;
     char *message = NULL;
     if (LLVMGetTargetFromTriple(target->triple, &llvm, &message)) {

@@ -6,6 +6,7 @@
  *   progress.c         what a person sees while it runs
  *   checkpoint.c       atomic checkpoints, resume
  *   signals.c pool.c rng.c sys.c status.c
+ *   cache.c            files that can be made again
  *   data/              readers.def + images arrays; sampler, prefetch, augment, resize
  *   weights/           safetensors npz
  */
@@ -34,6 +35,20 @@ void hone_pool_free(HonePool *pool);
 int hone_pool_threads(const HonePool *pool);
 void hone_pool_run(HonePool *pool, HoneKernelFn *fn, void *const *buffers, int64_t chunks);
 int hone_cpu_count(void);                             /* cores this process may use */
+
+/* --- cache.c: what can be made again, in a folder of files named by their keys -------------------- */
+typedef struct HoneDigest {
+    uint64_t low, high;        /* XXH3, 128 bits */
+} HoneDigest;
+HoneDigest hone_digest(const void *bytes, size_t n);
+/* What was put under the key: one block with *bytes bytes from *from on, to be freed by hone_free.
+ * NULL: nothing, or nothing whole that this user wrote. Whatever goes wrong is nothing. */
+void *hone_cache_get(HoneSys *sys, const char *folder, HoneDigest key, const char **from,
+                     size_t *bytes);
+/* Makes the folder if need be; readers see the whole file or none, also with two writers. */
+bool hone_cache_put(HoneSys *sys, const char *folder, HoneDigest key, const void *from, size_t bytes);
+/* Removes the files least recently used until at most `most` bytes are left. */
+void hone_cache_trim(HoneSys *sys, const char *folder, int64_t most);
 
 /* --- weights ---------------------------------------------------------------------------------------- */
 typedef struct HoneFileTensor {

@@ -31,6 +31,7 @@ void hone_unmap(HoneSys *sys, void *memory, size_t bytes);
  * handled inside: read_at/write_all move all bytes or fail (a read past the end fails with EIO). */
 int hone_open_read(HoneSys *sys, const char *path);
 int hone_open_write(HoneSys *sys, const char *path, bool append);   /* create or truncate, 0666 */
+int hone_open_new(HoneSys *sys, const char *path);  /* a file of this user alone that is not there yet */
 int64_t hone_file_size(HoneSys *sys, int fd);
 int hone_read_at(HoneSys *sys, int fd, void *to, size_t bytes, int64_t offset);
 int hone_write_all(HoneSys *sys, int fd, const void *from, size_t bytes);
@@ -41,11 +42,18 @@ int hone_unlink(HoneSys *sys, const char *path);
 int hone_link(HoneSys *sys, const char *from, const char *to);      /* a second name of a file */
 int hone_rmdir(HoneSys *sys, const char *path);                     /* an empty folder */
 int hone_mkdir(HoneSys *sys, const char *path);                     /* an existing folder is fine */
+int hone_mkdir_private(HoneSys *sys, const char *path);             /* the same, of this user alone */
 int hone_fsync_dir(HoneSys *sys, const char *path);
 /* A descriptor that keeps others from locking the folder until it is closed or the process ends;
  * -1 with EWOULDBLOCK when another process has it. A file system without locks locks nothing. */
 int hone_lock_dir(HoneSys *sys, const char *path);
 int hone_truncate(HoneSys *sys, const char *path, int64_t bytes);
+
+/* Is it a file that only this user can have written? */
+bool hone_file_own(HoneSys *sys, int fd);
+/* Bytes of a file and when it was last written or marked as used (ns); false with errno. */
+bool hone_file_age(HoneSys *sys, const char *path, int64_t *bytes, int64_t *time);
+int hone_file_mark(HoneSys *sys, int fd);
 
 /* A whole file in memory, NUL-terminated beyond *bytes; NULL with errno. Free with hone_free. */
 char *hone_read_file(HoneSys *sys, const char *path, size_t *bytes);
