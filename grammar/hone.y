@@ -86,7 +86,7 @@ static Ast *unread(Parse *p, Span span);
 %type <token> name recipe_word save_state load_into
 %type <ast> item fn opt_type type dim params param opt_default opt_string result body_of_fn
 %type <ast> block stmt iter lhs lhs_path index if_stmt
-%type <ast> mitem mbody if_mitem decl decl_index opt_as obody oitem
+%type <ast> mitem mbody if_mitem decl decl_index opt_as obody oitem if_oitem
 %type <ast> data_body knob gbody gknob rbody ritem maps opt_maps map sel opt_except opt_where pats
 %type <ast> opt_only penalty_from call path
 %type <ast> arg expr read chain primary sub fill
@@ -230,7 +230,12 @@ oitems: %empty                          { $$ = LIST(); }
       | oitems oitem NL                 { $$ = ADD($1, documented(p, $2)); }
       | oitems error NL                 { $$ = ADD($1, unread(p, @2)); yyerrok; }
 oitem: STATE name ':' type '=' expr     { $$ = node(p, AST_VAR_STATE, @$, $2, NULL, KIDS($4, $6, NULL)); }
+     | if_oitem
      | fn
+
+if_oitem: IF expr obody                 { $$ = node(p, AST_IF, @$, NULL, NULL, KIDS($2, $3, NULL)); }
+        | IF expr obody ELSE obody      { $$ = node(p, AST_IF, @$, NULL, NULL, KIDS($2, $3, $5)); }
+        | IF expr obody ELSE if_oitem   { $$ = node(p, AST_IF, @$, NULL, NULL, KIDS($2, $3, $5)); }
 
 /* --- data and recipes ----------------------------------------------------------------------------- */
 data_body: '{' knobs '}'                { $$ = node(p, AST_BODY, @$, NULL, $2, NONE); }

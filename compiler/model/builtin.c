@@ -99,7 +99,7 @@ Value build_fn(Elab *e, ScalarOp op, size_t n, const Value *args, Span span)
     return array_map(e, op, in, n, args, span);
 }
 
-static Value fn_select(Elab *e, const Value *args, const Ast *call)
+Value select_value(Elab *e, const Value *args, const Ast *call)
 {
     const Value *c = &args[0];
     bool is_bool = c->kind == VALUE_BOOL || (c->kind == VALUE_TENSOR && c->array->dtype == DT_BOOL);
@@ -412,7 +412,7 @@ typedef struct BuiltinRow {
     bool graph;    /* needs one */
 } BuiltinRow;
 static const BuiltinRow builtin_rows[] = {
-    {"select", 3, fn_select, false}, {"lerp", 3, fn_lerp, false},  {"clamp", 3, fn_clamp, false},
+    {"select", 3, select_value, false}, {"lerp", 3, fn_lerp, false},  {"clamp", 3, fn_clamp, false},
     {"float", 1, fn_float, false},   {"int", 1, fn_int, false},    {"reshape", 2, fn_reshape, true},
     {"count", 1, fn_count, true},    {"total", 1, fn_total, true}, {"bernoulli", 1, NULL, true},
     {"normal", 1, NULL, true},       {"uniform", 2, NULL, true}};

@@ -263,29 +263,11 @@ static void check_module(Check *check, const Ast *module)
     }
 }
 
-/* A parameter as long as `update` declares it: [..] is tried as a vector. */
-static size_t update_rank(const Ast *optimizer)
+static void check_rank(Check *check, const Ast *optimizer, const Ast *call, size_t rank)
 {
-    const Ast *update = module_function(optimizer, STR("update"));
-    const Ast *params = update != NULL ? update->kids[0] : NULL;
-    for (size_t i = 0; params != NULL && i < params->n; i++) {
-        const Ast *type = params->kids[i]->kids[0];
-        if (type != NULL && type->kind == AST_TYPE_TENSOR) {
-            return type->n;
-        }
-    }
-    return 1;
-}
-
-static void check_optimizer(Check *check, const Ast *optimizer)
-{
-    Ast *call = sample_call(check, optimizer);
-    if (call == NULL) {
-        return;
-    }
     Model *model = model_new(check->c);
-    Variable v = {.key = STR("p"), .rank = update_rank(optimizer), .dtype = DT_F32, .elements = 1};
-    for (size_t i = 0; i < v.rank && i < MAX_RANK; i++) {
+    Variable v = {.key = STR("p"), .rank = rank, .dtype = DT_F32, .elements = 1};
+    for (size_t i = 0; i < v.rank; i++) {
         v.dims[i] = next_size(check);
         v.elements *= v.dims[i];
     }
@@ -295,7 +277,7 @@ static void check_optimizer(Check *check, const Ast *optimizer)
     OptimizerUse use;
     OptimizerState *list;
     size_t n;
-    if (v.rank > MAX_RANK || !optimizer_use(e, scope, call, &use) ||
+    if (!optimizer_use(e, scope, call, &use) || !optimizer_fits(e, &use, &v) ||
         !optimizer_states(e, &use, &v, &n, &list)) {
         return;
     }
@@ -312,6 +294,15 @@ static void check_optimizer(Check *check, const Ast *optimizer)
                                list[i].name, (uint32_t)(3 + i), at);
     }
     optimizer_update(e, &use, &v, inputs[0], inputs[1], t, inputs[2], states, &next, next_states);
+}
+
+/* A rule may depend on the rank: all those that parameters have. */
+static void check_optimizer(Check *check, const Ast *optimizer)
+{
+    Ast *call = sample_call(check, optimizer);
+    for (size_t rank = 0; call != NULL && rank <= 5; rank++) {
+        check_rank(check, optimizer, call, rank);
+    }
 }
 
 static void check_value(Check *check, const Ast *expr)

@@ -635,21 +635,26 @@ Value eval(Elab *e, Scope *scope, const Ast *expr)
 bool eval_bool(Elab *e, Scope *scope, const Ast *expr, bool *value)
 {
     Value v = eval(e, scope, expr);
-    if (v.kind == VALUE_BOOL) {
-        *value = v.i != 0;
+    return value_bool_of(e, &v, expr, value);
+}
+
+bool value_bool_of(Elab *e, const Value *v, const Ast *expr, bool *value)
+{
+    if (v->kind == VALUE_BOOL) {
+        *value = v->i != 0;
         return true;
     }
-    if (v.kind == VALUE_TENSOR && v.clock == CLOCK_TENSOR) {
+    if (v->kind == VALUE_TENSOR && v->clock == CLOCK_TENSOR) {
         Diag *d = elab_error(e, E604, expr->span, "`if` on tensor data");
         diag_label(d, "known only when the step runs");
         diag_help(d, "choose per element: `select(condition, a, b)`");
-    } else if (v.kind == VALUE_TENSOR) {
-        elab_error(e, E520, expr->span,
-                   "`if` on a value that changes every step is not "
-                   "available yet");
-    } else if (v.kind != VALUE_POISON) {
+    } else if (v->kind == VALUE_TENSOR) {
+        Diag *d = elab_error(e, E208, expr->span, "`if` on a value that changes every step");
+        diag_help(d, "write `select(condition, a, b)`; such an `if` may stand in an optimizer's "
+                  "`update` only");
+    } else if (v->kind != VALUE_POISON) {
         Diag *d = elab_error(e, E106, expr->span, "a condition must be a bool");
-        diag_label(d, "this is %s", value_kind_name(&v));
+        diag_label(d, "this is %s", value_kind_name(v));
     } else if (e->graph == NULL && e->state->deferred) {
         elab_error(e, E208, expr->span,
                    "this must be known when the graph is built; it changes "

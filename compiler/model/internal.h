@@ -90,13 +90,21 @@ typedef struct Memo {            /* value of an expression that scanning for ext
 
 typedef struct Prime {           /* next values of an optimizer's update */
     Str name;
-    Value value;
+    Value old, value;
     bool set;
+    size_t depth;                /* of the block that set it */
     DType dtype;
     size_t rank;
     const int64_t *dims;
     Span span;
 } Prime;
+
+typedef struct UsedStates {      /* which states of a rule exist: optimizer.c */
+    const Hyper *hypers;
+    size_t rank;
+    int64_t dims[MAX_RANK];
+    bool *used;
+} UsedStates;
 
 typedef struct BlockRun {        /* a block in execution: primes may be read before their line */
     const Ast *block;
@@ -123,6 +131,7 @@ struct ElabState {
     Prime *primes;
     BlockRun *run;
     const Variable *updated;     /* the parameter an optimizer's update is elaborated for */
+    VEC(UsedStates) used;
 };
 
 /* Adds a diagnostic and notes in which call or instance it arose. */
@@ -204,6 +213,7 @@ Meaning lookup_path(Elab *e, Scope *scope, Str dotted, Span span);
 Value eval(Elab *e, Scope *scope, const Ast *expr);
 Value eval_binary(Elab *e, Str op, const Value *a, const Value *b, const Ast *at);
 bool eval_bool(Elab *e, Scope *scope, const Ast *expr, bool *value);    /* conditions: E604, E208 */
+bool value_bool_of(Elab *e, const Value *v, const Ast *expr, bool *value);
 Value build_fn(Elab *e, ScalarOp op, size_t n, const Value *args, Span span);
 
 /* --- read.c ------------------------------------------------------------------------------------------- */
@@ -239,6 +249,11 @@ bool run_block(Elab *e, Scope *scope, const Ast *block, Value *result);
 Value read_prime(Elab *e, Scope *scope, const Ast *primed);
 bool iterate(Elab *e, Scope *scope, const Ast *iter, size_t *n, Value **items);
 
+/* --- branch.c ---------------------------------------------------------------------------------------- */
+/* `if` on a value of the step clock, inside an update. */
+void run_step_if(Elab *e, Scope *scope, const Ast *stmt, const Value *condition);
+size_t run_depth(const Elab *e);         /* of blocks in execution */
+
 /* --- lint.c ------------------------------------------------------------------------------------------- */
 void lint_file(Compiler *c, const File *file);       /* W209, W210 of it and what it uses */
 bool ast_reads(const Ast *ast, Str name);
@@ -248,5 +263,6 @@ bool builtin_exists(Str name);
 size_t builtin_names(const Str **names);
 Value builtin_constant(Elab *e, Scope *scope, Str name, Span span);   /* pi inf training */
 Value builtin_call(Elab *e, Scope *scope, Str name, size_t n, Ast *const *args, const Ast *call);
+Value select_value(Elab *e, const Value *args, const Ast *at);    /* of a condition and two values */
 
 #endif

@@ -235,12 +235,15 @@ typedef struct OptimizerState {
     int64_t dims[MAX_RANK];
     Init init;
 } OptimizerState;
-/* The states the optimizer keeps for a variable; diagnoses a rank it cannot update (E601). */
+/* The states the optimizer keeps for a variable: those declared for it that its update reads or gives
+ * a next value. Diagnoses a rank it cannot update (E601). */
 bool optimizer_states(Elab *e, const OptimizerUse *use, const Variable *v, size_t *n,
                       OptimizerState **states);
 /* The update's equations: reads p, g, t, p0 (NODE_NONE when the rule does not ask for it: see
  * optimizer_wants) and the states' nodes; gives the nodes of the next values (NODE_NONE: kept). */
-bool optimizer_wants(const OptimizerUse *use, Str name);       /* "p0", "t" */
+bool optimizer_wants(Elab *e, const OptimizerUse *use, const Variable *v, Str name); /* "p0", "t" */
+/* Is the variable's rank one that `update` is declared for? */
+bool optimizer_fits(Elab *e, const OptimizerUse *use, const Variable *v);
 bool optimizer_update(Elab *e, const OptimizerUse *use, const Variable *v, NodeId p, NodeId g,
                       NodeId t, NodeId p0, const NodeId *states, NodeId *next_p,
                       NodeId *next_states);

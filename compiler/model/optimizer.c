@@ -1,7 +1,10 @@
 /* optimizer: update rules. A call gives the hyperparameters (values of the build or step clock);
  * for each variable its states have shapes and its update is a set of equations over p, g, t, p0
- * and the states. */
+ * and the states. What a rule keeps may depend on the variable (`if rank >= 2 { state … }`) and on
+ * the hyperparameters: a state that the update of this variable neither reads nor writes does not
+ * exist. */
 #include "model/internal.h"
+#include "passes/passes.h"
 
 static const char *const update_inputs[] = {"p", "g", "t", "p0"};
 
@@ -11,7 +14,7 @@ bool optimizer_use(Elab *e, Scope *scope, const Ast *call, OptimizerUse *use)
     if (m.kind != MEANING_OPTIMIZER) {
         if (m.kind != MEANING_NONE) {
             Diag *d = elab_error(e, E106, call->kids[0]->span, "this is not an optimizer");
-            diag_help(d, "the library has SGD, Adam, AdamW and Lion: `use optim`");
+            diag_help(d, "`use optim` brings those of the library: SGD, Adam, AdamW …");
         }
         return false;
     }
@@ -50,10 +53,14 @@ bool optimizer_use(Elab *e, Scope *scope, const Ast *call, OptimizerUse *use)
     return ok;
 }
 
-static const Ast *update_of(const OptimizerUse *use)
-{
-    return module_function(use->item, STR("update"));
-}
+/* --- the rule as it is for one variable ------------------------------------------------------- */
+typedef struct Rule {
+    const OptimizerUse *use;
+    const Variable *v;
+    Scope *scope; /* hyperparameters, `rank` and `size`, the dims of p's declared type */
+    const Ast *update;
+    VEC(const Ast *) states;
+} Rule;
 
 static const Ast *update_param(const Ast *update, Str name)
 {
@@ -66,10 +73,29 @@ static const Ast *update_param(const Ast *update, Str name)
     return NULL;
 }
 
-bool optimizer_wants(const OptimizerUse *use, Str name)
+/* States and functions of the branches that hold for this variable. */
+static bool rule_items(Elab *e, Rule *rule, size_t n, Ast *const *items)
 {
-    const Ast *update = update_of(use);
-    return update != NULL && update_param(update, name) != NULL;
+    for (size_t i = 0; i < n; i++) {
+        Ast *item = items[i];
+        if (item->kind == AST_VAR_STATE) {
+            VEC_PUSH(elab_arena(e), rule->states, item);
+        } else if (item->kind == AST_FN && str_is(item->text, "update")) {
+            rule->update = item;
+        } else if (item->kind == AST_IF) {
+            bool yes;
+            if (!eval_bool(e, rule->scope, item->kids[0], &yes)) {
+                return false;
+            }
+            Ast *taken = item->kids[yes ? 1 : 2];
+            bool one = taken != NULL && taken->kind == AST_IF;
+            if (taken != NULL &&
+                !rule_items(e, rule, one ? 1 : taken->n, one ? &taken : taken->kids)) {
+                return false;
+            }
+        }
+    }
+    return true;
 }
 
 static bool check_update(Elab *e, const OptimizerUse *use, const Ast *update)
@@ -104,44 +130,88 @@ static bool check_update(Elab *e, const OptimizerUse *use, const Ast *update)
     return true;
 }
 
-/* The scope of states and update: hyperparameters, and the dims of p's declared type. */
-static Scope *rule_scope(Elab *e, const OptimizerUse *use, const Ast *update, const Variable *v)
+/* The parameter of `update` that says which shapes it is for; NULL: any. */
+static const Ast *shaped(const Ast *update)
 {
-    Scope *scope = scope_new(elab_arena(e), NULL, use->file, NULL);
-    for (size_t i = 0; i < use->n; i++) {
-        scope_set(scope, use->hypers[i].name, use->hypers[i].value, use->hypers[i].span);
-    }
     const Ast *p = update_param(update, STR("p"));
-    if (p == NULL) {
-        p = update_param(update, STR("g"));
-    }
-    if (p == NULL || p->kids[0] == NULL || p->kids[0]->kind != AST_TYPE_TENSOR) {
-        return scope;
-    }
-    const Ast *type = p->kids[0];
+    p = p != NULL ? p : update_param(update, STR("g"));
+    const Ast *type = p != NULL ? p->kids[0] : NULL;
+    return type != NULL && type->kind == AST_TYPE_TENSOR ? p : NULL;
+}
+
+static bool rank_fits(const Ast *type, size_t rank)
+{
     bool rest = false;
     for (size_t i = 0; i < type->n; i++) {
         rest = rest || type->kids[i]->kind == AST_ELLIPSIS;
     }
-    if (rest ? v->rank + 1 < type->n : v->rank != type->n) {
-        Diag *d = elab_error(e, E601, use->span,
+    return rest ? rank + 1 >= type->n : rank == type->n;
+}
+
+/* The dims of p's declared type. */
+static bool bind_shape(Elab *e, const Rule *rule)
+{
+    const Ast *p = shaped(rule->update);
+    const Variable *v = rule->v;
+    Str what = rule->use->item->text;
+    if (p == NULL) {
+        return true;
+    }
+    const Ast *type = p->kids[0];
+    if (!rank_fits(type, v->rank)) {
+        Diag *d = elab_error(e, E601, rule->use->span,
                              "`" STR_FMT "` does not update tensors of rank "
                              "%zu",
-                             STR_ARG(use->item->text), v->rank);
+                             STR_ARG(what), v->rank);
         Str dims = dims_text(e->c->arena, v->rank, v->dims);
         diag_note_at(d, p->span, "what it updates", "`update` is declared here");
         diag_note(d, STR_FMT " has shape " STR_FMT, STR_ARG(v->key), STR_ARG(dims));
         diag_help(d, "restrict the group: `where rank == %zu`", type->n);
-        return NULL;
+        return false;
     }
     Array a = {.rank = v->rank, .dtype = v->dtype, .base = NODE_NONE};
     for (size_t i = 0; i < v->rank; i++) {
         a.dims[i] = v->dims[i];
     }
     Str names[MAX_RANK];
-    return bind_dims(e, scope, type, &a, use->span, use->item->text, names) ? scope : NULL;
+    return bind_dims(e, rule->scope, type, &a, rule->use->span, what, names);
 }
 
+static bool rule_choose(Elab *e, const OptimizerUse *use, const Variable *v, Rule *rule)
+{
+    const Ast *body = use->item->kids[1];
+    *rule = (Rule){.use = use, .v = v};
+    rule->scope = scope_new(elab_arena(e), NULL, use->file, NULL);
+    scope_set(rule->scope, STR("rank"), value_int((int64_t)v->rank), use->span);
+    scope_set(rule->scope, STR("size"), value_int(v->elements), use->span);
+    for (size_t i = 0; i < use->n; i++) {
+        scope_set(rule->scope, use->hypers[i].name, use->hypers[i].value, use->hypers[i].span);
+    }
+    return rule_items(e, rule, body->n, body->kids);
+}
+
+static bool rule_of(Elab *e, const OptimizerUse *use, const Variable *v, Rule *rule)
+{
+    return rule_choose(e, use, v, rule) && check_update(e, use, rule->update) &&
+           bind_shape(e, rule);
+}
+
+bool optimizer_wants(Elab *e, const OptimizerUse *use, const Variable *v, Str name)
+{
+    Rule rule;
+    return rule_choose(e, use, v, &rule) && rule.update != NULL &&
+           update_param(rule.update, name) != NULL;
+}
+
+bool optimizer_fits(Elab *e, const OptimizerUse *use, const Variable *v)
+{
+    Rule rule;
+    bool chosen = rule_choose(e, use, v, &rule);
+    const Ast *p = chosen && rule.update != NULL ? shaped(rule.update) : NULL;
+    return p == NULL || rank_fits(p->kids[0], v->rank);
+}
+
+/* --- states ----------------------------------------------------------------------------------- */
 static bool state_of(Elab *e, Scope *scope, const Ast *item, const Variable *v,
                      OptimizerState *state)
 {
@@ -164,24 +234,23 @@ static bool state_of(Elab *e, Scope *scope, const Ast *item, const Variable *v,
     return init_eval(e, scope, item->kids[1], &state->init);
 }
 
-bool optimizer_states(Elab *e, const OptimizerUse *use, const Variable *v, size_t *n,
-                      OptimizerState **states)
+static bool declared_states(Elab *e, const Rule *rule, OptimizerState **states)
 {
-    const Ast *update = update_of(use), *body = use->item->kids[1];
-    *n = 0;
-    Scope *scope = check_update(e, use, update) ? rule_scope(e, use, update, v) : NULL;
-    if (scope == NULL) {
-        return false;
-    }
-    *states = NEW_ARRAY(elab_arena(e), OptimizerState, body->n + 1);
-    for (size_t i = 0; i < body->n; i++) {
-        if (body->kids[i]->kind == AST_VAR_STATE &&
-            !state_of(e, scope, body->kids[i], v, &(*states)[(*n)++])) {
+    *states = NEW_ARRAY(elab_arena(e), OptimizerState, rule->states.len + 1);
+    for (size_t i = 0; i < rule->states.len; i++) {
+        if (!state_of(e, rule->scope, rule->states.at[i], rule->v, &(*states)[i])) {
             return false;
         }
     }
     return true;
 }
+
+/* --- equations -------------------------------------------------------------------------------- */
+typedef struct Update { /* nodes of one update */
+    NodeId p, g, t, p0;
+    const NodeId *states;
+    NodeId next_p, *next_states; /* out */
+} Update;
 
 static void set_node(Elab *e, Scope *scope, const char *name, NodeId node, Clock clock, Span span)
 {
@@ -197,71 +266,209 @@ static void set_node(Elab *e, Scope *scope, const char *name, NodeId node, Clock
     scope_set(scope, str_of(name), value, span);
 }
 
-static bool run_update(Elab *e, const OptimizerUse *use, const Ast *update, Scope *scope)
+static bool run_update(Elab *e, const Rule *rule)
 {
     Frame frame;
-    if (!frame_push(e, &frame, update, NULL, NULL, use->span)) {
+    if (!frame_push(e, &frame, rule->update, NULL, NULL, rule->use->span)) {
         return false;
     }
-    const Ast *block = update->kids[2];
-    scope->body = block;
+    const Ast *block = rule->update->kids[2];
+    rule->scope->body = block;
     Value ignored;
     size_t errors = e->c->diags.errors;
     if (block->kind == AST_BLOCK) {
-        run_block(e, scope, block, &ignored);
+        run_block(e, rule->scope, block, &ignored);
     }
     frame_pop(e);
     return e->c->diags.errors == errors;
+}
+
+static void set_inputs(Elab *e, const Rule *rule, const Update *update)
+{
+    Span span = rule->use->span;
+    set_node(e, rule->scope, "p", update->p, CLOCK_TENSOR, span);
+    set_node(e, rule->scope, "g", update->g, CLOCK_TENSOR, span);
+    if (update_param(rule->update, STR("t")) != NULL) {
+        set_node(e, rule->scope, "t", update->t, CLOCK_STEP, span);
+    }
+    if (update_param(rule->update, STR("p0")) != NULL) {
+        set_node(e, rule->scope, "p0", update->p0, CLOCK_TENSOR, span);
+    }
+}
+
+/* The update of a rule that has n states. */
+static bool elaborate(Elab *e, const Rule *rule, size_t n, const OptimizerState *list,
+                      Update *update)
+{
+    const Variable *v = rule->v;
+    Span span = rule->use->span;
+    set_inputs(e, rule, update);
+    struct ElabState *state = e->state;
+    state->n_primes = n + 1;
+    state->primes = NEW_ARRAY(elab_arena(e), Prime, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        Value value = array_of_node(e, update->states[i], CLOCK_TENSOR, span);
+        scope_set(rule->scope, list[i].name, value, span);
+        state->primes[i] = (Prime){.name = list[i].name,
+                                   .old = value,
+                                   .dtype = list[i].dtype,
+                                   .rank = list[i].rank,
+                                   .dims = list[i].dims};
+    }
+    Prime *own = &state->primes[n];
+    *own = (Prime){.name = STR("p"),
+                   .old = array_of_node(e, update->p, CLOCK_TENSOR, span),
+                   .dtype = v->dtype,
+                   .rank = v->rank,
+                   .dims = v->dims};
+    state->updated = v;
+    bool ok = run_update(e, rule);
+    if (ok && !own->set) {
+        Diag *d = elab_error(e, E602, rule->update->name, "`p'` is never defined");
+        diag_note_at(d, span, "used here", "the optimizer of `" STR_FMT "`", STR_ARG(v->key));
+        diag_help(d, "end the update with `p' = …`");
+        ok = false;
+    }
+    update->next_p = ok ? own->value.node : NODE_NONE;
+    for (size_t i = 0; i < n; i++) {
+        update->next_states[i] = ok && state->primes[i].set ? state->primes[i].value.node
+                                                            : NODE_NONE;
+    }
+    state->n_primes = 0;
+    state->updated = NULL;
+    return ok;
+}
+
+/* --- states that exist -------------------------------------------------------------------------- */
+/* Hyperparameters of the step clock as leaves of another graph. */
+static OptimizerUse use_in(Elab *e, const OptimizerUse *use)
+{
+    OptimizerUse copy = *use;
+    copy.hypers = NEW_ARRAY(elab_arena(e), Hyper, use->n + 1);
+    for (size_t i = 0; i < use->n; i++) {
+        Hyper *hyper = &copy.hypers[i];
+        *hyper = use->hypers[i];
+        if (hyper->value.kind != VALUE_TENSOR) {
+            continue;
+        }
+        NodeId leaf = graph_leaf(e->graph, NODE_STEP, DT_F64, 0, NULL, hyper->name, 0, use->span);
+        Value value = array_of_node(e, leaf, CLOCK_STEP, use->span);
+        Array a = *value.array;
+        a.integral = hyper->value.array->integral;
+        hyper->value = array_value(e, &a, CLOCK_STEP, use->span);
+    }
+    return copy;
+}
+
+/* Which states the update reads or gives a next value, by trying it on a graph of its own. An
+ * update that is wrong keeps all: it is reported when it is made in earnest. */
+static void find_used(Elab *e, const OptimizerUse *use, const Variable *v, size_t n, bool *used)
+{
+    Graph *g = graph_new(elab_arena(e));
+    Elab *trial = elab_new(e->c, NULL, g, true, NULL);
+    OptimizerUse own = use_in(trial, use);
+    Rule rule;
+    OptimizerState *list;
+    NodeId *states = NEW_ARRAY(g->arena, NodeId, n + 1);
+    Update update = {.states = states, .next_states = NEW_ARRAY(g->arena, NodeId, n + 1)};
+    Diags kept = e->c->diags;
+    e->c->diags = diags_new(e->c->arena, &e->c->sources);
+    bool ok = rule_of(trial, &own, v, &rule) && declared_states(trial, &rule, &list);
+    Span at = use->span;
+    if (ok) {
+        update.p = graph_leaf(g, NODE_PARAM, v->dtype, v->rank, v->dims, v->key, 0, at);
+        update.g = graph_leaf(g, NODE_INPUT, v->dtype, v->rank, v->dims, STR("g"), 0, at);
+        update.p0 = graph_leaf(g, NODE_INPUT, v->dtype, v->rank, v->dims, STR("p0"), 0, at);
+        update.t = graph_leaf(g, NODE_STEP, DT_F64, 0, NULL, STR("t"), 0, at);
+        for (size_t i = 0; i < n; i++) {
+            states[i] = graph_leaf(g, NODE_STATE, list[i].dtype, list[i].rank, list[i].dims,
+                                   list[i].name, (uint32_t)i, at);
+        }
+        ok = elaborate(trial, &rule, n, list, &update);
+    }
+    e->c->diags = kept;
+    for (size_t i = 0; i < n; i++) {
+        used[i] = !ok || update.next_states[i] != NODE_NONE;
+        if (ok && used[i]) {
+            graph_output(g, OUT_VALUE, STR("next"), update.next_states[i], NODE_NONE);
+        }
+    }
+    if (!ok) {
+        return;
+    }
+    graph_output(g, OUT_VALUE, STR("next"), update.next_p, NODE_NONE);
+    const Graph *needed = pass_prune(g->arena, g);
+    for (NodeId id = 0; id < needed->nodes.len; id++) {
+        const Node *node = graph_node(needed, id);
+        if (node->kind == NODE_STATE) {
+            used[node->variable] = true;
+        }
+    }
+}
+
+static bool same_case(const UsedStates *known, const OptimizerUse *use, const Variable *v)
+{
+    bool same = known->hypers == use->hypers && known->rank == v->rank;
+    for (size_t i = 0; same && i < v->rank; i++) {
+        same = known->dims[i] == v->dims[i];
+    }
+    return same;
+}
+
+/* As found, once for each use and shape. */
+static const bool *states_used(Elab *e, const OptimizerUse *use, const Variable *v, size_t n)
+{
+    for (size_t i = 0; i < e->state->used.len; i++) {
+        if (same_case(&e->state->used.at[i], use, v)) {
+            return e->state->used.at[i].used;
+        }
+    }
+    UsedStates found = {.hypers = use->hypers, .rank = v->rank};
+    for (size_t i = 0; i < v->rank; i++) {
+        found.dims[i] = v->dims[i];
+    }
+    found.used = NEW_ARRAY(elab_arena(e), bool, n + 1);
+    find_used(e, use, v, n, found.used);
+    VEC_PUSH(elab_arena(e), e->state->used, found);
+    return found.used;
+}
+
+static bool existing_states(Elab *e, const Rule *rule, size_t *n, OptimizerState **states)
+{
+    if (!declared_states(e, rule, states)) {
+        return false;
+    }
+    const bool *used = states_used(e, rule->use, rule->v, rule->states.len);
+    *n = 0;
+    for (size_t i = 0; i < rule->states.len; i++) {
+        if (used[i]) {
+            (*states)[(*n)++] = (*states)[i];
+        }
+    }
+    return true;
+}
+
+bool optimizer_states(Elab *e, const OptimizerUse *use, const Variable *v, size_t *n,
+                      OptimizerState **states)
+{
+    Rule rule;
+    *n = 0;
+    return rule_of(e, use, v, &rule) && existing_states(e, &rule, n, states);
 }
 
 bool optimizer_update(Elab *e, const OptimizerUse *use, const Variable *v, NodeId p, NodeId g,
                       NodeId t, NodeId p0, const NodeId *states, NodeId *next_p,
                       NodeId *next_states)
 {
+    Rule rule;
     size_t n;
     OptimizerState *list;
-    if (!optimizer_states(e, use, v, &n, &list)) {
+    if (!rule_of(e, use, v, &rule) || !existing_states(e, &rule, &n, &list)) {
         return false;
     }
-    const Ast *update = update_of(use);
-    Scope *scope = rule_scope(e, use, update, v);
-    if (scope == NULL) {
-        return false;
-    }
-    set_node(e, scope, "p", p, CLOCK_TENSOR, use->span);
-    set_node(e, scope, "g", g, CLOCK_TENSOR, use->span);
-    if (optimizer_wants(use, STR("t"))) {
-        set_node(e, scope, "t", t, CLOCK_STEP, use->span);
-    }
-    if (optimizer_wants(use, STR("p0"))) {
-        set_node(e, scope, "p0", p0, CLOCK_TENSOR, use->span);
-    }
-    struct ElabState *state = e->state;
-    state->n_primes = n + 1;
-    state->primes = NEW_ARRAY(elab_arena(e), Prime, n + 1);
-    for (size_t i = 0; i < n; i++) {
-        Value value = array_of_node(e, states[i], CLOCK_TENSOR, use->span);
-        scope_set(scope, list[i].name, value, use->span);
-        state->primes[i] = (Prime){.name = list[i].name,
-                                   .dtype = list[i].dtype,
-                                   .rank = list[i].rank,
-                                   .dims = list[i].dims};
-    }
-    Prime *own = &state->primes[n];
-    *own = (Prime){.name = STR("p"), .dtype = v->dtype, .rank = v->rank, .dims = v->dims};
-    state->updated = v;
-    bool ok = run_update(e, use, update, scope);
-    if (ok && !own->set) {
-        Diag *d = elab_error(e, E602, update->name, "`p'` is never defined");
-        diag_note_at(d, use->span, "used here", "the optimizer of `" STR_FMT "`", STR_ARG(v->key));
-        diag_help(d, "end the update with `p' = …`");
-        ok = false;
-    }
-    *next_p = ok ? own->value.node : NODE_NONE;
-    for (size_t i = 0; i < n; i++) {
-        next_states[i] = ok && state->primes[i].set ? state->primes[i].value.node : NODE_NONE;
-    }
-    state->n_primes = 0;
-    state->updated = NULL;
+    Update update = {
+        .p = p, .g = g, .t = t, .p0 = p0, .states = states, .next_states = next_states};
+    bool ok = elaborate(e, &rule, n, list, &update);
+    *next_p = update.next_p;
     return ok;
 }

@@ -76,8 +76,14 @@ static bool run_for(Elab *e, Scope *scope, const Ast *stmt, Value *result)
 
 static bool run_if(Elab *e, Scope *scope, const Ast *stmt, Value *result)
 {
+    Value condition = eval(e, scope, stmt->kids[0]);
     bool yes;
-    if (!eval_bool(e, scope, stmt->kids[0], &yes)) {
+    if (e->state->n_primes > 0 && condition.kind == VALUE_TENSOR &&
+        condition.clock == CLOCK_STEP && condition.array->dtype == DT_BOOL) {
+        run_step_if(e, scope, stmt, &condition);
+        return false;
+    }
+    if (!value_bool_of(e, &condition, stmt->kids[0], &yes)) {
         return false;
     }
     if (yes) {
@@ -178,6 +184,7 @@ static void assign_prime(Elab *e, Scope *scope, const Ast *lhs, Value value, Spa
             twice(e, lhs);
         }
         prime->set = true;
+        prime->depth = run_depth(e);
         prime->value = value_poison();
         if (value.kind != VALUE_POISON &&
             fit(e, &value, prime->dtype, prime->rank, prime->dims, lhs, span)) {
@@ -227,7 +234,10 @@ Value read_prime(Elab *e, Scope *scope, const Ast *primed)
             }
             run->done[i] = true; /* before: a cycle finds nothing and is reported */
             Value ignored;
+            BlockRun *inner = e->state->run;
+            e->state->run = run;
             run_stmt(e, run->scope, stmt, &ignored);
+            e->state->run = inner;
             break;
         }
     }

@@ -238,12 +238,15 @@ static NodeId initial_leaf(Training *t, const Variable *v)
     return state_leaf(t, &state, STR(":p0"), v->span);
 }
 
-/* t counts this parameter's updates: bit s of the name says that it trained in stage s too. */
+/* t counts this rule's updates of the parameter: bit s of the name says that it was the one in stage
+ * s too. */
 static NodeId t_leaf(Training *t, const Variable *v)
 {
     uint64_t mask = 0;
+    const Ast *rule = t->stage->uses[v->index].optimizer.item;
     for (size_t i = 0; i < t->index && i < 64; i++) {
-        mask |= (uint64_t)t->b->r->stages.at[i].trainable[v->index] << i;
+        const VariableUse *before = &t->b->r->stages.at[i].uses[v->index];
+        mask |= (uint64_t)(before->trainable && before->optimizer.item == rule) << i;
     }
     for (size_t i = 0; i < t->masks.len; i++) {
         if (t->masks.at[i] == mask) {
@@ -286,8 +289,8 @@ static bool update_variable(Training *t, const Variable *v)
         states[i] = state_leaf(t, &state, name, use->span);
     }
     NodeId p = t->update->variable_nodes[v->index], next_p;
-    NodeId count = optimizer_wants(use, STR("t")) ? t_leaf(t, v) : NODE_NONE;
-    NodeId p0 = optimizer_wants(use, STR("p0")) ? initial_leaf(t, v) : NODE_NONE;
+    NodeId count = optimizer_wants(t->update, use, v, STR("t")) ? t_leaf(t, v) : NODE_NONE;
+    NodeId p0 = optimizer_wants(t->update, use, v, STR("p0")) ? initial_leaf(t, v) : NODE_NONE;
     if (!optimizer_update(t->update, use, v, p, g, count, p0, states, &next_p, next)) {
         return false;
     }

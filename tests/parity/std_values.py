@@ -1,11 +1,9 @@
 #!/usr/bin/env python3
 """Expected values of the standard library, from plain numpy: writes ../data/std_values.txt.
 
-A line is: name | what is made (a module or optimizer, or -) | expression | shapes of x y z | training |
+A line is: name | what is made (a module, or -) | expression | shapes of x y z | training |
 values. Parameters and inputs hold pattern(k, i) = ((7 i + 3 k) mod 11 - 5) / 4, element i of tensor k;
 parameters are numbered from 0 in order of declaration, inputs x, y, z are tensors 20, 21, 22.
-An optimizer's values are those of its parameter [2, 3] (pattern 0) after three updates with gradients
-pattern(30), pattern(31), pattern(32).
 """
 import math
 import os
@@ -223,56 +221,6 @@ def losses():
     row("mean_iou", "-", f"mean_iou({text})", [z.shape], False, [np.mean(iou)])
 
 
-def optimizers():
-    def run(name, made, step):
-        p, states = pattern(0, 2, 3), {}
-        seen = []
-        for t in range(1, 4):
-            p = step(p, pattern(29 + t, 2, 3), t, states)
-            seen.append(p)
-        row(name, made, "update", [], True, *seen)
-
-    def sgd(momentum, decay, nesterov):
-        def step(p, g, t, s):
-            d = g + decay * p
-            s["v"] = momentum * s.get("v", 0) + d
-            return p - 0.1 * (d + momentum * s["v"] if nesterov else s["v"])
-        return step
-    run("sgd", "SGD(lr = 0.1)", sgd(0, 0, False))
-    run("sgd_momentum", "SGD(lr = 0.1, momentum = 0.9, decay = 0.01)", sgd(0.9, 0.01, False))
-    run("sgd_nesterov", "SGD(lr = 0.1, momentum = 0.9, nesterov = true)", sgd(0.9, 0, True))
-
-    def adam(decay, apart, eps=1e-8, trust=False):
-        def step(p, g, t, s):
-            if not apart:
-                g = g + decay * p
-            s["m"] = 0.9 * s.get("m", 0) + 0.1 * g
-            s["v"] = 0.999 * s.get("v", 0) + 0.001 * g * g
-            u = s["m"] / (1 - 0.9 ** t) / (np.sqrt(s["v"] / (1 - 0.999 ** t)) + eps)
-            if apart:
-                u = u + decay * p
-            if trust:
-                u = u * np.linalg.norm(p) / np.linalg.norm(u)
-            return p - 0.1 * u
-        return step
-    run("adam", "Adam(lr = 0.1, decay = 0.1)", adam(0.1, False))
-    run("adamw", "AdamW(lr = 0.1, decay = 0.1)", adam(0.1, True))
-    run("lamb", "LAMB(lr = 0.1, decay = 0.1)", adam(0.1, True, 1e-6, True))
-
-    def lion(p, g, t, s):
-        m = s.get("m", 0)
-        s["m"] = 0.99 * m + 0.01 * g
-        return p - 0.1 * (np.sign(0.9 * m + 0.1 * g) + 0.1 * p)
-    run("lion", "Lion(lr = 0.1)", lion)
-
-    def lars(p, g, t, s):
-        wn, gn = np.linalg.norm(p), np.linalg.norm(g)
-        ratio = 1e-3 * wn / (gn + 1e-4 * wn + 1e-8)
-        s["v"] = 0.9 * s.get("v", 0) + ratio * (g + 1e-4 * p)
-        return p - 0.1 * s["v"]
-    run("lars", "LARS()", lars)
-
-
 def schedules():
     for u in (0.0, 0.05, 0.1, 0.4, 1.0):
         up, down = u / 0.1, (u - 0.1) / 0.9
@@ -342,8 +290,8 @@ def language():
         [3, -4, 2, 1024, 2, 2, 4, 2, 5, 0.5])
 
 
-for part in (activations, convolutions, pooling, maps_and_norms, attention, losses, optimizers,
-             schedules, language):
+for part in (activations, convolutions, pooling, maps_and_norms, attention, losses, schedules,
+             language):
     part()
 with open(os.path.join(os.path.dirname(__file__), "..", "data", "std_values.txt"), "w") as f:
     f.write("\n".join(lines) + "\n")

@@ -5,18 +5,19 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "passes/passes.h"
 #include "support/kernels.h"
 
-typedef struct Planned {
+struct Planned {
     Arena *arena;
     const Graph *graph;
-    const Interp *interp;
+    const Interp *interp; /* whose leaves are at work */
     Planner planner;
     PlanEntry *entry;
     Code *code;
     char *memory[HONE_ARENAS];
     const char *why;
-} Planned;
+};
 
 /* Gradients under names, so that the plan shows them. */
 static Graph *with_values(Planned *p)
@@ -179,33 +180,87 @@ static double output_error(const Planned *p, const HonePort *port, NodeId id)
     return most;
 }
 
+/* --- for tests -------------------------------------------------------------------------------- */
+Planned *planned_open(Arena *arena, const Graph *graph, const Target *target, const char **why)
+{
+    Planned *p = NEW(arena, Planned);
+    *p = (Planned){.arena = arena, .graph = graph};
+    if (!build(p, target)) {
+        *why = p->why;
+        return NULL;
+    }
+    map_arenas(p);
+    return p;
+}
+
+void planned_run(Planned *p, const Interp *interp)
+{
+    p->interp = interp;
+    fill_leaves(p);
+    run_kernels(p);
+}
+
+void planned_close(Planned *p)
+{
+    code_free(p->code);
+}
+
+static const HonePort *output_port(const Planned *p, size_t output)
+{
+    for (size_t i = 0; i < p->entry->n_outputs; i++) {
+        size_t index;
+        if (sscanf(p->entry->outputs[i].name, "output %zu", &index) == 1 && index == output)
+            return &p->entry->outputs[i];
+    }
+    return NULL;
+}
+
+bool planned_output(const Planned *p, size_t output, double *to)
+{
+    const HonePort *port = output_port(p, output);
+    const Node *node = graph_node(p->graph, p->graph->outputs.at[output].value);
+    for (size_t i = 0; port && i < (size_t)node_elements(node); i++)
+        to[i] = value_get((DType)port->dtype, p->memory[port->at.arena] + port->at.offset,
+                          stored_at(node->rank, node->dims, port->strides, i));
+    return port != NULL;
+}
+
+const Graph *planned_passes(Arena *arena, const Graph *graph, const Target *target)
+{
+#define STAGE(name, help)
+#define PASS(name, call, help) graph = call;
+#include "stages.def"
+#undef STAGE
+#undef PASS
+    (void)target;
+    return graph;
+}
+
 PlannedResult planned_compare(Arena *arena, const Graph *graph, const Interp *interp,
                               const Target *target)
 {
-    Planned planned = {.arena = arena, .graph = graph, .interp = interp}, *p = &planned;
     PlannedResult result = {0};
-    if (!build(p, target)) {
-        snprintf(result.why, sizeof result.why, "%.250s", p->why);
+    const char *why = "";
+    Planned *p = planned_open(arena, graph, target, &why);
+    if (!p) {
+        snprintf(result.why, sizeof result.why, "%.250s", why);
         return result;
     }
     result.kernels = p->entry->n_kernels;
     for (size_t i = 0; i < p->entry->n_kernels; i++)
         if (p->entry->kernels[i]->n_nests > result.most_nests)
             result.most_nests = p->entry->kernels[i]->n_nests;
-    map_arenas(p);
-    fill_leaves(p);
-    run_kernels(p);
-    for (size_t i = 0; i < p->entry->n_outputs; i++) {
-        const HonePort *port = &p->entry->outputs[i];
-        size_t index;
-        if (sscanf(port->name, "output %zu", &index) != 1)
+    planned_run(p, interp);
+    for (size_t i = 0; i < graph->outputs.len; i++) {
+        const HonePort *port = output_port(p, i);
+        if (!port)
             continue;
-        double error = output_error(p, port, graph->outputs.at[index].value);
+        double error = output_error(p, port, graph->outputs.at[i].value);
         if (!(error <= 1e-4))
-            snprintf(result.why, sizeof result.why, "output %zu of %zu differs by %g", index,
+            snprintf(result.why, sizeof result.why, "output %zu of %zu differs by %g", i,
                      graph->outputs.len, error);
         result.error = error > result.error || isnan(error) ? error : result.error;
     }
-    code_free(p->code);
+    planned_close(p);
     return result;
 }

@@ -15,4 +15,14 @@ typedef struct PlannedResult {
 PlannedResult planned_compare(Arena *arena, const Graph *graph, const Interp *interp,
                               const Target *target);
 
+/* The same step by step: the leaves' values are those of the interpreter's node values. */
+typedef struct Planned Planned;
+Planned *planned_open(Arena *arena, const Graph *graph, const Target *target, const char **why);
+void planned_run(Planned *planned, const Interp *leaves);
+bool planned_output(const Planned *planned, size_t output, double *to); /* false: no such output */
+void planned_close(Planned *planned);
+
+/* All passes of stages.def. */
+const Graph *planned_passes(Arena *arena, const Graph *graph, const Target *target);
+
 #endif

@@ -15,7 +15,6 @@
 
 #include <cmocka.h>
 
-#include "passes/passes.h"
 #include "support/edits.h"
 #include "support/files.h"
 #include "support/planned.h"
@@ -109,18 +108,6 @@ static bool same_values(const double *a, const double *b, int64_t n, bool *usual
     return true;
 }
 
-static const Graph *passes(Arena *arena, const Graph *graph)
-{
-    const Target *target = target_host();
-#define STAGE(name, help)
-#define PASS(name, call, help) graph = call;
-#include "stages.def"
-#undef STAGE
-#undef PASS
-    (void)target;
-    return graph;
-}
-
 static void compare(const char *what, const Graph *before)
 {
     int64_t elements = 0;
@@ -131,7 +118,7 @@ static void compare(const char *what, const Graph *before)
         return;
     }
     Arena *arena = arena_new(&world.mem, "compare");
-    const Graph *after = passes(arena, before);
+    const Graph *after = planned_passes(arena, before, target_host());
     Interp a = {.graph = before, .arena = arena, .values = leaves(before), .seed = 5, .step = 3};
     Interp b = {.graph = after, .arena = arena, .values = leaves(after), .seed = 5, .step = 3};
     if (!interp_run(&a)) {

@@ -159,59 +159,6 @@ static void run_expression(Case *c, double *got, size_t *n)
     }
 }
 
-/* Three updates of a parameter [2, 3]; leaves: p, g, t, then the states, which begin at 0. */
-static void run_optimizer(Case *c, double *got, size_t *n)
-{
-    enum { STATES = 4, ELEMENTS = 6 };
-    Graph *g = graph_new(world.c.arena);
-    c->e = elab_new(&world.c, c->model, g, true, NULL);
-    Variable v = {.key = STR("p"), .rank = 2, .dims = {2, 3}, .dtype = DT_F32, .elements = 6};
-    OptimizerUse use;
-    OptimizerState *list;
-    size_t n_states;
-    assert_true(optimizer_use(c->e, c->scope, c->made, &use));
-    assert_true(optimizer_states(c->e, &use, &v, &n_states, &list));
-    assert_true(n_states <= STATES);
-    NodeId p = graph_leaf(g, NODE_PARAM, DT_F32, 2, v.dims, STR("p"), 0, (Span){0});
-    NodeId grad = graph_leaf(g, NODE_INPUT, DT_F32, 2, v.dims, STR("g"), 0, (Span){0});
-    NodeId t = graph_leaf(g, NODE_STEP, DT_F64, 0, NULL, STR("t"), 0, (Span){0});
-    NodeId states[STATES], next[STATES], next_p;
-    for (size_t i = 0; i < n_states; i++) {
-        states[i] = graph_leaf(g, NODE_STATE, DT_F32, 2, v.dims, list[i].name, 1, (Span){0});
-    }
-    assert_true(optimizer_update(c->e, &use, &v, p, grad, t, NODE_NONE, states, &next_p, next));
-    assert_null(graph_verify(g, world.c.arena));
-    double *now[1 + STATES], gradient[ELEMENTS];
-    for (size_t i = 0; i <= n_states; i++) {
-        now[i] = NEW_ARRAY(g->arena, double, ELEMENTS);
-        for (int64_t k = 0; i == 0 && k < ELEMENTS; k++) {
-            now[i][k] = pattern(0, k);
-        }
-    }
-    for (int64_t step = 1; step <= 3; step++) {
-        Interp interp = {.graph = g, .arena = g->arena};
-        interp.values = NEW_ARRAY(g->arena, double *, g->nodes.len);
-        double count = (double)step;
-        for (int64_t k = 0; k < ELEMENTS; k++) {
-            gradient[k] = pattern(29 + step, k);
-        }
-        interp.values[p] = now[0];
-        interp.values[grad] = gradient;
-        interp.values[t] = &count;
-        for (size_t i = 0; i < n_states; i++) {
-            interp.values[states[i]] = now[1 + i];
-        }
-        assert_true(interp_run(&interp));
-        now[0] = interp.values[next_p];
-        for (size_t i = 0; i < n_states; i++) {
-            now[1 + i] = interp.values[next[i]];
-        }
-        for (size_t k = 0; k < ELEMENTS; k++) {
-            got[(*n)++] = now[0][k];
-        }
-    }
-}
-
 /* Constants are f32: 0.1 is off by 1.5e-9 of itself. */
 static bool same(const char *name, const double *got, size_t n, char *wants)
 {
@@ -248,11 +195,7 @@ static bool run_case(char *line)
     double got[MOST];
     size_t n = 0;
     if (world.c.diags.errors == 0) {
-        if (strcmp(c.field[2], "update") == 0) {
-            run_optimizer(&c, got, &n);
-        } else {
-            run_expression(&c, got, &n);
-        }
+        run_expression(&c, got, &n);
     }
     if (world.c.diags.errors > 0) {
         print_error("%s:\n%.*s", c.field[0], STR_ARG(world_text(&world)));

@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""Twenty steps of every update rule, by its reference in double precision: writes
+../data/optim.safetensors, one tensor [20, elements] per case.
+
+Parameters (and, in brackets, those of rules for matrices): () (3) (2, 3) (2, 1, 2, 2)  [(2, 3) (4, 2)],
+numbered k = 0, 1 …; element i of parameter k starts as ((29 i + 17 k) mod 32 - 15.5) / 16, its gradient
+of step t = 1 … 20 is ((37 i + 101 t + 11 k) mod 64 - 31.5) / 32, times 1 + t / 8. A row of a case is all
+parameters after a step, one behind the other. The calls in hone stand in ../unit/optim.c.
+
+Needs torch, optax, pytorch-optimizer, schedulefree, safetensors.
+"""
+import os
+
+import jax
+import numpy as np
+import optax
+import pytorch_optimizer
+import schedulefree
+import torch
+from safetensors.numpy import save_file
+
+jax.config.update("jax_enable_x64", True)
+STEPS = 20
+SHAPES = [(), (3,), (2, 3), (2, 1, 2, 2)]
+MATRICES = [(2, 3), (4, 2)]
+cases = {}
+
+
+def first(k, shape):
+    i = np.arange(int(np.prod(shape)))
+    return (((29 * i + 17 * k) % 32 - 15.5) / 16).reshape(shape)
+
+
+def gradient(k, shape, t):
+    i = np.arange(int(np.prod(shape)))
+    return (((37 * i + 101 * t + 11 * k) % 64 - 31.5) / 32 * (1 + t / 8)).reshape(shape)
+
+
+def by_torch(name, make, shapes=SHAPES, before=None):
+    params = [torch.tensor(first(k, s), requires_grad=True) for k, s in enumerate(shapes)]
+    optimizers = [make([p]) for p in params]      # one each: a rule knows one tensor
+    rows = []
+    for t in range(1, STEPS + 1):
+        for k, (p, optimizer) in enumerate(zip(params, optimizers)):
+            p.grad = torch.tensor(gradient(k, shapes[k], t))
+            if before:
+                before(p)
+            optimizer.step()
+        rows.append(np.concatenate([p.detach().numpy().reshape(-1) for p in params]))
+    cases[name] = np.array(rows, dtype=np.float32)
+
+
+def by_optax(name, rule):
+    params = [jax.numpy.array(first(k, s)) for k, s in enumerate(SHAPES)]
+    states = [rule.init(p) for p in params]
+    rows = []
+    for t in range(1, STEPS + 1):
+        for k, shape in enumerate(SHAPES):
+            step, states[k] = rule.update(jax.numpy.array(gradient(k, shape, t)), states[k], params[k])
+            params[k] = optax.apply_updates(params[k], step)
+        rows.append(np.concatenate([np.asarray(p).reshape(-1) for p in params]))
+    cases[name] = np.array(rows, dtype=np.float32)
+
+
+def larc(p):
+    """apex.parallel.LARC: the gradient as torch.optim.SGD then gets it."""
+    p_norm, g_norm = p.detach().norm(), p.grad.norm()
+    rate = 1e-2 * p_norm / (g_norm + p_norm * 0.05 + 1e-8)
+    p.grad = rate * (p.grad + 0.05 * p.detach())
+
+
+def training(optimizer):
+    optimizer.train()
+    return optimizer
+
+
+o = torch.optim
+by_torch("sgd", lambda p: o.SGD(p, 0.1, weight_decay=0.1))
+by_torch("sgd_momentum", lambda p: o.SGD(p, 0.1, momentum=0.9, weight_decay=0.01))
+by_torch("sgd_dampened", lambda p: o.SGD(p, 0.1, momentum=0.8, dampening=0.3))
+by_torch("sgd_nesterov", lambda p: o.SGD(p, 0.1, momentum=0.9, nesterov=True))
+by_optax("lion", optax.lion(0.01, 0.9, 0.99, weight_decay=0.1))
+by_torch("adagrad", lambda p: o.Adagrad(p, 0.1))
+by_torch("adagrad_slower", lambda p: o.Adagrad(p, 0.1, lr_decay=0.1, weight_decay=0.1,
+                                               initial_accumulator_value=0.5))
+by_torch("adadelta", lambda p: o.Adadelta(p, 1.0, weight_decay=0.1))
+by_torch("rmsprop", lambda p: o.RMSprop(p, 0.01, weight_decay=0.1))
+by_torch("rmsprop_centred", lambda p: o.RMSprop(p, 0.01, momentum=0.9, centered=True))
+by_torch("adam", lambda p: o.Adam(p, 0.1, weight_decay=0.1))
+by_torch("adam_amsgrad", lambda p: o.Adam(p, 0.1, betas=(0.8, 0.9), amsgrad=True))
+by_torch("adamw", lambda p: o.AdamW(p, 0.1, weight_decay=0.1))
+by_torch("adamw_amsgrad", lambda p: o.AdamW(p, 0.1, betas=(0.8, 0.9), amsgrad=True))
+by_torch("adamax", lambda p: o.Adamax(p, 0.1, weight_decay=0.1))
+by_torch("nadam", lambda p: o.NAdam(p, 0.1, weight_decay=0.1))
+by_torch("radam", lambda p: o.RAdam(p, 0.1, weight_decay=0.1))
+by_torch("radam_short", lambda p: o.RAdam(p, 0.1, betas=(0.9, 0.9)))
+by_torch("adan", lambda p: pytorch_optimizer.Adan(p, 0.1, weight_decay=0.1, foreach=False))
+by_torch("adafactor", lambda p: o.Adafactor(p, 0.1, weight_decay=0.1, eps=(1.1920929e-7, 1e-3)))
+by_torch("adafactor_clipped", lambda p: o.Adafactor(p, 0.5, d=1.5, eps=(1.1920929e-7, 1e-3)))
+by_torch("lars", lambda p: o.SGD(p, 0.5, momentum=0.9), before=larc)
+by_optax("lamb", optax.lamb(0.1, weight_decay=0.1))
+by_torch("schedule_free_sgd", lambda p: training(schedulefree.SGDScheduleFree(
+    p, 0.1, momentum=0.9, weight_decay=0.1)))
+by_torch("schedule_free_adamw", lambda p: training(schedulefree.AdamWScheduleFree(
+    p, 0.1, weight_decay=0.1)))
+torch.Tensor.bfloat16 = lambda x: x.clone()       # Muon's products in double precision too
+by_torch("muon", lambda p: o.Muon(p, 0.1, momentum=0.9, weight_decay=0.1), MATRICES)
+
+save_file(cases, os.path.join(os.path.dirname(__file__), "..", "data", "optim.safetensors"))
+print(len(cases), "cases")
