@@ -18,8 +18,8 @@ static Str choice_list(Arena *arena, const char *const *names)
 }
 
 /* --- a source and its arguments -------------------------------------------------------------- */
-static const char *const sources[] = {"images", "arrays", NULL};
-static const char *const later_sources[] = {"segments", "boxes", "text", "tokens", "table", NULL};
+static const char *const sources[] = {"images", "arrays", "tokens", NULL};
+static const char *const later_sources[] = {"segments", "boxes", "text", "table", NULL};
 
 static bool source_known(RecipeBuild *b, const Ast *call)
 {
@@ -99,6 +99,8 @@ static const struct {
     {"images", "path", HONE_OPT_STRING, true},  {"images", "size", HONE_OPT_INT, true},
     {"images", "crop", HONE_OPT_STRING, false}, {"images", "scale", HONE_OPT_FLOAT, false},
     {"images", "flip", HONE_OPT_BOOL, false},   {"arrays", "file", HONE_OPT_STRING, true},
+    {"tokens", "file", HONE_OPT_STRING, true},  {"tokens", "length", HONE_OPT_INT, true},
+    {"tokens", "dtype", HONE_OPT_STRING, false},
 };
 enum { ARGUMENTS = sizeof arguments / sizeof *arguments };
 
@@ -130,11 +132,18 @@ static bool argument_kind(RecipeBuild *b, const Ast *expr, const char *source,
 static bool argument_value(RecipeBuild *b, const Ast *expr, const HoneOption *option)
 {
     static const char *const crops[] = {"center", "random", "none", NULL};
+    static const char *const dtypes[] = {"u8", "u16", "i32", NULL};
     double value = option->kind == HONE_OPT_INT ? (double)option->i : option->f;
     Diag *d = NULL;
     if (strcmp(option->name, "crop") == 0 && find_name(crops, str_of(option->s)) < 0) {
         d = diag(&b->c->diags, E103, expr->span, "`crop` has no choice `%s`", option->s);
         diag_help(d, "the choices are `center`, `random` and `none`");
+    } else if (strcmp(option->name, "dtype") == 0 && find_name(dtypes, str_of(option->s)) < 0) {
+        d = diag(&b->c->diags, E103, expr->span, "`dtype` has no choice `%s`", option->s);
+        diag_help(d, "the choices are `u8`, `u16` and `i32`");
+    } else if (strcmp(option->name, "length") == 0 && (option->i < 1 || option->i > 1 << 20)) {
+        d = diag(&b->c->diags, E516, expr->span, "`length` must be from 1 to %d", 1 << 20);
+        diag_label(d, "this is %lld", (long long)option->i);
     } else if (strcmp(option->name, "scale") == 0 && !(value > 0 && value <= 1)) {
         d = diag(&b->c->diags, E516, expr->span, "`scale` must be above 0 and at most 1");
         diag_label(d, "this is %g", value);

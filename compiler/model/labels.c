@@ -72,11 +72,18 @@ static void check_values(Search *s, const Node *node, int64_t extent, size_t fie
     if (bad == 0) {
         return;
     }
-    Diag *d = diag(&s->b->c->diags, E705, facts->span,
-                   "`%s` of the data has the value %lld, the model "
-                   "has %lld outputs",
-                   name, (long long)bad, (long long)extent);
-    note_outputs(d, node);
+    Diag *d;
+    if (node->kind == NODE_PARAM) { /* an embedding */
+        d = diag(&s->b->c->diags, E705, facts->span,
+                 "`%s` of the data has the value %lld, `" STR_FMT "` has %lld rows", name,
+                 (long long)bad, STR_ARG(node->name), (long long)extent);
+    } else {
+        d = diag(&s->b->c->diags, E705, facts->span,
+                 "`%s` of the data has the value %lld, the model "
+                 "has %lld outputs",
+                 name, (long long)bad, (long long)extent);
+        note_outputs(d, node);
+    }
     diag_note(d, "its values are from %lld to %lld, positions are from 0 to %lld",
               (long long)facts->low[field], (long long)facts->high[field], (long long)extent - 1);
     if (label && bad > 0) {

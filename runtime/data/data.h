@@ -3,6 +3,7 @@
  *   dataset.c   opening a source: finds the reader, its options and fields
  *   images.c    image folders: listing, checking, one sample
  *   arrays.c    npz and safetensors: one field per key
+ *   tokens.c    flat files of token numbers: windows of them
  *   decode.c    JPEG and PNG files to RGB bytes
  *   resize.c    Pillow's antialiased bilinear resize, exactly
  *   augment.c   which part of a picture, drawn as a pure function of (seed, epoch, sample)
@@ -47,6 +48,8 @@ typedef struct Reader {
     void (*close)(HoneDataset *data);
     /* All values of a field, where they are in memory; may be NULL. */
     const void *(*values)(const HoneDataset *data, size_t field);
+    /* The least and largest value of a field, where opening found them; may be NULL. */
+    bool (*range)(const HoneDataset *data, size_t field, int64_t *low, int64_t *high);
 } Reader;
 
 struct HoneDataset {

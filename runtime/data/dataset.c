@@ -204,6 +204,9 @@ uint64_t hone_data_bytes(const HoneDataset *data)
 bool hone_data_range(const HoneDataset *data, size_t field, int64_t *low, int64_t *high)
 {
     const HoneField *f = &data->fields[field];
+    if (data->reader->range != NULL) {
+        return data->reader->range(data, field, low, high);
+    }
     if (data->reader->values == NULL || hone_dtype_is_float(f->dtype) || data->count == 0) {
         return false;
     }
