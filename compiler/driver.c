@@ -259,6 +259,7 @@ bool build_recipe(Compiler *c, const Recipe *recipe, const BuildOptions *options
         return false;
     }
     place_entries(&b);
+    report->entries = b.entries.at;
     program_fill(c, recipe, &b.planner, b.entries.len, b.entries.at, program);
     if (options->code) {
         Code *code = compile(&b);

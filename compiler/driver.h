@@ -33,9 +33,15 @@ typedef struct BuildOptions {
     Buf *dumped;              /* where the dump goes */
 } BuildOptions;
 
+typedef struct ProgramEntry {     /* a graph of the recipe, in the order of first use */
+    const Graph *graph;           /* as the recipe made it */
+    PlanEntry *plan;
+} ProgramEntry;
+
 typedef struct BuildReport {
     double seconds[STAGE_COUNT];
     size_t equations, kernels, distinct, code_bytes, modules, cached;
+    const ProgramEntry *entries;  /* by entry of the program */
 } BuildReport;
 
 /* Runs every stage on every graph of the recipe and fills *program, which lives on the compiler's
@@ -45,11 +51,6 @@ bool build_recipe(Compiler *c, const Recipe *recipe, const BuildOptions *options
                   HoneProgram *program, BuildReport *report, HoneError *error);
 
 /* --- program.c ------------------------------------------------------------------------------------ */
-typedef struct ProgramEntry {     /* a graph of the recipe, in the order of first use */
-    const Graph *graph;           /* as the recipe made it */
-    PlanEntry *plan;
-} ProgramEntry;
-
 /* Tables only: kernels get their functions afterwards (program_bind). */
 void program_fill(Compiler *c, const Recipe *recipe, const Planner *planner, size_t n_entries,
                   const ProgramEntry *entries, HoneProgram *program);

@@ -1,5 +1,6 @@
 /* run: what the files that execute a program share.
  *
+ *   measure.c     passes over an entry on made-up values
  *   step.c        arenas and pool of a run; one pass over an entry
  *   tensors.c     first values, loading and saving of the tensors that live between steps
  *   train.c       stages, epochs, evaluation, best weights, the end
@@ -21,6 +22,7 @@ typedef struct Engine {
     void **pointers;               /* buffers of all calls of all entries, in order */
     size_t *first;                 /* by entry: index of its first pointer */
     uint64_t planned;              /* bytes of arenas and scratch */
+    HoneTimes *times;              /* NULL: none are taken */
 } Engine;
 bool engine_open(Engine *engine, HoneSys *sys, const HoneProgram *program, int threads,
                  HoneError *error);

@@ -290,15 +290,46 @@ static bool check_fault(const Engine *engine, const HoneEntry *entry, HoneError 
     return true;
 }
 
-bool engine_run(Engine *engine, uint32_t index, const StepValues *values, HoneError *error)
+/* Adds the time of each call. */
+static void run_timed(Engine *engine, uint32_t index)
+{
+    const HoneEntry *entries = engine->program->entries, *entry = &entries[index];
+    void *const *pointers = engine->pointers + engine->first[index];
+    double *seconds = engine->times->seconds;
+    for (uint32_t e = 0; e < index; e++) {
+        seconds += entries[e].n_calls;
+    }
+    double start = clock_seconds();
+    for (uint32_t k = 0; k < entry->n_calls; k++) {
+        const HoneCall *call = &entry->calls[k];
+        hone_pool_run(engine->pool, call->fn, pointers, call->chunks);
+        pointers += call->n_buffers;
+        double end = clock_seconds();
+        seconds[k] += end - start;
+        start = end;
+    }
+    engine->times->passes[index]++;
+}
+
+static void run_plain(Engine *engine, uint32_t index)
 {
     const HoneEntry *entry = &engine->program->entries[index];
-    put_step_values(engine, entry, values);
     void *const *pointers = engine->pointers + engine->first[index];
     for (uint32_t k = 0; k < entry->n_calls; k++) {
         const HoneCall *call = &entry->calls[k];
         hone_pool_run(engine->pool, call->fn, pointers, call->chunks);
         pointers += call->n_buffers;
+    }
+}
+
+bool engine_run(Engine *engine, uint32_t index, const StepValues *values, HoneError *error)
+{
+    const HoneEntry *entry = &engine->program->entries[index];
+    put_step_values(engine, entry, values);
+    if (engine->times != NULL) {
+        run_timed(engine, index);
+    } else {
+        run_plain(engine, index);
     }
     return check_fault(engine, entry, error);
 }

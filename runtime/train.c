@@ -595,6 +595,7 @@ bool hone_run(const HoneProgram *program, const HoneRunOptions *options, HoneRes
     memory_reset_peak(options->sys);
     result->base_rss = memory_present(options->sys);
     bool ok = engine_open(&run->engine, options->sys, program, options->threads, error);
+    run->engine.times = options->times;
     if (ok) {
         ok = run_all(run);
         fill_result(run, result);

@@ -2,14 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "commands/session.h"
-
-static Str flops_text(Arena *arena, double flops)
-{
-    return flops >= 1e12  ? str_format(arena, "%.3g TFLOP", flops / 1e12)
-           : flops >= 1e9 ? str_format(arena, "%.3g GFLOP", flops / 1e9)
-                          : str_format(arena, "%.3g MFLOP", flops / 1e6);
-}
+#include "commands/cost.h"
 
 static void print_title(const Session *s, const Recipe *recipe, Buf *out)
 {

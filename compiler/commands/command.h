@@ -30,9 +30,9 @@ typedef struct CommandLine {
     VEC(Str) args;                   /* positional: file, recipes, pictures */
     VEC(OptionSetting) settings;     /* --NAME of the recipe's own */
     Str out, weights, root, target, dump;
-    int64_t threads;                 /* 0: all cores */
+    int64_t threads, top;            /* 0: all cores, all rows */
     int colour;                      /* -1 automatic, 0 never, 1 always */
-    bool resume, time, quiet, json, help, no_cache;
+    bool resume, time, quiet, json, help, no_cache, cost;
 } CommandLine;
 
 typedef struct Command {

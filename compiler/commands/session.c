@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "commands/session.h"
+#include "commands/cost.h"
 
 static Str option_kind(const Ast *item)
 {
@@ -182,6 +182,11 @@ Recipe *session_recipe(Session *s, const Ast *finetune, const RecipeOptions *opt
     return recipe;
 }
 
+const Target *session_target(const Session *s)
+{
+    return s->line->target.len == 0 ? target_host() : target_find(s->line->target);
+}
+
 /* The machine's own, or the one asked for; code that is to run must run here. */
 static const Target *choose_target(const Session *s, bool runs, int *exit)
 {
@@ -207,6 +212,11 @@ static const Target *choose_target(const Session *s, bool runs, int *exit)
         target = NULL;
     }
     return target;
+}
+
+const Target *session_runs_on(Session *s, int *exit)
+{
+    return choose_target(s, true, exit);
 }
 
 /* $XDG_CACHE_HOME/hone, else ~/.cache/hone; NULL: nowhere. */
@@ -248,7 +258,28 @@ HoneProgram *session_program(Session *s, const Recipe *recipe, bool code, BuildR
         *exit = out_finish(s->sys, &dumped, HONE_OK);
         return NULL;
     }
+    size_t before = s->c.diags.warnings;
+    plain_warn(s, report, program->n_entries);
+    if (s->c.diags.warnings > before) {
+        print_diags(s->sys, s->arena, s->line, &s->c.diags);
+        s->c.diags.list.len = 0;
+    }
     return program;
+}
+
+HoneProgram *session_steps(Session *s, const Recipe *recipe, bool code, BuildReport *report,
+                           int *exit)
+{
+    for (size_t i = 0; i < recipe->stages.len; i++) {
+        if (recipe->stages.at[i].train == NULL) {
+            diag(&s->c.diags, E702, recipe->facts.at[0].span,
+                 "the fields of the data are not known without its files");
+            print_diags(s->sys, s->arena, s->line, &s->c.diags);
+            *exit = HONE_BAD_INPUT;
+            return NULL;
+        }
+    }
+    return session_program(s, recipe, code, report, exit);
 }
 
 const Ast *session_only(Session *s, int *exit)

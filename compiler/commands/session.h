@@ -25,6 +25,13 @@ Recipe *session_recipe(Session *s, const Ast *finetune, const RecipeOptions *opt
  * the command. */
 HoneProgram *session_program(Session *s, const Recipe *recipe, bool code, BuildReport *report,
                              int *exit);
+/* The same for reports: where the shapes of a batch are not known there are no steps, an error. */
+HoneProgram *session_steps(Session *s, const Recipe *recipe, bool code, BuildReport *report,
+                           int *exit);
+/* The target, if this machine runs it; NULL after an error. */
+const Target *session_runs_on(Session *s, int *exit);
+/* The target that the program is for; NULL is not possible after session_program. */
+const Target *session_target(const Session *s);
 /* The one recipe of eval, predict and grad-check: the first chosen item. */
 const Ast *session_only(Session *s, int *exit);
 HoneRunOptions session_options(const Session *s);

@@ -10,6 +10,7 @@
  *   object.c   modules -> object bytes
  *   cache.c    under which key object bytes are kept between compilations
  *   jit.c      object bytes -> LLJIT -> function pointers
+ *   probe.c    what the machine can do at most, as kernels
  *   text.c     IR and assembly of one kernel
  */
 #ifndef HONE_EMIT_H
@@ -41,6 +42,18 @@ size_t code_distinct(const Code *code);                       /* functions compi
 size_t code_bytes(const Code *code);
 size_t code_modules(const Code *code);
 size_t code_cached(const Code *code); /* modules that came from the cache */
+
+/* The machine's limits as kernels. multiply: any number of chunks, each probe_flops(); its buffer
+ * holds PROBE_BLOCK bytes of 0.5. stream: chunk i reads PROBE_BLOCK bytes at i * PROBE_BLOCK of
+ * `reads` buffers in step, and writes the first `writes` of them in place. */
+enum { PROBE_STREAMS = 16, PROBE_BLOCK = 1 << 18 };
+typedef struct Probes {
+    HoneKernelFn *multiply, *stream;
+} Probes;
+/* False: *why. The code lives as code_compile's does. */
+bool probe_compile(Arena *arena, const Target *target, int reads, int writes, Probes *probes,
+                   const char **why);
+double probe_flops(const Target *target);
 
 /* Text of one kernel's IR, and its assembly, for --dump=llvm and --dump=asm. */
 bool emit_ir(const Graph *graph, const Kernel *kernel, const EmitOptions *options, Buf *out);

@@ -247,6 +247,10 @@ const char *module_verify(Emit *e);
 LLVMMemoryBufferRef module_emit(Emit *e, const Machine *machine, LLVMCodeGenFileType type,
                                 const char **why);
 
+/* --- probe.c --------------------------------------------------------------------------------- */
+LLVMMemoryBufferRef probe_object(Arena *arena, const Target *target, int reads, int writes,
+                                 const char **why); /* probe_multiply, probe_stream */
+
 /* --- cache.c --------------------------------------------------------------------------------- */
 Str cache_stamp(Arena *arena, const Target *target); /* empty: this program has no build id */
 HoneDigest cache_key(Arena *arena, Str stamp, size_t n, const Str *symbols, const Str *kernels);

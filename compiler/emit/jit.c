@@ -170,11 +170,8 @@ static const char *find_functions(Arena *arena, Code *code)
     return NULL;
 }
 
-static const char *load(Arena *arena, Code *code, const Compilation *c)
+static const char *load(Arena *arena, Code *code, bool debug)
 {
-    for (size_t i = 0; i < code->n_modules; i++)
-        if (c->problems[i][0])
-            return str_c(arena, str_of(c->problems[i]));
     machine_prepare();
     LLVMErrorRef error = LLVMOrcCreateLLJIT(&code->jit, NULL);
     if (error) {
@@ -182,11 +179,19 @@ static const char *load(Arena *arena, Code *code, const Compilation *c)
         return error_text(arena, error);
     }
     const char *problem = define_libm(arena, code->jit);
-    if (!problem && c->options->debug && (error = LLVMOrcLLJITEnableDebugSupport(code->jit)))
+    if (!problem && debug && (error = LLVMOrcLLJITEnableDebugSupport(code->jit)))
         LLVMConsumeError(error); /* then debuggers see addresses without names */
     if (!problem)
         problem = add_objects(arena, code);
     return problem ? problem : find_functions(arena, code);
+}
+
+static const char *load_compiled(Arena *arena, Code *code, const Compilation *c)
+{
+    for (size_t i = 0; i < code->n_modules; i++)
+        if (c->problems[i][0])
+            return str_c(arena, str_of(c->problems[i]));
+    return load(arena, code, c->options->debug);
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */
@@ -281,7 +286,7 @@ Code *code_compile(Arena *arena, const Graph *const *graphs, const Kernel *const
         run_modules(&c, code->n_modules);
     if (c.stamp.len > 0 && code->n_cached < code->n_modules)
         hone_cache_trim(c.sys, options->cache, cache_most);
-    *why = load(arena, code, &c);
+    *why = load_compiled(arena, code, &c);
     if (!*why)
         return code;
     code_free(code);
@@ -326,4 +331,21 @@ size_t code_modules(const Code *code)
 size_t code_cached(const Code *code)
 {
     return code->n_cached;
+}
+
+bool probe_compile(Arena *arena, const Target *target, int reads, int writes, Probes *probes,
+                   const char **why)
+{
+    static const Str symbols[] = {{"probe_multiply", 14}, {"probe_stream", 12}};
+    Code *code = NEW(arena, Code);
+    *code = (Code){.n = 2, .distinct = 2, .n_modules = 1, .symbols = symbols};
+    code->objects = NEW_ARRAY(arena, LLVMMemoryBufferRef, 1);
+    code->functions = NEW_ARRAY(arena, HoneKernelFn *, 2);
+    mem_on_release(arena_mem(arena), code_release, code);
+    *why = NULL;
+    code->objects[0] = probe_object(arena, target, reads, writes, why);
+    if (!code->objects[0] || (*why = load(arena, code, false)))
+        return false;
+    *probes = (Probes){.multiply = code->functions[0], .stream = code->functions[1]};
+    return true;
 }

@@ -25,7 +25,7 @@ expect 0 '"version"' "$hone" version --json
 expect 0 'checkpoint' "$hone" explain E402
 expect 0 'checkpoint' "$hone" explain e402
 expect 2 'did you mean' "$hone" explain E42
-expect 2 'wants one code' "$hone" explain
+expect 2 'wants a code' "$hone" explain
 expect 2 'did you mean `hone version`' "$hone" verison
 expect 2 'hone run x.hone' "$hone" x.hone
 expect 2 'did you mean `--quiet`' "$hone" explain E402 --quit

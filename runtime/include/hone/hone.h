@@ -137,6 +137,14 @@ uint64_t hone_loader_bytes(const HoneLoader *loader);       /* its batches and o
 bool hone_image_decode(HoneSys *sys, const HoneSource *source, const char *path, float *to,
                        HoneError *error);
 
+/* --- measuring (step.c, measure.c) ------------------------------------------------------------------- */
+/* Time spent in kernels, by whoever asks for it; engine_run adds to it. By entry: passes; by call of
+ * all entries in order: seconds. */
+typedef struct HoneTimes {
+    int64_t *passes;
+    double *seconds;
+} HoneTimes;
+
 /* --- running ------------------------------------------------------------------------------------------ */
 typedef struct HoneRunOptions {
     HoneSys *sys;
@@ -147,6 +155,7 @@ typedef struct HoneRunOptions {
     int colour;                /* -1 automatic, 0 never, 1 always */
     int prefetch;              /* batches ahead; -1 chosen */
     int err_fd, out_fd;        /* progress and log; results */
+    HoneTimes *times;          /* filled while it runs; NULL: not asked for */
 } HoneRunOptions;
 
 typedef struct HoneResult {    /* what a run came to, for the summary */
@@ -164,6 +173,19 @@ typedef struct HoneResult {    /* what a run came to, for the summary */
 /* Loads, trains all stages, saves. False with error->exit 130/143 when stopped by a signal. */
 bool hone_run(const HoneProgram *program, const HoneRunOptions *options, HoneResult *result,
               HoneError *error);
+
+/* Runs an entry on made-up values, first `warm` times unmeasured: the time of each pass in seconds
+ * [passes], of the kernels in options->times. Whole numbers of field f are drawn below below[f]. Loads
+ * are not read. */
+typedef struct HoneMeasure {
+    uint32_t entry;
+    int64_t warm, passes;
+    const int64_t *below;
+    double *seconds;
+    uint64_t planned_bytes;    /* out */
+} HoneMeasure;
+bool hone_measure(const HoneProgram *program, const HoneRunOptions *options, HoneMeasure *measure,
+                  HoneError *error);
 
 /* Evaluates the last stage's metrics on `valid` (or `test`) with the weights of a file. */
 typedef struct HoneMetric {

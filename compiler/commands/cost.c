@@ -1,0 +1,332 @@
+/* cost: FLOPs, bytes, what bounds a kernel, what it should take, which part of the step it is and
+ * which equations it computes. The limit is FLOPs at the measured peak plus bytes at the measured rate
+ * of memory, nothing overlapping; the prediction takes the share of the peak that each kind of kernel
+ * reaches, and the rate of the cache for what stays there. */
+#include "commands/cost.h"
+
+#include <math.h>
+#include <string.h>
+
+static const char *const phase_names[PHASES] = {"forward", "backward", "update"};
+
+const char *phase_name(Phase phase)
+{
+    return phase_names[phase];
+}
+
+/* --- which part of a step --------------------------------------------------------------------- */
+typedef struct Look {
+    const Session *s;
+    const Recipe *recipe;
+    const PlanEntry *plan;
+    bool *forward;               /* by node: the loss or a next model state depends on it */
+} Look;
+
+static void mark_reads(const Look *look, NodeId id)
+{
+    const Node *node = graph_node(look->plan->graph, id);
+    for (size_t p = 0; p < node->n_pieces; p++) {
+        ScalarList list = piece_list(look->s->arena, &node->pieces[p], node->rank);
+        for (size_t i = 0; i < list.n; i++) {
+            if (list.at[i]->kind == SCALAR_READ) {
+                look->forward[list.at[i]->tensor] = true;
+            }
+        }
+    }
+    for (size_t i = 0; i < node->n_args; i++) {
+        look->forward[node->args[i]] = true;
+    }
+}
+
+/* A training step has a next value of some parameter; another graph is all forward. */
+static bool is_training(const Graph *graph)
+{
+    for (size_t i = 0; i < graph->outputs.len; i++) {
+        const Output *output = &graph->outputs.at[i];
+        if (output->kind == OUT_NEXT && graph_node(graph, output->target)->kind == NODE_PARAM) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void find_forward(const Look *look)
+{
+    const Graph *graph = look->plan->graph;
+    bool training = is_training(graph);
+    size_t states = look->recipe->model->variables.len;
+    for (size_t i = 0; i < graph->outputs.len; i++) {
+        const Output *output = &graph->outputs.at[i];
+        bool model = output->kind == OUT_NEXT &&
+                     graph_node(graph, output->target)->kind == NODE_STATE &&
+                     graph_node(graph, output->target)->variable < states;
+        if (!training || model || output->kind == OUT_LOSS) {
+            look->forward[output->value] = true;
+        }
+    }
+    for (NodeId id = (NodeId)graph->nodes.len; id-- > 0;) {
+        if (look->forward[id]) {
+            mark_reads(look, id);
+        }
+    }
+}
+
+static bool inside(Span part, Span whole)
+{
+    return part.file == whole.file && part.file != 0 && part.start >= whole.start &&
+           part.end <= whole.end;
+}
+
+static bool in_update_rule(const Look *look, Span span)
+{
+    for (size_t i = 0; i < look->recipe->stages.len; i++) {
+        const RecipeStage *stage = &look->recipe->stages.at[i];
+        for (size_t v = 0; v < look->recipe->model->variables.len; v++) {
+            const VariableUse *use = &stage->uses[v];
+            if (use->trainable && use->optimizer.item != NULL &&
+                inside(span, use->optimizer.item->span)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* A contraction whose results an update rule consumes in place is a gradient's. */
+static Phase phase_of(const Look *look, const Kernel *kernel)
+{
+    bool forward = true, update = true;
+    for (size_t i = 0; i < kernel->n_buffers; i++) {
+        const KBuffer *buffer = &kernel->buffers[i];
+        if (buffer->written) {
+            forward &= look->forward[buffer->tensor];
+            update &= in_update_rule(look, graph_node(look->plan->graph, buffer->tensor)->span);
+        }
+    }
+    if (forward) {
+        return PHASE_FORWARD;
+    }
+    return update && kernel->kind != KERNEL_CONTRACT ? PHASE_UPDATE : PHASE_BACKWARD;
+}
+
+/* --- words ------------------------------------------------------------------------------------ */
+/* d_layer1.0.conv2.weight, as all its like: d_weight. */
+static void add_name(Str name, Buf *out)
+{
+    Str last = name;
+    for (size_t i = 0; i + 1 < name.len; i++) {
+        if (name.ptr[i] == '.' && !str_ends(last, STR(".part")) && !str_ends(last, STR(".copy"))) {
+            last = (Str){name.ptr + i + 1, name.len - i - 1};
+        }
+    }
+    buf_printf(out, "%s" STR_FMT, last.len < name.len && str_starts(name, STR("d_")) ? "d_" : "",
+               STR_ARG(last));
+}
+
+static void add_place(const Look *look, const Node *node, Buf *out)
+{
+    const Source *source = sources_file(&look->s->c.sources, node->span.file);
+    Place place = source_place(source, node->span.start);
+    Str path = source->path;
+    for (size_t i = 0; i + 1 < path.len; i++) {
+        if (path.ptr[i] == '/') {
+            path = (Str){path.ptr + i + 1, path.len - i - 1};
+            i = (size_t)-1;
+        }
+    }
+    buf_printf(out, STR_FMT ":%u ", STR_ARG(path), place.line);
+    add_name(node->name, out);
+}
+
+/* The equations of what is written, each once: the first two, and how many more there are. */
+static Str where_of(const Look *look, const Kernel *kernel)
+{
+    enum { SHOWN = 2 };
+    Arena *arena = look->s->arena;
+    Buf out = buf_new(arena);
+    Map seen = map_new(arena);
+    for (size_t i = 0; i < kernel->n_buffers; i++) {
+        const Node *node = graph_node(look->plan->graph, kernel->buffers[i].tensor);
+        if (!kernel->buffers[i].written || node->span.file == 0) {
+            continue;
+        }
+        Buf place = buf_new(arena);
+        add_place(look, node, &place);
+        if (map_has(&seen, buf_str(&place))) {
+            continue;
+        }
+        map_set(&seen, buf_str(&place), (void *)1);
+        if (seen.len <= SHOWN) {
+            buf_printf(&out, "%s" STR_FMT, seen.len > 1 ? ", " : "", STR_ARG(buf_str(&place)));
+        }
+    }
+    if (seen.len > SHOWN) {
+        buf_printf(&out, " +%zu", seen.len - SHOWN);
+    }
+    return buf_str(&out);
+}
+
+static const Nest *main_nest(const Kernel *kernel)
+{
+    const Nest *main = &kernel->nests[0];
+    double most = -1;
+    for (size_t i = 0; i < kernel->n_nests; i++) {
+        double points = 1;
+        for (size_t k = 0; k < kernel->nests[i].n_loops; k++) {
+            points *= (double)kernel->nests[i].loops[k].var->extent;
+        }
+        if (points > most) {
+            most = points;
+            main = &kernel->nests[i];
+        }
+    }
+    return main;
+}
+
+/* "6x32 of 8x56x56x64 sum 576": the register tile, the extents of the left side, the terms. */
+static Str tile_of(const Look *look, const Target *target, const Kernel *kernel)
+{
+    const Nest *nest = main_nest(kernel);
+    Buf out = buf_new(look->s->arena);
+    int64_t rows = 1, columns = 1;
+    double terms = 1;
+    for (size_t i = 0; i < nest->n_loops; i++) {
+        const KLoop *loop = &nest->loops[i];
+        terms *= loop->reduced ? (double)loop->var->extent : 1;
+        rows *= loop->kind == KLOOP_UNROLL ? loop->tile : 1;
+        columns *= loop->kind == KLOOP_LANES ? loop->tile * target->lanes : 1;
+    }
+    if (columns > 1 || rows > 1) {
+        buf_printf(&out, "%lldx%lld of ", (long long)rows, (long long)columns);
+    }
+    bool first = true;
+    for (size_t i = 0; i < nest->n_loops; i++) {
+        if (!nest->loops[i].reduced) {
+            buf_printf(&out, "%s%lld", first ? "" : "x", (long long)nest->loops[i].var->extent);
+            first = false;
+        }
+    }
+    buf_printf(&out, first ? "1" : "");
+    if (terms > 1) {
+        buf_printf(&out, " sum %.0f", terms);
+    }
+    return buf_str(&out);
+}
+
+/* --- times ------------------------------------------------------------------------------------ */
+/* The share of the multiply-add peak that a kind of kernel reaches. What is not a contraction counts
+ * instructions, of which a core starts half as many as multiply-adds have operations. */
+static double share_of(const Kernel *kernel)
+{
+    switch (kernel->kind) {
+    case KERNEL_CONTRACT:
+        return 0.85;
+    case KERNEL_MAP:
+    case KERNEL_TRANSFER:
+    case KERNEL_ROWWISE:
+    case KERNEL_STATISTIC:
+        return 0.3;
+    case KERNEL_GATHER:
+    case KERNEL_SCATTER:
+        break;
+    }
+    return 0.05;
+}
+
+static void predict(KernelCost *cost, const Limits *limits)
+{
+    static const double call = 1e-6;             /* to start a kernel and to wait for its threads */
+    static const double cached = 4 << 20;        /* bytes that are likely to be in a cache still */
+    int64_t chunks = kernel_chunks(cost->kernel);
+    double rounds = ceil((double)chunks / limits->threads) * limits->threads / (double)chunks;
+    bool alone = chunks == 1 || limits->threads == 1;
+    double peak = alone ? limits->flops_one : limits->flops / rounds;
+    double rate = cost->bytes <= cached ? limits->cache : limits->memory;
+    rate = alone ? fmin(rate, limits->memory_one) : rate;
+    double compute = cost->flops / limits->flops, memory = cost->bytes / limits->memory;
+    cost->limit = compute + memory;
+    cost->predicted =
+        call + cost->flops / (share_of(cost->kernel) * peak) + cost->bytes / rate;
+    cost->bound = cost->limit < call ? "call" : compute > memory ? "compute" : "memory";
+}
+
+KernelCost *cost_kernels(const Session *s, const Recipe *recipe, const PlanEntry *plan,
+                         const Limits *limits)
+{
+    Look look = {.s = s, .recipe = recipe, .plan = plan,
+                 .forward = NEW_ARRAY(s->arena, bool, plan->graph->nodes.len + 1)};
+    find_forward(&look);
+    KernelCost *costs = NEW_ARRAY(s->arena, KernelCost, plan->n_kernels + 1);
+    const Target *target = session_target(s);
+    for (size_t k = 0; k < plan->n_kernels; k++) {
+        const Kernel *kernel = plan->kernels[k];
+        costs[k] = (KernelCost){.kernel = kernel,
+                                .phase = phase_of(&look, kernel),
+                                .flops = kernel->flops,
+                                .bytes = kernel->bytes,
+                                .bound = "",
+                                .tile = tile_of(&look, target, kernel),
+                                .where = where_of(&look, kernel)};
+        if (limits != NULL) {
+            predict(&costs[k], limits);
+        }
+    }
+    return costs;
+}
+
+void cost_add(Cost *sum, const KernelCost *one)
+{
+    sum->flops += one->flops;
+    sum->bytes += one->bytes;
+    sum->limit += one->limit;
+    sum->predicted += one->predicted;
+    sum->kernels++;
+}
+
+/* --- numbers ---------------------------------------------------------------------------------- */
+static Str scaled(Arena *arena, double value, size_t n, const char *const *units)
+{
+    size_t unit = 0;
+    while (unit + 1 < n && value >= 999.5) {
+        value /= 1000;
+        unit++;
+    }
+    int digits = value >= 99.5 || value == 0 ? 0 : value >= 9.95 ? 1 : 2;
+    return str_format(arena, "%.*f %s", digits, value, units[unit]);
+}
+
+Str flops_text(Arena *arena, double flops)
+{
+    static const char *const units[] = {"FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP"};
+    return scaled(arena, flops, 5, units);
+}
+
+Str moved_text(Arena *arena, double bytes)
+{
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+    return scaled(arena, bytes, 5, units);
+}
+
+Str seconds_text(Arena *arena, double seconds)
+{
+    static const char *const units[] = {"us", "ms", "s"};
+    return scaled(arena, 1e6 * seconds, 3, units);
+}
+
+Str machine_text(Arena *arena, HoneSys *sys, const Target *target, const Limits *limits)
+{
+    char text[4096];
+    const char *name = "";
+    if (hone_read_some(sys, "/proc/cpuinfo", text, sizeof text)) {
+        char *at = strstr(text, "model name");
+        at = at == NULL ? NULL : strchr(at, ':');
+        if (at != NULL) {
+            at[strcspn(at, "\n")] = '\0';
+            name = at + 2;
+        }
+    }
+    return str_format(arena, "%s%s%s, %d thread%s: " STR_FMT "/s, " STR_FMT "/s", name,
+                      name[0] != '\0' ? ", " : "", target->name, limits->threads,
+                      limits->threads == 1 ? "" : "s", STR_ARG(flops_text(arena, limits->flops)),
+                      STR_ARG(moved_text(arena, limits->memory)));
+}
