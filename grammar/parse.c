@@ -65,31 +65,37 @@ static bool check_utf8(Parse *p)
     return true;
 }
 
+bool parse_run(Parse *p)
+{
+    p->items = ast_list(p->arena);
+    if (p->text.len > PARSE_BYTES_MOST) {
+        parse_error(p, E003, (Span){p->file, 0, 0}, "file is longer than 64 MiB");
+        return false;
+    }
+    if (!check_utf8(p)) {
+        return false;
+    }
+    scan(p);
+    if (layout(p)) {
+        hone_parse(p);
+        if (p->failed) {
+            p->items = ast_list(p->arena);
+            p->recover = true;
+            if (layout(p)) {
+                hone_parse(p);
+            }
+            assert(p->reported > 0);
+        }
+    }
+    return p->reported == 0;
+}
+
 Ast *parse_file(Arena *arena, const Sources *sources, uint32_t file, Diags *diags)
 {
     const Source *source = sources_file(sources, file);
     Parse p = {
         .arena = arena, .diags = diags, .sources = sources, .file = file, .text = source->text};
-    p.items = ast_list(arena);
+    parse_run(&p);
     Span whole = {file, 0, (uint32_t)source->text.len};
-    if (source->text.len > PARSE_BYTES_MOST) {
-        parse_error(&p, E003, (Span){file, 0, 0}, "file is longer than 64 MiB");
-        return ast_new(arena, AST_PROGRAM, whole, NULL, NULL, 0);
-    }
-    if (!check_utf8(&p)) {
-        return ast_new(arena, AST_PROGRAM, whole, NULL, NULL, 0);
-    }
-    scan(&p);
-    if (layout(&p)) {
-        hone_parse(&p);
-        if (p.failed) {
-            p.items = ast_list(arena);
-            p.recover = true;
-            if (layout(&p)) {
-                hone_parse(&p);
-            }
-            assert(p.reported > 0);
-        }
-    }
     return ast_new(arena, AST_PROGRAM, whole, p.items, NULL, 0);
 }

@@ -5,6 +5,7 @@
  *   hone.y      tokens -> tree
  *   message.c   what a syntax error says
  *   parse.c     the order of all that
+ *   format.c    tokens -> the file as it should look
  */
 #ifndef HONE_PARSE_H
 #define HONE_PARSE_H
@@ -52,6 +53,10 @@ typedef struct Parse {
     bool too_deep;                /* was reported */
     AstList *items;
 } Parse;
+
+/* From text to p->tokens and p->items; p has its place (arena, diags, sources, file, text). False
+ * after errors. */
+bool parse_run(Parse *p);
 
 /* One more error of this file, at its place; never NULL. */
 Diag *parse_error(Parse *p, DiagCode code, Span span, const char *fmt, ...) HONE_PRINTF(4, 5);

@@ -177,6 +177,23 @@ bool hone_replace(HoneSys *sys, const char *temp, const char *path)
     return hone_rename(sys, temp, path) == 0 && hone_fsync_dir(sys, folder) == 0;
 }
 
+bool hone_replace_file(HoneSys *sys, const char *path, const void *bytes, size_t n,
+                       HoneError *error)
+{
+    char temp[HONE_PATH];
+    if (!hone_temp_path(temp, path))
+        return hone_fail_write(error, path, ENAMETOOLONG);
+    HoneOut out;
+    hone_out_open(&out, sys, temp);
+    hone_out_add(&out, bytes, n);
+    int why = hone_out_close(&out, NULL);
+    if (why == 0 && hone_replace(sys, temp, path))
+        return true;
+    why = why ? why : errno;
+    hone_unlink(sys, temp);
+    return hone_fail_write(error, path, why);
+}
+
 /* --- failures ------------------------------------------------------------------------------------- */
 bool hone_fail_write(HoneError *error, const char *path, int why)
 {

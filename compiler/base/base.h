@@ -155,6 +155,8 @@ Sources sources_new(Arena *arena);
 uint32_t sources_add(Sources *sources, Str path, Str text);   /* index for Span.file; < 4 GiB */
 const Source *sources_file(const Sources *sources, uint32_t file);
 Place source_place(const Source *source, uint32_t offset);
+/* A whole file, `text` untouched and errno set when it cannot be read. */
+bool source_read(Arena *arena, HoneSys *sys, Str path, Str *text);
 Str source_line(const Source *source, uint32_t line);         /* without its end */
 Span span_join(Span a, Span b);                               /* from the start of a to the end of b */
 

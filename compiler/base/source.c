@@ -3,6 +3,7 @@
 #include "base/base.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 
 Sources sources_new(Arena *arena)
@@ -98,4 +99,38 @@ Span span_join(Span a, Span b)
     }
     return (Span){.file = a.file, .start = a.start < b.start ? a.start : b.start,
                   .end = a.end > b.end ? a.end : b.end};
+}
+
+/* The size first: memory of the arena may be refused, which unwinds, and then nothing is open. */
+static int64_t text_size(HoneSys *sys, const char *path)
+{
+    int fd = hone_open_read(sys, path);
+    if (fd < 0) {
+        return -1;
+    }
+    int64_t size = hone_file_size(sys, fd);
+    int why = errno;
+    hone_close(sys, fd);
+    errno = why;
+    return size;
+}
+
+bool source_read(Arena *arena, HoneSys *sys, Str path, Str *text)
+{
+    const char *name = str_c(arena, path);
+    int64_t size = text_size(sys, name);
+    if (size < 0) {
+        return false;
+    }
+    char *memory = arena_alloc(arena, (size_t)size + 1, 1);
+    int fd = hone_open_read(sys, name);
+    if (fd < 0) {
+        return false;
+    }
+    bool read = hone_read_at(sys, fd, memory, (size_t)size, 0) == 0;
+    int why = errno;
+    hone_close(sys, fd);
+    errno = why;
+    *text = read ? (Str){memory, (size_t)size} : *text;
+    return read;
 }

@@ -32,7 +32,7 @@ typedef struct CommandLine {
     Str out, weights, root, target, dump;
     int64_t threads, top;            /* 0: all cores, all rows */
     int colour;                      /* -1 automatic, 0 never, 1 always */
-    bool resume, time, quiet, json, help, no_cache, cost;
+    bool resume, time, quiet, json, help, no_cache, cost, check;
 } CommandLine;
 
 typedef struct Command {

@@ -196,40 +196,6 @@ static File *file_read(Compiler *c, Str name, Str path, Str shown, bool is_std, 
     return file;
 }
 
-/* The size first: memory of the arena may be refused, which unwinds, and then nothing is open. */
-static int64_t text_size(Compiler *c, const char *path)
-{
-    int fd = hone_open_read(c->sys, path);
-    if (fd < 0) {
-        return -1;
-    }
-    int64_t size = hone_file_size(c->sys, fd);
-    int why = errno;
-    hone_close(c->sys, fd);
-    errno = why;
-    return size;
-}
-
-static char *read_text(Compiler *c, Str path, Str *text)
-{
-    const char *name = str_c(c->arena, path);
-    int64_t size = text_size(c, name);
-    if (size < 0) {
-        return NULL;
-    }
-    char *memory = arena_alloc(c->arena, (size_t)size + 1, 1);
-    int fd = hone_open_read(c->sys, name);
-    if (fd < 0) {
-        return NULL;
-    }
-    bool read = hone_read_at(c->sys, fd, memory, (size_t)size, 0) == 0;
-    int why = errno;
-    hone_close(c->sys, fd);
-    errno = why;
-    *text = read ? (Str){memory, (size_t)size} : *text;
-    return read ? memory : NULL;
-}
-
 static File *file_known(Compiler *c, Str shown, const Ast *name)
 {
     File *file = map_get(&c->files, shown);
@@ -253,7 +219,7 @@ static File *file_use(Compiler *c, File *from, const Ast *name)
         if (known != NULL) {
             return known->loading ? NULL : known;
         }
-        if (read_text(c, path, &text) != NULL) {
+        if (source_read(c->arena, c->sys, path, &text)) {
             return file_read(c, name->text, path, path, false, text);
         }
         if (errno != ENOENT) {
@@ -289,7 +255,7 @@ File *compiler_load(Compiler *c, Str path)
 {
     Str text = {0};
     bool is_std = false;
-    if (read_text(c, path, &text) == NULL) {
+    if (!source_read(c->arena, c->sys, path, &text)) {
         int error = errno;
         is_std = std_find(path, &text) ||
                  std_find(str_format(c->arena, "models/" STR_FMT, STR_ARG(path)), &text);

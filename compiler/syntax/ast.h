@@ -46,4 +46,8 @@ void ast_dump(const Ast *ast, Buf *out);      /* indented, deterministic; the go
  * language.md 6.3 to produce the messages. */
 Ast *parse_file(Arena *arena, const Sources *sources, uint32_t file, Diags *diags);
 
+/* The file in its one canonical layout: indentation, blanks between tokens, aligned columns; line
+ * breaks and comments stay where they are. Formatting twice changes nothing. False after errors. */
+bool format_file(Arena *arena, const Sources *sources, uint32_t file, Diags *diags, Buf *out);
+
 #endif

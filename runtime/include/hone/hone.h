@@ -145,6 +145,10 @@ typedef struct HoneTimes {
     double *seconds;
 } HoneTimes;
 
+/* Writes a file beside `path` and puts it in its place: the file is the old one or the new one, whole. */
+bool hone_replace_file(HoneSys *sys, const char *path, const void *bytes, size_t n,
+                       HoneError *error);
+
 /* --- running ------------------------------------------------------------------------------------------ */
 typedef struct HoneRunOptions {
     HoneSys *sys;

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# hone fmt: writes only what changes, whole; --check writes nothing; a file with errors stays.
+set -eu
+hone=$1
+work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+cd "$work"
+printf 'let a=1\nlet bb = 2\n' >loose.hone
+printf 'let a  = 1\nlet bb = 2\n' >tidy.hone
+printf 'let a = (1\n' >wrong.hone
+cp loose.hone loose.before
+cp wrong.hone wrong.before
+
+status=0; "$hone" fmt --check loose.hone tidy.hone >out || status=$?
+[ $status = 1 ] && [ "$(cat out)" = loose.hone ] && cmp -s loose.hone loose.before
+status=0; "$hone" fmt loose.hone tidy.hone wrong.hone >out 2>err || status=$?
+[ $status = 2 ] && [ "$(cat out)" = loose.hone ] && grep -q 'E001' err
+cmp loose.hone tidy.hone
+cmp wrong.hone wrong.before
+"$hone" fmt --check loose.hone tidy.hone
+[ "$(cp loose.before loose.hone; "$hone" fmt --json loose.hone)" = '{"file": "loose.hone"}' ]
+status=0; "$hone" fmt none.hone 2>err || status=$?
+[ $status = 3 ] && grep -q 'cannot read `none.hone`' err
+status=0; "$hone" fmt 2>err || status=$?
+[ $status = 2 ]
+[ "$(ls -A | sort | tr '\n' ' ')" = "err loose.before loose.hone out tidy.hone wrong.before wrong.hone " ]
