@@ -128,13 +128,23 @@ static int64_t tile_of(int64_t extent, int64_t most)
     return ceil_div(extent, ceil_div(extent, most));
 }
 
-/* Vector operands that are loaded once for all values of the variable. */
+static bool uses_reduced(const Plan *plan, const Scalar *read)
+{
+    for (size_t i = 0; i < plan->nest->reduced.len; i++) {
+        if (sc_uses(read, plan->nest->reduced.at[i]))
+            return true;
+    }
+    return false;
+}
+
+/* Vector operands that are loaded once for all values of the variable; what no reduced variable
+ * stands in is loaded once per result anyhow. */
 static size_t reuse(const Plan *plan, const Var *var, const Var *also_used)
 {
     size_t n = 0;
     for (size_t i = 0; i < plan->reads.n; i++) {
         const Scalar *read = plan->reads.at[i];
-        n += sc_uses(read, plan->lanes) && !sc_uses(read, var) &&
+        n += sc_uses(read, plan->lanes) && !sc_uses(read, var) && uses_reduced(plan, read) &&
              (!also_used || sc_uses(read, also_used));
     }
     return n;

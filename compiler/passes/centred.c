@@ -40,18 +40,22 @@ static bool is_mean_of(const Graph *graph, const Piece *piece, const Scalar *mea
     return fabs(factor * points - 1) < 1e-6 && sc_subst(graph->pool, element, &subst) == x;
 }
 
+const Scalar *mean_around(const Graph *graph, const Piece *piece, const Scalar *difference)
+{
+    double a, b;
+    if (difference->kind != SCALAR_FN || difference->op != OP_ADD || difference->n != 2)
+        return NULL;
+    const Scalar *x = factor_split(graph->pool, difference->args[0], &a);
+    const Scalar *y = factor_split(graph->pool, difference->args[1], &b);
+    if (a != -b || x->kind != SCALAR_READ || y->kind != SCALAR_READ || x->fill || y->fill)
+        return NULL;
+    return is_mean_of(graph, piece, y, x) ? y : is_mean_of(graph, piece, x, y) ? x : NULL;
+}
+
 bool sum_is_zero(const Graph *graph, const Node *node)
 {
-    if (!is_row_sum(node))
-        return false;
-    const Piece *piece = &node->pieces[0];
-    double factor, a, b;
-    const Scalar *body = factor_split(graph->pool, piece->body, &factor);
-    if (body->kind != SCALAR_FN || body->op != OP_ADD || body->n != 2)
-        return false;
-    const Scalar *x = factor_split(graph->pool, body->args[0], &a);
-    const Scalar *y = factor_split(graph->pool, body->args[1], &b);
-    if (a != -b || x->kind != SCALAR_READ || y->kind != SCALAR_READ || x->fill || y->fill)
-        return false;
-    return is_mean_of(graph, piece, y, x) || is_mean_of(graph, piece, x, y);
+    double factor;
+    return is_row_sum(node) &&
+           mean_around(graph, &node->pieces[0],
+                       factor_split(graph->pool, node->pieces[0].body, &factor)) != NULL;
 }

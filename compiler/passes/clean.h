@@ -29,6 +29,9 @@ const Scalar *factor_split(ExprPool *pool, const Scalar *body, double *factor);
 
 /* centred.c: does the equation sum what lies around its own mean, and is 0? */
 bool sum_is_zero(const Graph *graph, const Node *node);
+/* The read of mean[K] x in difference = x - mean[K] x, up to a sign, K the piece's reduced variables;
+ * NULL: it is something else. */
+const Scalar *mean_around(const Graph *graph, const Piece *piece, const Scalar *difference);
 
 /* --- support.c ------------------------------------------------------------------------------------ */
 typedef struct Range {

@@ -22,7 +22,7 @@ typedef struct Bundle {          /* a group under construction */
     size_t n_rows;
     uint32_t nests;
     bool closed;                 /* several pieces: nothing joins */
-    bool contraction;            /* only maps of its own elements join */
+    const Piece *contraction;    /* its first member; maps and sums of its own rows join, or NULL */
     double points;
     double bytes;                /* of all tensors its members write */
 } Bundle;
@@ -199,7 +199,7 @@ static bool joins_nest(const Joining *j, const Bundle *bundle)
         if (bundle->members.at[i].nest + 1 == bundle->nests)
             lead = &bundle->members.at[i];
     }
-    if (!lead || bundle->contraction || !same_domain(j, graph_node(j->f->graph, lead->node)))
+    if (!lead || (bundle->contraction && lead->nest == 0) || !same_domain(j, graph_node(j->f->graph, lead->node)))
         return false;
     for (size_t i = 0; i < j->reads.n; i++) {
         const Member *member = member_of(bundle, j->reads.at[i]->tensor);
@@ -226,6 +226,43 @@ static bool keeps_all_rows(const Joining *j, const Bundle *bundle)
     return j->n_rows == bundle->n_rows && j->n_rows == own && j->piece->n_reduced == 0;
 }
 
+/* Every operand of the contraction keeps one of its left variables among the rows, so that chunks
+ * neither read all of an operand again nor leave the cache: the rows of one chunk were just written. */
+static bool keeps_operands(const Joining *j, const Bundle *bundle)
+{
+    const Piece *piece = bundle->contraction;
+    const Member *lead = &bundle->members.at[0];
+    const Node *node = graph_node(j->f->graph, lead->node);
+    ScalarList list = piece_list(j->f->arena, piece, node->rank);
+    double most = 1;
+    for (size_t i = 0; i < list.n; i++) {
+        const Scalar *read = list.at[i];
+        double kept = 1;
+        bool any = false, reduced = false;
+        for (size_t k = 0; read->kind == SCALAR_READ && k < piece->n_reduced; k++)
+            reduced |= sc_uses(read, piece->reduced[k]);
+        for (size_t r = 0; reduced && r < j->n_rows; r++) {
+            uint8_t d = lead->rows[j->kept[r]];
+            if (!sc_uses(read, piece->vars[d]))
+                continue;
+            any = true;
+            kept *= (double)node->dims[d];
+        }
+        if (reduced && !any)
+            return false;
+        most = kept > most ? kept : most;
+    }
+    double bytes = (double)node_elements(node) * (double)dtype_bytes(node->dtype);
+    return bytes / most <= (double)j->f->target->l2_bytes / 2;
+}
+
+static bool joins_contraction(const Joining *j, const Bundle *bundle)
+{
+    if (j->piece->n_reduced == 0)
+        return j->pointwise && j->n_rows == bundle->n_rows;
+    return keeps_operands(j, bundle);
+}
+
 static bool joins_group(const Joining *j, const Bundle *bundle)
 {
     double bytes = bundle->bytes + (double)node_elements(j->node) * (double)dtype_bytes(j->node->dtype);
@@ -233,7 +270,7 @@ static bool joins_group(const Joining *j, const Bundle *bundle)
     if (!j->reads_member || j->n_rows == 0)
         return false;
     if (bundle->contraction)
-        return j->piece->n_reduced == 0 && j->pointwise && j->n_rows == bundle->n_rows;
+        return joins_contraction(j, bundle);
     if (!keeps_all_rows(j, bundle) && points > parallel_points && rows < least_rows)
         return false;
     return (j->pointwise && j->piece->n_reduced == 0) ||
@@ -351,7 +388,7 @@ static void start_bundle(Joining *j)
 {
     Fuse *f = j->f;
     Bundle bundle = {.closed = j->node->n_pieces != 1 || !piece_is_plain(j->node, j->piece),
-                     .contraction = piece_is_contraction(f->arena, j->node, j->piece)};
+                     .contraction = piece_is_contraction(f->arena, j->node, j->piece) ? j->piece : NULL};
     VEC_PUSH(f->arena, f->bundles, bundle);
     j->n_rows = 0;
     for (size_t d = 0; d < j->node->rank && !bundle.closed; d++) {

@@ -7,6 +7,7 @@
  *   cse.c fold.c prune.c narrow.c
  *   clamp.c               signs are asked of relu's output, not of its input
  *   lift.c                what repeats for many points of an equation becomes a tensor
+ *   separate.c            tensors that one equation adds become equations and a map
  *   gradcheck.c           gradients against finite differences
  *   layout.c              storage order of every tensor
  *   split.c               large reductions into fixed partial sums
@@ -39,6 +40,7 @@ Graph *pass_fold(Arena *arena, const Graph *graph);
 Graph *pass_prune(Arena *arena, const Graph *graph);      /* keeps what outputs need, all leaves' order */
 Graph *pass_narrow(Arena *arena, const Graph *graph);
 Graph *pass_clamp(Arena *arena, const Graph *graph);
+Graph *pass_separate(Arena *arena, const Graph *graph);
 Graph *pass_lift(Arena *arena, const Graph *graph);
 
 /* Copies node `id` of `from` and all it needs into `to`, once per map entry (NODE_NONE: not yet). */

@@ -1,17 +1,23 @@
 /* Large reductions to few results become partial sums over fixed slots and a sum of the slots
- * (fusion.md 3.5): threads share the work, and long sums lose fewer bits. The cut follows from
- * extents alone, so the tree of additions is the same for any number of threads. Needs normal form;
- * changes only the order of associative reductions. */
+ * (fusion.md 3.5): threads share the work, and long sums lose fewer bits. Slots are rows of what is
+ * reduced, whole variables, so that the kernel which computes the rows may leave their sums behind.
+ * A mean and the mean square around it are one pass: sums around the first element of each slot,
+ * joined by Chan's formula. The cut follows from extents alone, so the tree of additions is the same
+ * for any number of threads. Needs normal form; changes only how associative reductions round. */
+#include "passes/clean.h"
 #include "passes/fusion.h"
 
-enum { SLOTS = 64 };
-static const double few_results = 1024;      /* more of them are enough work to share */
-static const double long_reduction = 1024;
+enum { FEW_SLOTS = 8, SLOTS = 64, MOST_SLOTS = 1 << 16, LEAST_ROW = 24 };
+static const double few_results = 4096;      /* more of them are enough work to share */
+static const double long_reduction = 256;
 static const double parallel_points = 100000;
 
 typedef struct Split {
     Graph *to;
-    const NodeId *ids;
+    const Graph *from;
+    NodeId *ids;                 /* by old node */
+    NodeId *square;              /* by old node, a mean: the equation of the squares around it */
+    NodeId *joined;              /* by old node, such an equation: the new one, once made */
 } Split;
 
 static const Scalar *read_mapped(void *context, ExprPool *pool, const Scalar *old, size_t rank,
@@ -33,94 +39,245 @@ static bool associative(ReduceOp op)
     return false;
 }
 
-/* The largest divisor that is at most SLOTS. */
-static int64_t slots_of(int64_t extent)
-{
-    int64_t best = 1;
-    for (int64_t s = 2; s <= SLOTS && s <= extent; s++) {
-        if (extent % s == 0)
-            best = s;
-    }
-    return best;
-}
-
-/* The reduced variable that gives most slots; the first of equals. */
-static size_t variable_to_cut(const Piece *piece, int64_t *slots)
-{
-    size_t best = 0;
-    *slots = 1;
-    for (size_t i = 0; i < piece->n_reduced; i++) {
-        int64_t s = slots_of(piece->reduced[i]->extent);
-        if (s > *slots) {
-            *slots = s;
-            best = i;
-        }
-    }
-    return best;
-}
-
 static bool worth_splitting(const Node *node)
 {
     if (node->kind != NODE_EQUATION || node->n_pieces != 1 || !associative(node->reduce) ||
         node->pieces[0].n_reduced == 0 || !piece_is_plain(node, &node->pieces[0]) ||
-        node->rank >= MAX_RANK)
+        node->rank + node->pieces[0].n_reduced > MAX_RANK)
         return false;
     double results = (double)node_elements(node);
     double points = piece_points(&node->pieces[0]);
     return results <= few_results && points / results >= long_reduction && points >= parallel_points;
 }
 
-/* partial[s, I] over one slot's part of the cut variable, then node[I] over s. */
-static NodeId split_node(Split *split, const Node *node)
+/* --- slots ------------------------------------------------------------------------------------------ */
+/* A reduction cut into slots: partial[slots, I] over `inner`, then the result over the slots. */
+typedef struct Cut {
+    Piece piece;                 /* of the new graph; its body over slots and inner variables */
+    size_t n_slots, n_inner;
+    const Var *slots[MAX_RANK], *inner[MAX_RANK];
+    int64_t points;              /* of one slot */
+    int64_t count;               /* of slots */
+} Cut;
+
+/* The largest divisor that is at most `most`. */
+static int64_t divisor_of(int64_t extent, int64_t most)
+{
+    int64_t best = 1;
+    for (int64_t s = 2; s <= most && s <= extent; s++) {
+        if (extent % s == 0)
+            best = s;
+    }
+    return best;
+}
+
+/* The place of the variable among the dimensions of the first tensor that has it: rows first. */
+static size_t place_of(const Split *split, const Piece *piece, const Var *var)
+{
+    ScalarList list = sc_list(split->to->arena, 1, &piece->body);
+    for (size_t i = 0; i < list.n; i++) {
+        for (size_t d = 0; list.at[i]->kind == SCALAR_READ && d < list.at[i]->n; d++) {
+            if (pos_uses(list.at[i]->at[d], var))
+                return d;
+        }
+    }
+    return MAX_RANK;
+}
+
+static void sort_by_place(const Split *split, const Piece *piece, const Var **vars, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        for (size_t k = i; k > 0 && place_of(split, piece, vars[k]) <
+                                        place_of(split, piece, vars[k - 1]); k--) {
+            const Var *var = vars[k];
+            vars[k] = vars[k - 1];
+            vars[k - 1] = var;
+        }
+    }
+}
+
+/* Whole variables as long as a slot keeps LEAST_ROW points; part of one where that gives too few. */
+static bool cut_piece(const Split *split, const Node *node, Cut *cut)
+{
+    ExprPool *pool = split->to->pool;
+    cut->piece = piece_rewrite(split->to, &node->pieces[0], node->rank, read_mapped, (void *)split);
+    size_t n = cut->piece.n_reduced;
+    const Var *vars[MAX_RANK];
+    bool products = piece_is_contraction(split->to->arena, node, &node->pieces[0]);
+    int64_t most = products ? SLOTS : MOST_SLOTS;
+    for (size_t i = 0; i < n; i++)
+        vars[i] = cut->piece.reduced[i];
+    sort_by_place(split, &cut->piece, vars, n);
+    cut->points = 1;
+    cut->count = 1;
+    for (size_t i = 0; i < n; i++)
+        cut->points *= vars[i]->extent;
+    for (size_t i = 0; i < n; i++) {
+        int64_t extent = vars[i]->extent;
+        bool whole = cut->points / extent >= LEAST_ROW && cut->count * extent <= most;
+        int64_t part = whole ? extent
+                       : cut->count < FEW_SLOTS ? divisor_of(extent, SLOTS / cut->count) : 1;
+        if (part == 1 || cut->n_inner > 0) {
+            cut->inner[cut->n_inner++] = vars[i];
+            continue;
+        }
+        cut->points /= part;
+        cut->count *= part;
+        if (part == extent) {
+            cut->slots[cut->n_slots++] = vars[i];
+            continue;
+        }
+        const Var *slot = var_new(pool, part, STR("slot"));
+        const Var *inner = var_new(pool, extent / part, vars[i]->name);
+        const Position *at = pos_add(pool, pos_scale(pool, pos_var(pool, slot), extent / part),
+                                     pos_var(pool, inner));
+        Subst subst = {.n = 1, .from = &vars[i], .to = &at};
+        cut->piece.body = sc_subst(pool, cut->piece.body, &subst);
+        cut->slots[cut->n_slots++] = slot;
+        cut->inner[cut->n_inner++] = inner;
+    }
+    return cut->count > 1 && cut->n_inner > 0;
+}
+
+/* partial[slots, I] = reduce[inner] body */
+static NodeId partial_of(const Split *split, const Node *node, const Cut *cut, ReduceOp reduce,
+                         const Scalar *body, const char *suffix)
+{
+    const Var *vars[MAX_RANK];
+    for (size_t i = 0; i < cut->n_slots; i++)
+        vars[i] = cut->slots[i];
+    for (size_t d = 0; d < node->rank; d++)
+        vars[cut->n_slots + d] = cut->piece.vars[d];
+    return graph_define(split->to, node->dtype, reduce, cut->n_slots + node->rank, vars,
+                        reduce == REDUCE_NONE ? 0 : cut->n_inner, cut->inner, body,
+                        str_join(split->to->arena, node->name, ".", str_of(suffix)), node->span);
+}
+
+/* The slots of one result: fresh variables, and reads of partials at them. */
+typedef struct Fold {
+    const Var *vars[MAX_RANK], *slots[MAX_RANK];
+    const Position *at[MAX_RANK];            /* of a partial: slots, then I */
+} Fold;
+
+static Fold fold_of(const Split *split, const Node *node, const Cut *cut)
+{
+    ExprPool *pool = split->to->pool;
+    Fold fold;
+    for (size_t i = 0; i < cut->n_slots; i++) {
+        fold.slots[i] = var_new(pool, cut->slots[i]->extent, cut->slots[i]->name);
+        fold.at[i] = pos_var(pool, fold.slots[i]);
+    }
+    for (size_t d = 0; d < node->rank; d++) {
+        fold.vars[d] = var_new(pool, node->dims[d], cut->piece.vars[d]->name);
+        fold.at[cut->n_slots + d] = pos_var(pool, fold.vars[d]);
+    }
+    return fold;
+}
+
+static NodeId folded(const Split *split, const Node *node, const Cut *cut, const Fold *fold,
+                     const Scalar *body)
+{
+    return graph_define(split->to, node->dtype, node->reduce, node->rank, fold->vars, cut->n_slots,
+                        fold->slots, body, node->name, node->span);
+}
+
+static NodeId split_node(const Split *split, const Node *node, const Cut *cut)
+{
+    NodeId partial = partial_of(split, node, cut, node->reduce, cut->piece.body, "part");
+    Fold fold = fold_of(split, node, cut);
+    return folded(split, node, cut, &fold, graph_read(split->to, partial, fold.at, NULL));
+}
+
+/* --- a mean and the squares around it ----------------------------------------------------------------- */
+/* factor * (x - mean)^2; NULL: the equation is no such thing. */
+static const Scalar *mean_of_squares(const Graph *graph, const Node *node, double *factor)
+{
+    if (!worth_splitting(node) || node->reduce != REDUCE_SUM || !dtype_is_float(node->dtype))
+        return NULL;
+    const Scalar *body = factor_split(graph->pool, node->pieces[0].body, factor);
+    bool square = body->kind == SCALAR_FN && body->op == OP_MUL && body->n == 2 &&
+                  body->args[0] == body->args[1];
+    return square ? mean_around(graph, &node->pieces[0], body->args[0]) : NULL;
+}
+
+static void find_squares(Split *split)
+{
+    for (NodeId id = 0; id < split->from->nodes.len; id++)
+        split->square[id] = split->joined[id] = NODE_NONE;
+    for (NodeId id = 0; id < split->from->nodes.len; id++) {
+        double factor;
+        const Scalar *mean = mean_of_squares(split->from, graph_node(split->from, id), &factor);
+        if (mean && split->square[mean->tensor] == NODE_NONE)
+            split->square[mean->tensor] = id;
+    }
+}
+
+/* Sums of d = x - first and of d^2 per slot, first the slot's first x; then mean and squares:
+ *   m = first + D / n     mean = sum m / slots     squares = sum D2 - D D / n + n (m - mean)^2
+ * The cut is that of the mean, whose body is a factor times x. */
+static NodeId split_moments(Split *split, const Node *node, NodeId square, const Cut *cut)
 {
     Graph *to = split->to;
     ExprPool *pool = to->pool;
-    Piece piece = piece_rewrite(to, &node->pieces[0], node->rank, read_mapped, split);
-    int64_t slots;
-    size_t cut = variable_to_cut(&piece, &slots);
-    int64_t part = piece.reduced[cut]->extent / slots;
-    const Var *old = piece.reduced[cut], *slot = var_new(pool, slots, STR("slot"));
-    const Var *inner = var_new(pool, part, old->name);
-    const Position *at = pos_add(pool, pos_scale(pool, pos_var(pool, slot), part), pos_var(pool, inner));
-    Subst subst = {.n = 1, .from = &old, .to = &at};
-    const Var *vars[MAX_RANK], **reduced = NEW_ARRAY(to->arena, const Var *, piece.n_reduced);
-    vars[0] = slot;
-    for (size_t d = 0; d < node->rank; d++)
-        vars[d + 1] = piece.vars[d];
-    for (size_t i = 0; i < piece.n_reduced; i++)
-        reduced[i] = i == cut ? inner : piece.reduced[i];
-    NodeId partial = graph_define(to, node->dtype, node->reduce, node->rank + 1, vars,
-                                  piece.n_reduced, reduced, sc_subst(pool, piece.body, &subst),
-                                  str_join(to->arena, node->name, ".", STR("part")), node->span);
-    const Var *fold = var_new(pool, slots, STR("slot"));
-    const Position *read[MAX_RANK];
-    read[0] = pos_var(pool, fold);
-    for (size_t d = 0; d < node->rank; d++) {
-        vars[d] = var_new(pool, node->dims[d], piece.vars[d]->name);
-        read[d + 1] = pos_var(pool, vars[d]);
-    }
-    return graph_define(to, node->dtype, node->reduce, node->rank, vars, 1, &fold,
-                        graph_read(to, partial, read, NULL), node->name, node->span);
+    double factor;
+    const Scalar *x = factor_split(pool, cut->piece.body, &factor);
+    const Position *zero[MAX_RANK];
+    for (size_t i = 0; i < cut->n_inner; i++)
+        zero[i] = pos_const(pool, 0);
+    Subst start = {.n = cut->n_inner, .from = cut->inner, .to = zero};
+    const Scalar *minus = sc_const(pool, node->dtype, -1);
+    const Scalar *d = sc_fn2(pool, OP_ADD, x, sc_fn2(pool, OP_MUL, minus, sc_subst(pool, x, &start)));
+    NodeId first = partial_of(split, node, cut, REDUCE_NONE, sc_subst(pool, x, &start), "first");
+    NodeId sums = partial_of(split, node, cut, REDUCE_SUM, d, "part");
+    NodeId squares = partial_of(split, node, cut, REDUCE_SUM, sc_fn2(pool, OP_MUL, d, d), "squares");
+
+    Fold fold = fold_of(split, node, cut);
+    const Scalar *n = sc_const(pool, node->dtype, (double)cut->points);
+    const Scalar *each = sc_const(pool, node->dtype, 1 / (double)cut->points);
+    const Scalar *shift = sc_fn2(pool, OP_MUL, each, graph_read(to, sums, fold.at, NULL));
+    const Scalar *m = sc_fn2(pool, OP_ADD, graph_read(to, first, fold.at, NULL), shift);
+    const Scalar *share = sc_const(pool, node->dtype, 1 / (double)cut->count);
+    NodeId mean = folded(split, node, cut, &fold, sc_fn2(pool, OP_MUL, share, m));
+
+    const Node *other = graph_node(split->from, square);
+    Fold again = fold_of(split, other, cut);
+    shift = sc_fn2(pool, OP_MUL, each, graph_read(to, sums, again.at, NULL));
+    m = sc_fn2(pool, OP_ADD, graph_read(to, first, again.at, NULL), shift);
+    const Scalar *away =
+        sc_fn2(pool, OP_SUB, m, graph_read(to, mean, again.at + cut->n_slots, NULL));
+    const Scalar *lost = sc_fn2(pool, OP_MUL, shift, graph_read(to, sums, again.at, NULL));
+    const Scalar *inside = sc_fn2(pool, OP_SUB, graph_read(to, squares, again.at, NULL), lost);
+    inside = sc_fn2(pool, OP_MAX, inside, sc_const(pool, node->dtype, 0));
+    const Scalar *all = sc_fn2(pool, OP_ADD, inside,
+                               sc_fn2(pool, OP_MUL, n, sc_fn2(pool, OP_MUL, away, away)));
+    mean_of_squares(split->from, other, &factor);
+    split->joined[square] = folded(split, other, cut, &again,
+                                   sc_fn2(pool, OP_MUL, sc_const(pool, node->dtype, factor), all));
+    return mean;
+}
+
+static NodeId copied(Split *split, NodeId id)
+{
+    const Node *node = graph_node(split->from, id);
+    Cut cut = {.count = 1};
+    if (split->joined[id] != NODE_NONE)
+        return split->joined[id];
+    if (!worth_splitting(node) || !cut_piece(split, node, &cut))
+        return node_rewrite(split->to, node, read_mapped, split, split->ids);
+    return split->square[id] == NODE_NONE ? split_node(split, node, &cut)
+                                          : split_moments(split, node, split->square[id], &cut);
 }
 
 Graph *pass_split(Arena *arena, const Graph *graph)
 {
     size_t n = graph->nodes.len;
-    Graph *to = graph_new(arena);
-    NodeId *ids = NEW_ARRAY(arena, NodeId, n);
-    Split split = {.to = to, .ids = ids};
-    for (NodeId id = 0; id < n; id++) {
-        const Node *node = graph_node(graph, id);
-        int64_t slots = 1;
-        if (worth_splitting(node))
-            (void)variable_to_cut(&node->pieces[0], &slots);
-        ids[id] = slots > 1 ? split_node(&split, node)
-                            : node_rewrite(to, node, read_mapped, &split, ids);
-    }
-    for (size_t i = 0; i < graph->outputs.len; i++) {
-        const Output *o = &graph->outputs.at[i];
-        graph_output(to, o->kind, o->name, ids[o->value],
-                     o->target == NODE_NONE ? NODE_NONE : ids[o->target]);
-    }
-    return to;
+    Split split = {.to = graph_new(arena), .from = graph,
+                   .ids = NEW_ARRAY(arena, NodeId, n + 1),
+                   .square = NEW_ARRAY(arena, NodeId, n + 1),
+                   .joined = NEW_ARRAY(arena, NodeId, n + 1)};
+    find_squares(&split);
+    for (NodeId id = 0; id < n; id++)
+        split.ids[id] = copied(&split, id);
+    outputs_copy(split.to, graph, split.ids);
+    return split.to;
 }

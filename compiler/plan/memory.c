@@ -11,6 +11,7 @@ typedef struct Block {           /* storage of one activation, or of several one
     NodeId id;                   /* the first */
     size_t first, last;          /* places in the order, inclusive */
     uint64_t bytes, offset;
+    size_t taken;                /* the last place where one tensor took it from another, plus 1 */
 } Block;
 
 typedef struct Memory {
@@ -58,7 +59,18 @@ static bool same_storage(const Entry *entry, NodeId a, NodeId b)
     return true;
 }
 
-/* A block whose tensor dies here, for `id` to overwrite. */
+/* UINT32_MAX: not computed by this unit. */
+static uint32_t nest_of(const Unit *unit, NodeId id)
+{
+    for (size_t i = 0; i < unit->group.n; i++) {
+        if (unit->group.nodes[i] == id)
+            return unit->group.nests[i];
+    }
+    return UINT32_MAX;
+}
+
+/* A block whose tensor dies here, for `id` to overwrite: an input, or what an earlier nest of the
+ * same kernel left for the nest that computes `id`. */
 static uint32_t block_to_take(Memory *m, const Unit *unit, size_t at, NodeId id)
 {
     Entry *entry = m->entry;
@@ -70,9 +82,10 @@ static uint32_t block_to_take(Memory *m, const Unit *unit, size_t at, NodeId id)
     for (size_t b = 0; b < kernel->n_buffers; b++) {
         NodeId input = kernel->buffers[b].tensor;
         uint32_t block = m->block_of[input];
-        if (block != NO_UNIT && !kernel->buffers[b].written && m->last_use[input] == at &&
-            m->blocks.at[block].last == at && entry->unit_of[input] != entry->unit_of[id] &&
-            same_storage(entry, input, id) && reads_in_place(entry, unit, id, input))
+        if (block != NO_UNIT && input != id && m->last_use[input] == at &&
+            m->blocks.at[block].last == at && m->blocks.at[block].taken != at + 1 &&
+            nest_of(unit, input) != nest_of(unit, id) && same_storage(entry, input, id) &&
+            reads_in_place(entry, unit, id, input))
             return block;
     }
     return NO_UNIT;
@@ -90,14 +103,15 @@ static void add_blocks(Memory *m, const Unit *unit, size_t at)
                 entry->lies_in[id] != id || m->block_of[id] != NO_UNIT)
                 continue;
             uint32_t block = block_to_take(m, unit, at, id);
-            if (block == NO_UNIT) {
+            if (block != NO_UNIT)
+                m->blocks.at[block].taken = at + 1;
+            else {
                 Block fresh = {.id = id, .first = at, .last = at, .bytes = bytes_of(entry, id)};
                 block = (uint32_t)m->blocks.len;
                 VEC_PUSH(entry->arena, m->blocks, fresh);
             }
             m->block_of[id] = block;
-            Block *taken = &m->blocks.at[block];
-            taken->last = m->last_use[id] > at ? m->last_use[id] : at + (taken->first < at);
+            m->blocks.at[block].last = m->last_use[id] > at ? m->last_use[id] : at;
         }
     }
 }

@@ -296,8 +296,13 @@ static void clean(Check *c, const Graph *dense, const Interp *dense_run, bool co
     compare_kernels(c, graph, &interp);
     if (has_narrow(graph))
         return;
-    PlannedResult planned =
-        planned_compare(c->arena, pass_split(c->arena, graph), &interp, target_checked());
+    Graph *ready = pass_separate(c->arena, pass_clamp(c->arena, graph));
+    ready = pass_split(c->arena, pass_lift(c->arena, ready));
+    Interp again = equations_interp(c->e, ready);
+    if (!well_formed(c, ready, "ready") || !run(c, &again, "ready"))
+        return;
+    c->result->by_cleaning = worse(c->result->by_cleaning, distance(c, dense, dense_run, ready, &again));
+    PlannedResult planned = planned_compare(c->arena, ready, &again, target_checked());
     if (planned.why[0] && !c->result->why[0])
         snprintf(c->result->why, sizeof c->result->why, "planned: %.200s", planned.why);
 }
