@@ -6,14 +6,16 @@
 
 #include <assert.h>
 
-static void access_add(Emit *e, Access *a, const Position *p, int64_t stride)
+static void access_add(Emit *e, Access *a, const Position *p, int64_t stride, int64_t base)
 {
-    if (stride == 0)
+    if (stride == 0 && base == 0)
         return;
     a->constant += p->constant * stride;
     for (size_t i = 0; i < p->n; i++) {
         const Atom *atom = p->terms[i].atom;
-        AccessTerm term = {.coef = p->terms[i].coef * stride, .atom = atom};
+        AccessTerm term = {.coef = p->terms[i].coef * stride,
+                           .base = p->terms[i].coef * base,
+                           .atom = atom};
         uint64_t deps = atom->kind == ATOM_VAR ? 0 : memo_atom(e, atom)->deps;
         if (on_lanes(e, deps)) {
             a->varying[a->n_varying++] = term;
@@ -25,7 +27,24 @@ static void access_add(Emit *e, Access *a, const Position *p, int64_t stride)
         if (known == a->n)
             a->terms[a->n++] = (AccessTerm){.atom = atom};
         a->terms[known].coef += term.coef;
+        a->terms[known].base += term.base;
     }
+}
+
+/* Scratch holds the parts of variables that the chunk and the blocks leave: index 0 is their start. */
+static void access_from_starts(Emit *e, Access *a)
+{
+    size_t before = place(e, 0);
+    for (size_t i = 0; i < a->n; i++) {
+        const Atom *atom = a->terms[i].atom;
+        const Run *run = atom->kind == ATOM_VAR ? run_of(e, atom->var) : NULL;
+        if (!run)
+            continue;
+        int64_t bytes = -a->terms[i].base * (int64_t)dtype_bytes(a->buffer->dtype);
+        LLVMValueRef by = LLVMBuildMul(e->ir, run->start, make_int(e->i64, bytes), "");
+        a->pointer = LLVMBuildGEP2(e->ir, e->i8, a->pointer, &by, 1, "");
+    }
+    place(e, before);
 }
 
 Access *access_new(Emit *e, const KBuffer *buffer, size_t rank, const Position *const *at,
@@ -49,7 +68,7 @@ Access *access_new(Emit *e, const KBuffer *buffer, size_t rank, const Position *
                              .read = read,
                              .memo = {.deps = deps_position(e, at[d])}};
         check.checked.deps = check.memo.deps | fault_deps(e, read);
-        bool proved = pos_in_range(at[d], buffer->dims[d]);
+        bool proved = buffer->relative || pos_in_range(at[d], buffer->dims[d]);
         if (!proved && read && !read->fill) {
             a->clamped[a->n_clamped++] = check;
             a->gather |= on_lanes(e, check.memo.deps);
@@ -57,8 +76,11 @@ Access *access_new(Emit *e, const KBuffer *buffer, size_t rank, const Position *
         }
         if (!proved)
             a->checks[a->n_checks++] = check;
-        access_add(e, a, at[d], stride);
+        bool panels = buffer->panel > 0 && buffer->panel_at == d;
+        access_add(e, a, at[d], stride, panels ? buffer->panel_stride / buffer->panel : stride);
     }
+    if (buffer->relative)
+        access_from_starts(e, a);
     if (e->lane_loop != SIZE_MAX) {
         const Var *lane = e->nest->loops[e->lane_loop].var;
         for (size_t i = 0; i < a->n; i++)
@@ -144,14 +166,15 @@ static LLVMValueRef step_pointer(Emit *e, LLVMValueRef pointer, LLVMValueRef v, 
 }
 
 /* The part of a loop variable that is the same in all rows and lanes; *rest: elements beside it. */
-static LLVMValueRef loop_part(Emit *e, size_t loop, int64_t coef, const Point *point, int64_t *rest)
+static LLVMValueRef loop_part(Emit *e, size_t loop, const AccessTerm *term, const Point *point,
+                              int64_t *rest)
 {
     int64_t rows = point->at[loop] * (loop == e->lane_loop ? e->target->lanes : 1);
     LLVMValueRef base = e->levels[loop + 1].base;
-    *rest += coef * rows;
+    *rest += term->coef * rows;
     if (!LLVMIsConstant(base))
         return base;
-    *rest += coef * LLVMConstIntGetSExtValue(base);
+    *rest += term->base * LLVMConstIntGetSExtValue(base);
     return NULL;
 }
 
@@ -180,9 +203,9 @@ static LLVMValueRef walk_levels(Emit *e, const Access *a, const Point *point, LL
             size_t loop = atom->kind == ATOM_VAR ? loop_of(e, atom->var) : SIZE_MAX;
             LLVMValueRef v = loop == SIZE_MAX
                                  ? emit_atom(e, atom, point)
-                                 : loop_part(e, loop, a->terms[i].coef, point, &constant);
+                                 : loop_part(e, loop, &a->terms[i], point, &constant);
             if (v)
-                pointer = step_pointer(e, pointer, v, level, a->terms[i].coef * size);
+                pointer = step_pointer(e, pointer, v, level, a->terms[i].base * size);
         }
         for (size_t i = 0; i < a->n_clamped; i++) {
             AccessCheck *check = &a->clamped[i];

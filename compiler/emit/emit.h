@@ -1,7 +1,7 @@
 /* emit: kernels to native code. The only folder that includes llvm-c.
  *
  *   types.c    vector types, constants, conversions between dtypes
- *   kernel.c nest.c   one function per kernel: chunks, nests, lanes, unroll-and-jam
+ *   kernel.c block.c nest.c   one function per kernel: chunks, blocks, nests, lanes, unroll-and-jam
  *   reduce.c   accumulators in registers
  *   memo.c     which loop an expression belongs to; nothing is emitted twice
  *   scalar.c position.c random.c   expressions to vector values

@@ -52,10 +52,11 @@ typedef struct Memo {
     size_t n, n_slots;
 } Memo;
 
-typedef struct ChunkRun {           /* this chunk's part of a chunk loop's variable */
-    LLVMValueRef index, start, end; /* i64 */
+typedef struct Run { /* this chunk's or block's part of a variable */
+    const Var *var;
+    LLVMValueRef index, start, end; /* i64; a block has no index */
     int64_t length;                 /* as emitted now; 0: known at run time only */
-} ChunkRun;
+} Run;
 
 typedef struct Emit {
     Arena *arena;
@@ -71,7 +72,9 @@ typedef struct Emit {
     LLVMBasicBlockRef block;           /* end of the code emitted so far */
     LLVMValueRef *buffers;             /* pointer of each KBuffer */
     LLVMValueRef random, fault, dummy; /* u64[2]; i64[4]; a place for faults that did not happen */
-    ChunkRun *runs;
+    Run *runs; /* of the chunk loops, then of the open blocks, outermost first */
+    size_t n_runs;
+    LLVMValueRef first; /* i1: the first block of every reduced variable; NULL: no such blocks */
 
     const Nest *nest;
     Level levels[MAX_LOOPS + 1]; /* levels[i + 1] is loop i */
@@ -124,11 +127,13 @@ LLVMValueRef emit_atom(Emit *e, const Atom *atom, const Point *point);
 LLVMValueRef emit_position(Emit *e, const Position *p, const Point *point);
 /* lo <= p < hi as i1 or <lanes x i1>; NULL: always. */
 LLVMValueRef emit_within(Emit *e, const Position *p, int64_t lo, int64_t hi, const Point *point);
-size_t loop_of(const Emit *e, const Var *var); /* SIZE_MAX: none */
+size_t loop_of(const Emit *e, const Var *var);      /* SIZE_MAX: none */
+const Run *run_of(const Emit *e, const Var *var);   /* the innermost; NULL: none */
 
 /* --- access.c -------------------------------------------------------------------------------- */
 typedef struct AccessTerm {
     int64_t coef; /* elements */
+    int64_t base; /* per unit of a loop's variable at coordinate 0: differs in panels */
     const Atom *atom;
 } AccessTerm;
 typedef struct Access {
@@ -166,6 +171,8 @@ const KBuffer *buffer_of(const Emit *e, NodeId tensor);
 /* --- memory.c -------------------------------------------------------------------------------- */
 LLVMValueRef emit_read(Emit *e, const Scalar *s, MemoEntry *entry, const Point *point);
 void emit_store(Emit *e, const KStore *store, const Point *point, LLVMValueRef value);
+const Access *access_of_store(Emit *e, const KStore *store);
+LLVMValueRef load_stored(Emit *e, const Access *a, LLVMValueRef pointer, const Point *point);
 
 /* --- fault.c --------------------------------------------------------------------------------- */
 void fault_prepare(Emit *e);                                       /* of a nest */
@@ -216,10 +223,11 @@ typedef struct LibmSymbol { /* a function that kernels may call */
 } LibmSymbol;
 size_t libm_symbols(LibmSymbol symbols[LIBM_MOST]);
 
-/* --- nest.c, reduce.c, kernel.c --------------------------------------------------------------- */
+/* --- nest.c, block.c, reduce.c, kernel.c --------------------------------------------------------------- */
 LLVMBasicBlockRef new_block(Emit *e, const char *name);
 void enter_block(Emit *e, LLVMBasicBlockRef block);
 void emit_nest(Emit *e, const Nest *nest);
+void emit_chunk(Emit *e); /* all blocks and nests */
 typedef struct Sums { /* accumulators of a reducing nest */
     size_t n;         /* instances of all stores */
     LLVMValueRef *at;

@@ -1,5 +1,5 @@
 /* kernel: one function per kernel: buffer pointers, this chunk's part of each chunk loop, then the
- * nests one after another. */
+ * blocks and nests one after another. */
 #include "emit/internal.h"
 
 #include <string.h>
@@ -55,11 +55,14 @@ static void load_buffers(Emit *e)
 static void split_chunk(Emit *e)
 {
     const Kernel *kernel = e->kernel;
-    e->runs = NEW_ARRAY(e->arena, ChunkRun, kernel->n_chunk_loops + 1);
+    e->runs = NEW_ARRAY(e->arena, Run, kernel->n_chunk_loops + kernel->n_blocks + 1);
+    e->n_runs = kernel->n_chunk_loops;
+    e->first = NULL;
     LLVMValueRef rest = LLVMGetParam(e->function, 2);
     for (size_t i = kernel->n_chunk_loops; i-- > 0;) {
         const KChunk *chunk = &kernel->chunk_loops[i];
-        ChunkRun *run = &e->runs[i];
+        Run *run = &e->runs[i];
+        run->var = chunk->var;
         int64_t extent = chunk->var->extent;
         int64_t tile = chunk->tile < extent ? chunk->tile : extent;
         LLVMValueRef n = make_int(e->i64, (extent + tile - 1) / tile);
@@ -87,8 +90,7 @@ LLVMValueRef emit_kernel(Emit *e, const Graph *graph, const Kernel *kernel, cons
     enter_block(e, new_block(e, "entry"));
     load_buffers(e);
     split_chunk(e);
-    for (size_t i = 0; i < kernel->n_nests; i++)
-        emit_nest(e, &kernel->nests[i]);
+    emit_chunk(e);
     LLVMPositionBuilderAtEnd(e->ir, e->block);
     LLVMBuildRetVoid(e->ir);
     return e->function;

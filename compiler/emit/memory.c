@@ -76,6 +76,22 @@ LLVMValueRef emit_read(Emit *e, const Scalar *s, MemoEntry *entry, const Point *
 }
 
 /* --- stores ----------------------------------------------------------------------------------- */
+const Access *access_of_store(Emit *e, const KStore *store)
+{
+    MemoEntry *entry = memo_store(e, store);
+    const KBuffer *buffer = &e->kernel->buffers[store->buffer];
+    if (!entry->access)
+        entry->access = access_new(e, buffer, buffer->rank, store->left, NULL);
+    return entry->access;
+}
+
+LLVMValueRef load_stored(Emit *e, const Access *a, LLVMValueRef pointer, const Point *point)
+{
+    LLVMValueRef v = a->step == 1 ? load_lanes(e, a, pointer, lane_mask(e, point))
+                                  : load_scalar(e, a, pointer, NULL);
+    return value_loaded(e, v, a->buffer->dtype);
+}
+
 static void store_to(Emit *e, const Access *a, bool accumulate, LLVMValueRef pointer,
                      LLVMValueRef value, LLVMValueRef mask)
 {
@@ -118,7 +134,7 @@ static void end_if(Emit *e, LLVMBasicBlockRef join)
 }
 
 /* Lane by lane in order: strided or scattered elements, possibly the same one twice. */
-static void store_each(Emit *e, const Access *a, const KStore *store, const Point *point,
+static void store_each(Emit *e, const Access *a, bool adds, const Point *point,
                        LLVMValueRef pointer, LLVMValueRef offsets, LLVMValueRef value,
                        LLVMValueRef mask)
 {
@@ -136,7 +152,7 @@ static void store_each(Emit *e, const Access *a, const KStore *store, const Poin
         LLVMValueRef offset = LLVMBuildExtractElement(e->ir, offsets, lane, "");
         LLVMValueRef to = LLVMBuildGEP2(e->ir, element, pointer, &offset, 1, "");
         LLVMValueRef v = LLVMBuildExtractElement(e->ir, value, lane, "");
-        store_to(e, a, store->accumulate, to, v, NULL);
+        store_to(e, a, adds, to, v, NULL);
         end_if(e, join);
     }
 }
@@ -158,11 +174,8 @@ static void check_data(Emit *e, const Access *a, const Point *point, LLVMValueRe
 /* Guards and positions outside the tensor leave elements out. */
 void emit_store(Emit *e, const KStore *store, const Point *point, LLVMValueRef value)
 {
-    MemoEntry *entry = memo_store(e, store);
-    const KBuffer *buffer = &e->kernel->buffers[store->buffer];
-    if (!entry->access)
-        entry->access = access_new(e, buffer, buffer->rank, store->left, NULL);
-    const Access *a = entry->access;
+    const Access *a = access_of_store(e, store);
+    bool adds = store->accumulate && !(e->first && store->reduce != REDUCE_NONE);
     bool lanes = a->gather || a->step != 0;
     LLVMValueRef ok = NULL, inside = NULL;
     for (size_t i = 0; i < store->n_guards; i++) {
@@ -179,12 +192,12 @@ void emit_store(Emit *e, const KStore *store, const Point *point, LLVMValueRef v
     LLVMValueRef offsets = each ? access_offsets(e, a, point) : NULL;
     LLVMBasicBlockRef join = begin_if(e, ok);
     if (each) {
-        store_each(e, a, store, point, pointer, offsets, value, inside);
+        store_each(e, a, adds, point, pointer, offsets, value, inside);
     } else {
         LLVMValueRef mask = lanes ? both(e, on, inside) : NULL;
         if (lanes)
             value = widen(e, value, (unsigned)e->target->lanes);
-        store_to(e, a, store->accumulate, pointer, value, mask);
+        store_to(e, a, adds, pointer, value, mask);
     }
     end_if(e, join);
 }

@@ -1,7 +1,7 @@
 /* nest: loops. Every loop is emitted as regions of whole steps: UNROLL and LANES loops have a main
  * region and, if the extent leaves a rest, one smaller region after it, so that all counts and
  * masks are constants. Loops run at least once and test at their end; accumulators are carried by
- * phis. A chunk run that is shorter than the others gets its own copy of such a nest.
+ * phis.
  */
 #include "emit/internal.h"
 
@@ -138,15 +138,26 @@ static LLVMValueRef offset(Emit *e, LLVMValueRef start, int64_t by)
     return by == 0 ? start : LLVMBuildAdd(e->ir, start, make_int(e->i64, by), "");
 }
 
+static int64_t loop_step(const Emit *e, const KLoop *loop)
+{
+    if (loop->width)
+        return loop->width;
+    return loop->kind == KLOOP_LANES ? loop->tile * e->target->lanes : loop->tile;
+}
+
 /* Main region of whole steps, then the rest. */
 static void emit_steps(Emit *e, size_t loop, LLVMValueRef start, int64_t length, Sums *sums)
 {
     const KLoop *k = &e->nest->loops[loop];
     int64_t unit = k->kind == KLOOP_LANES ? e->target->lanes : 1;
-    int64_t step = k->tile * unit, full = length / step, rest = length % step;
+    int64_t step = loop_step(e, k), full = length / step, rest = length % step;
     if (full) {
-        Range range = {
-            .start = start, .step = step, .trips = full, .count = k->tile, .last_on = unit};
+        int64_t count = (step + unit - 1) / unit;
+        Range range = {.start = start,
+                       .step = step,
+                       .trips = full,
+                       .count = count,
+                       .last_on = step - (count - 1) * unit};
         emit_range(e, loop, &range, sums);
     }
     if (rest) {
@@ -160,18 +171,10 @@ static void emit_steps(Emit *e, size_t loop, LLVMValueRef start, int64_t length,
     }
 }
 
-static const ChunkRun *run_of(const Emit *e, const Var *var)
-{
-    for (size_t i = 0; i < e->kernel->n_chunk_loops; i++)
-        if (e->kernel->chunk_loops[i].var == var)
-            return &e->runs[i];
-    return NULL;
-}
-
 static void emit_loop(Emit *e, size_t loop, Sums *sums)
 {
     const KLoop *k = &e->nest->loops[loop];
-    const ChunkRun *run = run_of(e, k->var);
+    const Run *run = run_of(e, k->var);
     LLVMValueRef start = run ? run->start : LLVMConstInt(e->i64, 0, false);
     int64_t length = run ? run->length : k->var->extent;
     if (k->kind != KLOOP_SERIAL) {
@@ -208,7 +211,7 @@ static void emit_from(Emit *e, size_t loop, Sums *sums)
     sums_finish(e, &own);
 }
 
-static void emit_copy(Emit *e)
+static void emit_loops(Emit *e)
 {
     memset(e->levels, 0, sizeof e->levels);
     e->levels[0].region = ++e->regions;
@@ -221,43 +224,9 @@ static void emit_copy(Emit *e)
     emit_from(e, 0, NULL);
 }
 
-/* Runs of a chunk variable that is unrolled or lanes here and does not divide: the last run is
- * shorter and has its own copy. */
-static void emit_copies(Emit *e, size_t chunk)
-{
-    if (chunk == e->kernel->n_chunk_loops) {
-        emit_copy(e);
-        return;
-    }
-    const KChunk *k = &e->kernel->chunk_loops[chunk];
-    int64_t rest = k->var->extent % k->tile;
-    size_t loop = loop_of(e, k->var);
-    ChunkRun *run = &e->runs[chunk];
-    if (rest == 0 || k->tile > k->var->extent || loop == SIZE_MAX ||
-        e->nest->loops[loop].kind == KLOOP_SERIAL) {
-        emit_copies(e, chunk + 1);
-        return;
-    }
-    LLVMBasicBlockRef whole = new_block(e, "whole"), last = new_block(e, "last");
-    LLVMBasicBlockRef join = new_block(e, "join");
-    LLVMValueRef is_last =
-        LLVMBuildICmp(e->ir, LLVMIntEQ, run->index, make_int(e->i64, k->var->extent / k->tile), "");
-    LLVMBuildCondBr(e->ir, is_last, last, whole);
-    for (int i = 0; i < 2; i++) {
-        enter_block(e, i ? last : whole);
-        run->length = i ? rest : k->tile;
-        emit_copies(e, chunk + 1);
-        LLVMPositionBuilderAtEnd(e->ir, e->block);
-        LLVMBuildBr(e->ir, join);
-    }
-    run->length = 0;
-    enter_block(e, join);
-}
-
 static bool one_step(const Emit *e, const KLoop *loop)
 {
-    int64_t unit = loop->kind == KLOOP_LANES ? e->target->lanes : 1;
-    return !run_of(e, loop->var) && loop->var->extent <= loop->tile * unit;
+    return !run_of(e, loop->var) && loop->var->extent <= loop_step(e, loop);
 }
 
 void emit_nest(Emit *e, const Nest *nest)
@@ -272,7 +241,6 @@ void emit_nest(Emit *e, const Nest *nest)
         if (one_step(e, &nest->loops[i]))
             e->once |= UINT64_C(1) << i;
     }
-    e->memo = (Memo){0};
-    emit_copies(e, 0);
+    emit_loops(e);
     LLVMPositionBuilderAtEnd(e->ir, e->block);
 }

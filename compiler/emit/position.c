@@ -68,10 +68,10 @@ static LLVMValueRef add(Emit *e, LLVMValueRef sum, LLVMValueRef v)
 static LLVMValueRef emit_var(Emit *e, const Var *var, const Point *point)
 {
     size_t loop = loop_of(e, var);
-    if (loop == SIZE_MAX) { /* fixed by the chunk */
-        for (size_t i = 0; i < e->kernel->n_chunk_loops; i++)
-            if (e->kernel->chunk_loops[i].var == var)
-                return e->runs[i].start;
+    if (loop == SIZE_MAX) { /* fixed by the chunk or the block */
+        const Run *run = run_of(e, var);
+        if (run)
+            return run->start;
         assert(var->extent == 1);
         return LLVMConstInt(e->i64, 0, false);
     }

@@ -75,6 +75,38 @@ static LLVMValueRef start_value(Emit *e, const KStore *store, DType dtype, LLVMT
     return make_int(type, (int64_t)identity(store->reduce, dtype));
 }
 
+/* In blocks of reduced variables: what is stored, in the first block (unless the store adds) the
+ * values given. */
+static void go_on(Emit *e, const KStore *store, size_t n, LLVMValueRef *values)
+{
+    LLVMValueRef *pointers = NEW_ARRAY(e->arena, LLVMValueRef, n);
+    const Access *access = access_of_store(e, store);
+    Point point;
+    for (size_t i = 0; i < n; i++) {
+        point_set(e, i, &point);
+        pointers[i] = access_pointer(e, access, &point);
+    }
+    place(e, e->depth);
+    LLVMBasicBlockRef before = e->block, later = new_block(e, "later"), join = new_block(e, "join");
+    LLVMBuildCondBr(e->ir, store->accumulate ? LLVMConstInt(e->i1, 0, false) : e->first, join,
+                    later);
+    enter_block(e, later);
+    LLVMValueRef *stored = NEW_ARRAY(e->arena, LLVMValueRef, n);
+    for (size_t i = 0; i < n; i++) {
+        point_set(e, i, &point);
+        stored[i] = load_stored(e, access, pointers[i], &point);
+    }
+    LLVMBuildBr(e->ir, join);
+    enter_block(e, join);
+    for (size_t i = 0; i < n; i++) {
+        LLVMValueRef phi = LLVMBuildPhi(e->ir, LLVMTypeOf(values[i]), "");
+        LLVMValueRef from[] = {values[i], stored[i]};
+        LLVMBasicBlockRef blocks[] = {before, later};
+        LLVMAddIncoming(phi, from, blocks, 2);
+        values[i] = phi;
+    }
+}
+
 /* Layout: store by store; values, then positions for argmax. */
 Sums sums_begin(Emit *e)
 {
@@ -90,6 +122,8 @@ Sums sums_begin(Emit *e)
         LLVMValueRef start = start_value(e, store, dtype, type_of(e, dtype, lanes));
         for (size_t i = 0; i < each; i++)
             sums.at[at++] = start;
+        if (e->first)
+            go_on(e, store, each, sums.at + at - each);
         if (!is_arg(store->reduce))
             continue;
         for (size_t i = 0; i < each; i++)

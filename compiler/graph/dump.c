@@ -505,7 +505,10 @@ void dump_variable(Dump *d, const Var *var)
 
 void dump_tensor_at(Dump *d, NodeId tensor, size_t rank, const Position *const *at)
 {
-    buf_add(d->out, d->nodes[tensor]);
+    if (tensor < d->graph->nodes.len)
+        buf_add(d->out, d->nodes[tensor]);
+    else
+        buf_printf(d->out, "t%u", tensor);
     if (rank > 0)
         dump_positions(d, rank, at);
 }

@@ -7,6 +7,7 @@
  *       for o<10 lanes 1
  *       for i<64 reduced
  *       y[n, o] = sum x[n, i] * w[o, i]
+ *     block i by 32 reduced       around the nests that stand further right
  *     0 -> y f32[32, 10] strides [10, 1]
  *     1    x f32[32, 64] strides [64, 1]
  */
@@ -14,21 +15,32 @@
 
 #include <inttypes.h>
 
-static void dump_loop(Dump *dump, const KLoop *loop, Buf *out)
+static void indent(size_t depth, Buf *out)
+{
+    for (size_t i = 0; i < depth; i++)
+        buf_add(out, STR("  "));
+}
+
+static void dump_loop(Dump *dump, const KLoop *loop, size_t depth, Buf *out)
 {
     static const char *const kinds[] = {
         [KLOOP_SERIAL] = "", [KLOOP_LANES] = " lanes", [KLOOP_UNROLL] = " unroll"};
+    indent(depth, out);
     buf_add(out, STR("    for "));
     dump_variable(dump, loop->var);
     buf_printf(out, "<%" PRId64 "%s", loop->var->extent, kinds[loop->kind]);
     if (loop->kind != KLOOP_SERIAL)
         buf_printf(out, " %" PRId64, loop->tile);
+    if (loop->width)
+        buf_printf(out, " by %" PRId64, loop->width);
     buf_printf(out, loop->reduced ? " reduced\n" : "\n");
 }
 
-static void dump_store(Dump *dump, const Kernel *kernel, const KStore *store, Buf *out)
+static void dump_store(Dump *dump, const Kernel *kernel, const KStore *store, size_t depth,
+                       Buf *out)
 {
     const KBuffer *buffer = &kernel->buffers[store->buffer];
+    indent(depth, out);
     buf_add(out, STR("    "));
     dump_tensor_at(dump, buffer->tensor, buffer->rank, store->left);
     buf_printf(out, store->accumulate ? " += " : " = ");
@@ -56,7 +68,30 @@ static void dump_buffer(Dump *dump, const KBuffer *buffer, Buf *out)
     buf_printf(out, "] strides [");
     for (size_t d = 0; d < buffer->rank; d++)
         buf_printf(out, "%s%" PRId64, d > 0 ? ", " : "", buffer->strides[d]);
-    buf_printf(out, "]\n");
+    buf_add(out, STR("]"));
+    if (buffer->panel > 0)
+        buf_printf(out, " panels of %" PRId64 ", stride %" PRId64, buffer->panel,
+                   buffer->panel_stride);
+    buf_printf(out, buffer->relative ? " of a part\n" : "\n");
+}
+
+/* The blocks that begin at a nest; returns how many blocks it lies in. */
+static size_t dump_blocks(Dump *dump, const Kernel *kernel, size_t nest, Buf *out)
+{
+    size_t depth = 0;
+    for (size_t i = 0; i < kernel->n_blocks; i++) {
+        const KBlock *block = &kernel->blocks[i];
+        if (nest < block->first || nest >= block->end)
+            continue;
+        if (block->first == nest) {
+            indent(depth, out);
+            buf_add(out, STR("  block "));
+            dump_variable(dump, block->var);
+            buf_printf(out, " by %" PRId64 "%s\n", block->tile, block->reduced ? " reduced" : "");
+        }
+        depth++;
+    }
+    return depth;
 }
 
 static void name_variables(Dump *dump, const Kernel *kernel, Arena *arena)
@@ -89,11 +124,13 @@ void kernel_dump(const Graph *graph, const Kernel *kernel, Buf *out)
     buf_printf(out, kernel->n_chunk_loops > 0 ? "\n" : "");
     for (size_t i = 0; i < kernel->n_nests; i++) {
         const Nest *nest = &kernel->nests[i];
+        size_t depth = dump_blocks(dump, kernel, i, out);
+        indent(depth, out);
         buf_add(out, STR("  nest\n"));
         for (size_t k = 0; k < nest->n_loops; k++)
-            dump_loop(dump, &nest->loops[k], out);
+            dump_loop(dump, &nest->loops[k], depth, out);
         for (size_t k = 0; k < nest->n_stores; k++)
-            dump_store(dump, kernel, &nest->stores[k], out);
+            dump_store(dump, kernel, &nest->stores[k], depth, out);
     }
     for (size_t i = 0; i < kernel->n_buffers; i++)
         dump_buffer(dump, &kernel->buffers[i], out);

@@ -23,6 +23,8 @@ typedef struct WorkKernel {
     VEC(const Var *) rows;        /* variables of every nest that chunks may cut; a kernel of one
                                    * nest: none, any bound left variable may be cut */
     VEC(KChunk) chunks;
+    VEC(KBlock) blocks;
+    uint64_t scratch_bytes;       /* of packs */
 } WorkKernel;
 
 /* access.c */

@@ -126,6 +126,8 @@ static void place_buffers(WorkKernel *work, const Lowering *in, Kernel *kernel)
 {
     for (size_t i = 0; i < work->buffers.len; i++) {
         KBuffer *buffer = &work->buffers.at[i];
+        if (buffer->relative)
+            continue;
         uint64_t size = buffer->elements * dtype_bytes(buffer->dtype);
         if (in->local[buffer->tensor] && buffer->written &&
             work_scratch(work, (uint32_t)i, &kernel->scratch_bytes))
@@ -157,10 +159,13 @@ Kernel *work_finish(WorkKernel *work, const Lowering *in, NodeId id)
                        .span = span,
                        .n_chunk_loops = work->chunks.len,
                        .chunk_loops = work->chunks.at,
+                       .n_blocks = work->blocks.len,
+                       .blocks = work->blocks.at,
                        .n_nests = work->nests.len,
                        .nests = finished_nests(work),
                        .uses_random = contents.random,
                        .uses_fault = contents.fault,
+                       .scratch_bytes = work->scratch_bytes,
                        .flops = contents.flops};
     place_buffers(work, in, kernel);
     return kernel;

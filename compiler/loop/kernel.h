@@ -21,7 +21,18 @@
  *
  *   for chunk in 0..chunks (any thread)          the chunk loops, outermost first
  *     nest 0: for … { for … (reduce) … }  store
- *     nest 1: …
+ *     for block of k                             a block loop around nests 1 and 2
+ *       nest 1: pack[k, m] = a[m, k]
+ *       nest 2: y[m, n] = sum pack[k, m] * b[k, n]
+ *     nest 3: …
+ *
+ * Block loops are serial and cut a variable's part (of the chunk, or of a block outside) once more:
+ * all nests inside see this block's part of it. Nests inside may do anything that nests of a chunk
+ * do, with the block's elements still in cache: copy an operand's block into scratch in the order in
+ * which it will be read (a pack), evaluate a map while doing so (its body is any expression), go
+ * over the results just stored. Blocks of a reduced variable hold partial sums in the output: the
+ * first starts from zero, each later one goes on from what is stored, in the order of an unblocked
+ * sum, so blocks do not change a bit. A nest over the finished sums belongs after such a block loop.
  */
 #ifndef HONE_KERNEL_H
 #define HONE_KERNEL_H
@@ -35,7 +46,8 @@ typedef enum KPlaceKind {
 } KPlaceKind;
 
 typedef struct KBuffer {
-    NodeId tensor;       /* unique in a kernel */
+    NodeId tensor;       /* unique in a kernel; from the graph's number of nodes up: of this kernel
+                          * alone, known by that number (a pack) */
     DType dtype;
     KPlaceKind place;
     uint64_t slot;
@@ -45,6 +57,11 @@ typedef struct KBuffer {
     const int64_t *strides;   /* elements; 0 for a dimension that the chunk loops fix (scratch) */
     uint64_t elements;        /* of storage, for checks and prefetch */
     bool written;
+    bool relative;            /* scratch: variables count from the start of their chunk's or block's
+                               * part, so that only the part is stored; positions are in range */
+    int64_t panel;            /* 0, or: dimension `panel_at` lies in panels of so many elements, */
+    size_t panel_at;          /* `panel_stride` (a multiple of panel) apart; strides[panel_at] holds */
+    int64_t panel_stride;     /* within a panel; loops over that variable step by whole panels */
 } KBuffer;
 
 typedef enum KLoopKind {
@@ -58,6 +75,7 @@ typedef struct KLoop {
     const Var *var;
     KLoopKind kind;
     int64_t tile;        /* LANES: vectors per step (>= 1); UNROLL: values per step; else 1 */
+    int64_t width;       /* LANES: elements per step where that is not tile whole vectors; else 0 */
     bool reduced;        /* a reduced variable: reduced loops come after all left loops. LANES of a
                           * reduced variable: `tile` vector accumulators, folded at the end */
 } KLoop;
@@ -68,6 +86,15 @@ typedef struct KChunk {
     const Var *var;
     int64_t tile;
 } KChunk;
+
+/* Nests first .. end-1 run once for each run of `tile` values of var's part outside. Outermost
+ * first; two blocks lie one inside the other or apart. */
+typedef struct KBlock {
+    const Var *var;
+    int64_t tile;
+    size_t first, end;
+    bool reduced;                /* stores that reduce over var add to what earlier runs stored */
+} KBlock;
 
 typedef struct KStore {
     uint32_t buffer;
@@ -98,8 +125,9 @@ typedef struct Kernel {
     KernelKind kind;
     Str name;                    /* "conv.3" */
     Span span;                   /* the equation it mainly computes */
-    size_t n_chunk_loops, n_nests, n_buffers, n_globals;
+    size_t n_chunk_loops, n_blocks, n_nests, n_buffers, n_globals;
     const KChunk *chunk_loops;
+    const KBlock *blocks;
     const Nest *nests;
     const KBuffer *buffers;      /* globals are slots 0 .. n_globals-1; n_globals counts the random
                                   * and fault buffers when used: they are the last slots, in this order */

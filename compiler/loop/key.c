@@ -147,6 +147,7 @@ static void key_nest(Key *key, const Nest *nest)
         key_var(key, nest->loops[i].var);
         key_int(key, nest->loops[i].kind);
         key_int(key, nest->loops[i].tile);
+        key_int(key, nest->loops[i].width);
         key_int(key, nest->loops[i].reduced);
     }
     key_int(key, (int64_t)nest->n_stores);
@@ -167,6 +168,10 @@ Str kernel_key(const Kernel *kernel, Arena *arena)
         key_int(&key, buffer->place);
         key_int(&key, (int64_t)buffer->slot);
         key_int(&key, (int64_t)buffer->elements);
+        key_int(&key, buffer->relative);
+        key_int(&key, buffer->panel);
+        key_int(&key, buffer->panel ? (int64_t)buffer->panel_at : 0);
+        key_int(&key, buffer->panel_stride);
         key_int(&key, (int64_t)buffer->rank);
         for (size_t d = 0; d < buffer->rank; d++) {
             key_int(&key, buffer->dims[d]);
@@ -177,6 +182,15 @@ Str kernel_key(const Kernel *kernel, Arena *arena)
     for (size_t i = 0; i < kernel->n_chunk_loops; i++) {
         key_var(&key, kernel->chunk_loops[i].var);
         key_int(&key, kernel->chunk_loops[i].tile);
+    }
+    key_int(&key, (int64_t)kernel->n_blocks);
+    for (size_t i = 0; i < kernel->n_blocks; i++) {
+        const KBlock *block = &kernel->blocks[i];
+        key_var(&key, block->var);
+        key_int(&key, block->tile);
+        key_int(&key, (int64_t)block->first);
+        key_int(&key, (int64_t)block->end);
+        key_int(&key, block->reduced);
     }
     key_int(&key, (int64_t)kernel->n_nests);
     for (size_t i = 0; i < kernel->n_nests; i++)

@@ -3,6 +3,7 @@
 
 typedef struct Check {
     const Kernel *kernel;
+    size_t nest;                 /* index of the one being checked */
     Arena *arena;
 } Check;
 
@@ -15,6 +16,16 @@ static bool is_chunked(const Kernel *kernel, const Var *var)
     return false;
 }
 
+static bool has_run(const Kernel *kernel, size_t nest, const Var *var)
+{
+    for (size_t i = 0; i < kernel->n_blocks; i++) {
+        const KBlock *block = &kernel->blocks[i];
+        if (block->var == var && block->first <= nest && nest < block->end)
+            return true;
+    }
+    return is_chunked(kernel, var);
+}
+
 static bool has_loop(const Nest *nest, const Var *var)
 {
     for (size_t i = 0; i < nest->n_loops; i++) {
@@ -22,6 +33,17 @@ static bool has_loop(const Nest *nest, const Var *var)
             return true;
     }
     return false;
+}
+
+/* What only this chunk sees may be computed by every chunk. */
+static bool only_scratch(const Kernel *kernel, const Nest *nest)
+{
+    for (size_t i = 0; i < nest->n_stores; i++) {
+        if (nest->stores[i].buffer < kernel->n_buffers &&
+            kernel->buffers[nest->stores[i].buffer].place == KPLACE_GLOBAL)
+            return false;
+    }
+    return true;
 }
 
 static const char *loops_problem(const Check *check, const Nest *nest)
@@ -48,7 +70,8 @@ static const char *loops_problem(const Check *check, const Nest *nest)
     if (lanes > 1)
         return "two loops in lanes";
     for (size_t i = 0; i < check->kernel->n_chunk_loops; i++) {
-        if (!has_loop(nest, check->kernel->chunk_loops[i].var))
+        if (!has_loop(nest, check->kernel->chunk_loops[i].var) &&
+            !only_scratch(check->kernel, nest))
             return "a nest lacks a chunk variable";
     }
     return NULL;
@@ -66,7 +89,7 @@ static const KBuffer *buffer_of(const Kernel *kernel, NodeId tensor)
 static const char *scalar_problem(const Check *check, const Nest *nest, const Scalar *s)
 {
     for (size_t i = 0; i < s->n_vars; i++) {
-        if (!has_loop(nest, s->vars[i]))
+        if (!has_loop(nest, s->vars[i]) && !has_run(check->kernel, check->nest, s->vars[i]))
             return "an expression uses a variable without a loop";
     }
     if (s->kind == SCALAR_RANDOM && !check->kernel->uses_random)
@@ -105,6 +128,49 @@ static const char *store_problem(const Check *check, const Nest *nest, const KSt
     return NULL;
 }
 
+/* Partial sums lie in the output as they are, and every block around them is part of the sum. */
+static const char *blocks_problem(const Check *check, const Nest *nest)
+{
+    bool sums = nest->n_stores > 0 && nest->stores[0].reduce != REDUCE_NONE;
+    for (size_t i = 0; i < check->kernel->n_blocks; i++) {
+        const KBlock *block = &check->kernel->blocks[i];
+        if (check->nest < block->first || check->nest >= block->end || !block->reduced)
+            continue;
+        if (!sums && !only_scratch(check->kernel, nest))
+            return "a nest stores results in every block of a sum";
+        bool over = false;
+        for (size_t k = 0; k < nest->n_loops; k++)
+            over |= nest->loops[k].var == block->var && nest->loops[k].reduced;
+        for (size_t k = 0; sums && k < nest->n_loops; k++) {
+            if (!over || (nest->loops[k].reduced && nest->loops[k].kind == KLOOP_LANES))
+                return "a sum inside a block that is not part of it";
+        }
+        for (size_t k = 0; sums && k < nest->n_stores; k++) {
+            const KStore *store = &nest->stores[k];
+            if (store->reduce != REDUCE_SUM || store->n_guards > 0 ||
+                store->body->dtype != DT_F32 ||
+                check->kernel->buffers[store->buffer].dtype != DT_F32)
+                return "partial sums of another kind than plain float32";
+        }
+    }
+    return NULL;
+}
+
+static const char *block_problem(const Kernel *kernel, size_t i)
+{
+    const KBlock *block = &kernel->blocks[i];
+    if (block->tile < 1 || block->first >= block->end || block->end > kernel->n_nests)
+        return "a block around nothing";
+    for (size_t k = 0; k < i; k++) {
+        const KBlock *other = &kernel->blocks[k];
+        bool apart = other->end <= block->first;
+        bool inside = other->first <= block->first && block->end <= other->end;
+        if (!apart && !inside)
+            return "blocks that overlap";
+    }
+    return NULL;
+}
+
 static const char *nest_problem(const Check *check, const Nest *nest)
 {
     const char *why = loops_problem(check, nest);
@@ -113,6 +179,8 @@ static const char *nest_problem(const Check *check, const Nest *nest)
     for (size_t i = 0; !why && i < nest->n_stores; i++)
         why = store_problem(check, nest, &nest->stores[i]);
     ScalarList list = {0};
+    if (!why)
+        why = blocks_problem(check, nest);
     if (!why)
         list = nest_list(check->arena, nest->n_stores, nest->stores, check->kernel->buffers);
     for (size_t i = 0; !why && i < list.n; i++)
@@ -130,8 +198,15 @@ const char *kernel_verify(const Kernel *kernel, Arena *arena)
             why = "a buffer beyond the globals";
         if (buffer->place == KPLACE_SCRATCH && buffer->slot >= kernel->scratch_bytes)
             why = "a buffer beyond the scratch";
+        if (buffer->panel > 0 && (!buffer->relative || buffer->panel_at >= buffer->rank ||
+                                  buffer->panel_stride % buffer->panel != 0))
+            why = "panels that do not fit";
     }
-    for (size_t i = 0; !why && i < kernel->n_nests; i++)
+    for (size_t i = 0; !why && i < kernel->n_blocks; i++)
+        why = block_problem(kernel, i);
+    for (size_t i = 0; !why && i < kernel->n_nests; i++) {
+        check.nest = i;
         why = nest_problem(&check, &kernel->nests[i]);
+    }
     return why;
 }

@@ -19,7 +19,8 @@ static void dump_kernel(const PlanEntry *entry, size_t k, Buf *out)
                STR_ARG(kernel->name), kernel_chunks(kernel));
     for (size_t b = 0; b < kernel->n_buffers; b++) {
         const KBuffer *buffer = &kernel->buffers[b];
-        Str name = graph_node(entry->graph, buffer->tensor)->name;
+        bool pack = buffer->tensor >= entry->graph->nodes.len;
+        Str name = pack ? STR("pack") : graph_node(entry->graph, buffer->tensor)->name;
         buf_printf(out, "%s" STR_FMT, buffer->written ? "  -> " : "  ", STR_ARG(name));
         if (buffer->place == KPLACE_SCRATCH) {
             buf_printf(out, "@scratch+%" PRIu64, buffer->slot);

@@ -39,8 +39,10 @@ static void find_last_uses(Memory *m)
         const Unit *unit = &entry->units.at[entry->order[at]];
         for (size_t k = 0; k < unit->kernels.len; k++) {
             const Kernel *kernel = unit->kernels.at[k];
-            for (size_t b = 0; b < kernel->n_buffers; b++)
-                m->last_use[kernel->buffers[b].tensor] = at;
+            for (size_t b = 0; b < kernel->n_buffers; b++) {
+                if (kernel->buffers[b].place != KPLACE_SCRATCH)
+                    m->last_use[kernel->buffers[b].tensor] = at;
+            }
         }
     }
 }
@@ -81,6 +83,8 @@ static uint32_t block_to_take(Memory *m, const Unit *unit, size_t at, NodeId id)
     const Kernel *kernel = unit->kernels.at[0];
     for (size_t b = 0; b < kernel->n_buffers; b++) {
         NodeId input = kernel->buffers[b].tensor;
+        if (kernel->buffers[b].place == KPLACE_SCRATCH)
+            continue;
         uint32_t block = m->block_of[input];
         if (block != NO_UNIT && input != id && m->last_use[input] == at &&
             m->blocks.at[block].last == at && m->blocks.at[block].taken != at + 1 &&
