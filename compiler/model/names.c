@@ -245,9 +245,14 @@ static File *file_use(Compiler *c, File *from, const Ast *name)
         diag(&c->diags, E109, name->span, "no file for `use " STR_FMT "`", STR_ARG(name->text));
     diag_note(d, "looked for " STR_FMT ".hone beside this file and in the standard library",
               STR_ARG(name->text));
-    static const Str std[] = {{"nn", 2},    {"losses", 6}, {"optim", 5},
-                              {"sched", 5}, {"resnet", 6}, {"mobilenet_v1", 12}};
-    help_nearest(d, name->text, sizeof std / sizeof *std, std);
+    VEC(Str) std = {0};
+    Str models = STR("models/"), file;
+    for (size_t i = 0; std_file(i, &file, &text); i++) {
+        bool model = str_starts(file, models);
+        Str used = {file.ptr + (model ? models.len : 0), file.len - (model ? models.len : 0)};
+        VEC_PUSH(c->arena, std, used);
+    }
+    help_nearest(d, name->text, std.len, std.at);
     return NULL;
 }
 

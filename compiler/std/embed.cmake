@@ -1,4 +1,4 @@
-# Writes OUT: the text of every FILE below ROOT as C arrays, and std_find() over them.
+# Writes OUT: the text of every FILE below ROOT as C arrays, std_file() and std_find() over them.
 set(body "")
 set(table "")
 set(i 0)
@@ -19,11 +19,21 @@ static const struct { const char *name; const unsigned char *text; size_t len; }
 ${table}    {0, 0, 0}
 };
 
-bool std_find(Str name, Str *text)
+bool std_file(size_t i, Str *name, Str *text)
 {
-    for (size_t i = 0; std_files[i].name != NULL; i++) {
-        if (str_is(name, std_files[i].name)) {
-            *text = (Str){(const char *)std_files[i].text, std_files[i].len};
+    if (std_files[i].name == NULL) {
+        return false;
+    }
+    *name = str_of(std_files[i].name);
+    *text = (Str){(const char *)std_files[i].text, std_files[i].len};
+    return true;
+}
+
+bool std_find(Str wanted, Str *text)
+{
+    Str name;
+    for (size_t i = 0; std_file(i, &name, text); i++) {
+        if (str_eq(name, wanted)) {
             return true;
         }
     }
