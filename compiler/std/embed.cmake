@@ -31,9 +31,10 @@ bool std_file(size_t i, Str *name, Str *text)
 
 bool std_find(Str wanted, Str *text)
 {
-    Str name;
-    for (size_t i = 0; std_file(i, &name, text); i++) {
+    Str name, found;
+    for (size_t i = 0; std_file(i, &name, &found); i++) {
         if (str_eq(name, wanted)) {
+            *text = found;
             return true;
         }
     }
