@@ -19,6 +19,8 @@ typedef struct Limits {
 } Limits;
 /* About a fifth of a second. A fast rate of several turns: neighbours only ever slow it down. */
 bool limits_measure(const Session *s, const Target *target, Limits *limits, HoneError *error);
+/* Measures once more and keeps the faster: for limits around something that took long. */
+bool limits_again(const Session *s, const Target *target, Limits *limits, HoneError *error);
 /* Seconds that a thread pool takes to read `reads` floats and write `writes` floats of each of n
  * elements in place, the fastest of `turns`; streams as an update rule has them. */
 bool limits_stream(const Session *s, const Target *target, int reads, int writes, int64_t n,

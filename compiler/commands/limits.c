@@ -98,6 +98,20 @@ bool limits_measure(const Session *s, const Target *target, Limits *limits, Hone
            measure(s, target, useful, &limits->flops, &limits->memory, &limits->cache, error);
 }
 
+bool limits_again(const Session *s, const Target *target, Limits *limits, HoneError *error)
+{
+    Limits later;
+    if (!limits_measure(s, target, &later, error)) {
+        return false;
+    }
+    limits->flops = fmax(limits->flops, later.flops);
+    limits->flops_one = fmax(limits->flops_one, later.flops_one);
+    limits->memory = fmax(limits->memory, later.memory);
+    limits->memory_one = fmax(limits->memory_one, later.memory_one);
+    limits->cache = fmax(limits->cache, later.cache);
+    return true;
+}
+
 bool limits_stream(const Session *s, const Target *target, int reads, int writes, int64_t n,
                    int turns, double *seconds, HoneError *error)
 {

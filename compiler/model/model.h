@@ -56,6 +56,8 @@ void compiler_init(Compiler *c, Mem *mem, HoneSys *sys, Arena *arena);
 /* Reads and parses the file and everything it uses; a name of the standard library stands for its
  * file where there is no such path. NULL after a diagnostic. */
 File *compiler_load(Compiler *c, Str path);
+/* The same of a text that no file has; it uses files as if it stood at `path`. */
+File *compiler_text(Compiler *c, Str path, Str text);
 const Ast *file_item(const File *file, AstKind kind, Str name);       /* own items only */
 const Ast *file_tree(const File *file);
 

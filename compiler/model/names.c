@@ -284,6 +284,15 @@ File *compiler_load(Compiler *c, Str path)
     return known != NULL ? known : file_read(c, path, path, path, is_std, text);
 }
 
+File *compiler_text(Compiler *c, Str path, Str text)
+{
+    if (c->root == NULL) {
+        c->root_path = path;
+        c->root_dir = folder_of(path);
+    }
+    return file_read(c, path, path, path, false, text);
+}
+
 const Ast *file_item(const File *file, AstKind kind, Str name)
 {
     for (size_t i = 0; i < file->tree->n; i++) {
