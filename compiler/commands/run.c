@@ -4,6 +4,14 @@
 
 #include "commands/session.h"
 
+/* A path of the recipe as one writes it here. */
+static Str from_here(const Session *s, const char *path)
+{
+    Str root = str_of(session_options(s).root);
+    bool as_is = path[0] == '/' || root.len == 0 || str_is(root, ".");
+    return as_is ? str_of(path) : str_join(s->arena, root, "/", str_of(path));
+}
+
 static void print_saves(const Session *s, const HoneProgram *program, Buf *out)
 {
     for (uint32_t i = 0; i < program->n_saves; i++) {
@@ -17,8 +25,8 @@ static void print_saves(const Session *s, const HoneProgram *program, Buf *out)
             }
             bytes += elements * dtype_bytes((DType)t->dtype);
         }
-        buf_printf(out, "  weights      %s (" STR_FMT ", %u tensors)\n", save->path,
-                   STR_ARG(bytes_text(s->arena, bytes)), save->n_items);
+        buf_printf(out, "  weights      " STR_FMT " (" STR_FMT ", %u tensors)\n",
+                   STR_ARG(from_here(s, save->path)), STR_ARG(bytes_text(s->arena, bytes)), save->n_items);
     }
 }
 
@@ -40,8 +48,8 @@ static void summary(const Session *s, const HoneProgram *program, const HoneResu
     buf_printf(out, "  memory       planned " STR_FMT ", measured " STR_FMT "\n", STR_ARG(planned),
                STR_ARG(measured));
     if (program->n_saves > 0) {
-        buf_printf(out, "  next         hone eval " STR_FMT " --weights %s\n",
-                   STR_ARG(s->line->args.at[0]), program->saves[0].path);
+        buf_printf(out, "  next         hone eval " STR_FMT " --weights " STR_FMT "\n",
+                   STR_ARG(s->line->args.at[0]), STR_ARG(from_here(s, program->saves[0].path)));
     }
 }
 
