@@ -321,7 +321,7 @@ bool bind_dims(Elab *e, Scope *scope, const Ast *type, const Array *a, Span at, 
     for (size_t i = 0, k = 0; i < type->n; i++) {
         const Ast *dim = type->kids[i];
         if (i == rest) {
-            if (!bind_rest(e, scope, a->rank - fixed, a->dims, dim->span)) {
+            if (!bind_rest(e, scope, a->rank - fixed, a->dims + k, dim->span)) {
                 return dims_differ(e, scope, type, a, at, callee, E201);
             }
             k += a->rank - fixed;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Expected values of the standard library, from plain numpy: writes ../data/std_values.txt.
+"""Expected values of the standard library, from numpy and torch: writes ../data/std_values.txt.
 
 A line is: name | what is made (a module, or -) | expression | shapes of x y z | training |
 values. Parameters and inputs hold pattern(k, i) = ((7 i + 3 k) mod 11 - 5) / 4, element i of tensor k;
@@ -9,6 +9,8 @@ import math
 import os
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 lines = []
 
@@ -221,19 +223,151 @@ def losses():
     row("mean_iou", "-", f"mean_iou({text})", [z.shape], False, [np.mean(iou)])
 
 
+def tensor(k, *shape):
+    return torch.tensor(pattern(k, *shape))
+
+
+def torch_activations():
+    x = tensor(20, 3, 4) * 3
+    for call, y in {
+        "selu(x * 3)": F.selu(x), "celu(x * 3, 0.7)": F.celu(x, 0.7), "log_sigmoid(x * 3)": F.logsigmoid(x),
+        "hardsigmoid(x * 3)": F.hardsigmoid(x), "hardtanh(x * 3, -2.0, 0.5)": F.hardtanh(x, -2, 0.5),
+        "gelu_quick(x * 3)": x * torch.sigmoid(1.702 * x), "mish(x * 3)": F.mish(x),
+        "softsign(x * 3)": F.softsign(x), "tanhshrink(x * 3)": F.tanhshrink(x),
+        "softshrink(x * 3, 0.9)": F.softshrink(x, 0.9), "hardshrink(x * 3, 0.9)": F.hardshrink(x, 0.9),
+        "glu(x * 3)": F.glu(x),
+    }.items():
+        row(call.split("(")[0], "-", call, [(3, 4)], False, y)
+    x = tensor(20, 2, 3, 2, 2)
+    row("prelu", "PReLU(3)", "m(x)", [x.shape], False, F.prelu(x, tensor(0, 3)))
+    row("prelu_one", "PReLU()", "m(x)", [x.shape], False, F.prelu(x, tensor(0, 1)))
+    row("drop_path_eval", "-", "drop_path(x, 0.5)", [x.shape], False, x)
+    row("drop_path_never", "-", "drop_path(x, 0.0)", [x.shape], True, x)
+
+
+def torch_layers():
+    for name, i, o, k, stride, pad, dilation, groups, biased, more, hw in [
+        ("plain", 2, 3, 3, 1, 0, 1, 1, True, 0, (3, 2)),
+        ("doubling", 2, 3, 4, 2, 1, 1, 1, True, 0, (3, 2)),
+        ("more", 2, 2, 3, 2, 1, 1, 1, False, 1, (3, 3)),
+        ("dilated", 1, 2, 3, 2, 2, 2, 1, True, 0, (3, 2)),
+        ("grouped", 4, 6, 3, 2, 0, 1, 2, True, 1, (2, 2)),
+    ]:
+        x, w, b = tensor(20, 2, i, *hw), tensor(0, i, o // groups, k, k), tensor(1, o) if biased else None
+        made = f"ConvTranspose2d({i}, {o}, {k}, stride = {stride}, pad = {pad}, dilation = {dilation}, " \
+               f"groups = {groups}, biased = {'true' if biased else 'false'}, more = {more})"
+        row("conv_transpose_" + name, made, "m(x)", [x.shape], False,
+            F.conv_transpose2d(x, w, b, stride, pad, more, groups, dilation))
+    x = tensor(20, 2, 2, 5, 7)
+    for p, q in ((1, 1), (2, 3), (5, 4), (7, 7)):
+        row(f"adaptive_avg_{p}_{q}", "-", f"adaptive_avg_pool(x, {p}, {q})", [x.shape], False,
+            F.adaptive_avg_pool2d(x, (p, q)))
+        row(f"adaptive_max_{p}_{q}", "-", f"adaptive_max_pool(x, {p}, {q})", [x.shape], False,
+            F.adaptive_max_pool2d(x, (p, q)))
+    x = tensor(20, 1, 2, 3, 4)
+    row("resize_nearest_up", "-", "resize_nearest(x, 5, 8)", [x.shape], False,
+        F.interpolate(x, size=(5, 8), mode="nearest"))
+    row("resize_nearest_down", "-", "resize_nearest(x, 2, 3)", [x.shape], False,
+        F.interpolate(x, size=(2, 3), mode="nearest"))
+    row("resize_bilinear_down", "-", "resize_bilinear(x, 2, 3)", [x.shape], False,
+        F.interpolate(x, size=(2, 3), mode="bilinear"))
+    x = tensor(20, 2, 3, 3, 2)
+    row("instance_norm", "InstanceNorm2d(3)", "m(x)", [x.shape], True, F.instance_norm(x))
+    row("instance_norm_affine", "InstanceNorm2d(3, affine = true)", "m(x)", [x.shape], True,
+        F.instance_norm(x, weight=tensor(0, 3), bias=tensor(1, 3)))
+    x = tensor(20, 2, 4, 2, 3)
+    for hard in (False, True):
+        z = F.relu(F.conv2d(x.mean((2, 3), keepdim=True), tensor(0, 2, 4, 1, 1), tensor(1, 2)))
+        z = F.conv2d(z, tensor(2, 4, 2, 1, 1), tensor(3, 4))
+        row(f"squeeze_excite_{hard}", f"SqueezeExcite(4, 2, hard = {str(hard).lower()})", "m(x)", [x.shape],
+            False, x * (F.hardsigmoid(z) if hard else torch.sigmoid(z)))
+    x = tensor(20, 2, 3, 6)
+    for first in (0, 5):
+        turn = torch.polar(torch.ones(3, 3).double(), torch.outer(
+            torch.arange(3).double() + first, 100.0 ** (-torch.arange(3).double() / 3)))
+        y = torch.view_as_real(torch.view_as_complex(x.reshape(2, 3, 3, 2)) * turn).reshape(2, 3, 6)
+        row(f"rotary_interleaved_{first}", "-",
+            f"rotary(x, 100.0, interleaved = true, first = {first})", [x.shape], False, y)
+        halves = torch.stack((x[..., :3], x[..., 3:]), -1).contiguous()
+        y = torch.view_as_real(torch.view_as_complex(halves) * turn)
+        row(f"rotary_{first}", "-", f"rotary(x, 100.0, first = {first})", [x.shape], False,
+            torch.cat((y[..., 0], y[..., 1]), -1))
+
+
+def torch_losses():
+    z, t, w = tensor(20, 4, 3), torch.tensor([0, 2, 1, 2]), torch.tensor([0.5, 2.0, 1.25]).double()
+    call = "cross_entropy_weighted(x, [0, 2, 1, 2], [0.5, 2.0, 1.25]"
+    row("cross_entropy_weighted", "-", call + ")", [z.shape], True, F.cross_entropy(z, t, w))
+    row("cross_entropy_weighted_smooth", "-", call + ", smooth = 0.1, skip = 1)", [z.shape], True,
+        F.cross_entropy(z, t, w, ignore_index=1, label_smoothing=0.1))
+    row("cross_entropy_skip_smooth", "-", "cross_entropy(x, [0, 2, 1, 2], smooth = 0.1, skip = 1)",
+        [z.shape], True, F.cross_entropy(z, t, ignore_index=1, label_smoothing=0.1))
+    row("next_token_loss_skip", "-", "next_token_loss(x, [[1, 0, 2], [2, 0, 1]], skip = 0)", [(2, 3, 4)], True,
+        F.cross_entropy(tensor(20, 2, 3, 4)[:, :2].reshape(4, 4), torch.tensor([0, 2, 0, 1]), ignore_index=0))
+    x, y = tensor(20, 3, 4), tensor(21, 3, 4)
+    hard = (y > 0).double()
+    row("bce_positive", "-", "bce(x, float(y > 0), positive = 3.0)", [x.shape] * 2, True,
+        F.binary_cross_entropy_with_logits(x, hard, pos_weight=torch.tensor(3.0)))
+    row("bce_torch", "-", "bce(x, sigmoid(y))", [x.shape] * 2, True,
+        F.binary_cross_entropy_with_logits(x, torch.sigmoid(y)))
+    row("huber_torch", "-", "huber(x, y, delta = 0.7)", [x.shape] * 2, True, F.huber_loss(x, y, delta=0.7))
+    row("smooth_l1", "-", "smooth_l1(x, y, beta = 0.7)", [x.shape] * 2, True, F.smooth_l1_loss(x, y, beta=0.7))
+    row("distill", "-", "distill(x, y, 3.0)", [x.shape] * 2, True, 9 * F.kl_div(
+        F.log_softmax(x / 3, -1), F.log_softmax(y / 3, -1), reduction="batchmean", log_target=True))
+    far = tensor(22, 3, 4)
+    row("triplet", "-", "triplet(x, y, z, margin = 0.5)", [x.shape] * 3, True,
+        F.triplet_margin_loss(x, y, far, margin=0.5))
+    row("triplet_far", "-", "triplet(x, y, z * 9, margin = 8.0)", [x.shape] * 3, True,
+        F.triplet_margin_loss(x, y, far * 9, margin=8.0))
+    row("cosine_embedding", "-", "cosine_embedding(x, y, [1, -1, -1], margin = -0.8)", [x.shape] * 2, True,
+        F.cosine_embedding_loss(x, y, torch.tensor([1, -1, -1]), margin=-0.8))
+
+
+def slope(make, n=100):
+    """The factors that torch's scheduler gives n + 1 steps: progress 0, 1 / n … 1."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 1.0)
+    scheduler = make(optimizer)
+    factors = []
+    for _ in range(n + 1):
+        factors.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return factors
+
+
 def schedules():
-    for u in (0.0, 0.05, 0.1, 0.4, 1.0):
-        up, down = u / 0.1, (u - 0.1) / 0.9
-        warm = u < 0.1
-        row(f"sched_{u}", "-", f"[constant({u}, 0.1), warmup({u}, 0.1), cosine({u}, 0.1), "
-            f"linear({u}, 0.1), one_cycle({u}, 0.1), slanted({u}, 0.1), cosine({u}), constant({u})]",
-            [], True,
-            [min(up, 1), min(up, 1), up if warm else 0.5 * (1 + math.cos(math.pi * down)),
-             up if warm else 1 - down,
-             1e-4 + 0.9999 * 0.5 * (1 - math.cos(math.pi * up)) if warm
-             else 1e-6 + (1 - 1e-6) * 0.5 * (1 + math.cos(math.pi * down)),
-             (1 + 31 * (up if warm else 1 - down)) / 32, 0.5 * (1 + math.cos(math.pi * u)),
-             1])
+    s = torch.optim.lr_scheduler
+    at = (0, 1, 5, 10, 11, 25, 40, 50, 75, 99, 100)
+
+    def slanted(i):
+        part = i / 10 if i < 10 else 1 - (i - 10) / 90          # Howard and Ruder 2018, eq. 3
+        return (1 + part * 31) / 32
+
+    def warm(make):
+        return lambda o: s.SequentialLR(o, [s.LinearLR(o, 1e-9, 1.0, 10), make(o)], [10])
+    n = 101
+    for name, call, values in [
+        ("constant", "constant({})", [1] * n),
+        ("constant_warm", "constant({}, 0.1)", slope(warm(lambda o: s.ConstantLR(o, 1.0)))),
+        ("warmup", "warmup({}, 0.1)", slope(lambda o: s.LinearLR(o, 1e-9, 1.0, 10))),
+        ("cosine", "cosine({})", slope(lambda o: s.CosineAnnealingLR(o, 100))),
+        ("cosine_low", "cosine({}, 0.1, 0.2)", slope(warm(lambda o: s.CosineAnnealingLR(o, 90, 0.2)))),
+        ("restarts", "cosine_restarts({}, 4, low = 0.1)",
+         slope(lambda o: s.CosineAnnealingWarmRestarts(o, 25, eta_min=0.1))[:n - 1] + [0.1]),
+        ("restarts_longer", "cosine_restarts({}, 3, longer = 3)",
+         slope(lambda o: s.CosineAnnealingWarmRestarts(o, 100, 3), 1300)[::13][:n - 1] + [0.0]),
+        ("linear", "linear({}, 0.0, 0.3)", slope(lambda o: s.LinearLR(o, 1.0, 0.3, 100))),
+        ("linear_warm", "linear({}, 0.1)", slope(warm(lambda o: s.LinearLR(o, 1.0, 0.0, 90)))),
+        ("one_cycle", "one_cycle({})", slope(lambda o: s.OneCycleLR(
+            o, 1.0, total_steps=101, pct_start=31 / 101, cycle_momentum=False))),
+        ("step", "step({}, 0.25, 0.5)", slope(lambda o: s.StepLR(o, 25, 0.5))),
+        ("multistep", "multistep({}, [0.1, 0.5, 0.75], 0.3)", slope(lambda o: s.MultiStepLR(o, [10, 50, 75], 0.3))),
+        ("exponential", "exponential({}, 0.05)", slope(lambda o: s.ExponentialLR(o, 0.05 ** 0.01))),
+        ("polynomial", "polynomial({}, 0.9)", slope(lambda o: s.PolynomialLR(o, 100, 0.9))),
+        ("slanted", "slanted({}, 0.1)", [slanted(i) for i in range(n)]),
+    ]:
+        row("sched_" + name, "-", "[" + ", ".join(call.format(i / 100) for i in at) + "]", [], True,
+            [values[i] for i in at])
 
 
 def language():
@@ -290,8 +424,8 @@ def language():
         [3, -4, 2, 1024, 2, 2, 4, 2, 5, 0.5])
 
 
-for part in (activations, convolutions, pooling, maps_and_norms, attention, losses, schedules,
-             language):
+for part in (activations, convolutions, pooling, maps_and_norms, attention, losses, torch_activations,
+             torch_layers, torch_losses, schedules, language):
     part()
 with open(os.path.join(os.path.dirname(__file__), "..", "data", "std_values.txt"), "w") as f:
     f.write("\n".join(lines) + "\n")
