@@ -218,12 +218,13 @@ static double row_points(const Joining *j)
     return points;
 }
 
+/* All left dimensions of both sides are rows: together they have as many chunks as alone. */
 static bool keeps_all_rows(const Joining *j, const Bundle *bundle)
 {
     size_t own = 0;
     for (size_t d = 0; d < j->node->rank; d++)
         own += j->node->dims[d] > 1;
-    return j->n_rows == bundle->n_rows && j->n_rows == own && j->piece->n_reduced == 0;
+    return j->n_rows == bundle->n_rows && j->n_rows == own;
 }
 
 /* Every operand of the contraction keeps one of its left variables among the rows, so that chunks
@@ -363,6 +364,23 @@ static bool try_join(Joining *j, uint32_t b)
     return true;
 }
 
+/* Readers of what the kernel of an input computes beside it: their loops may be the node's too. */
+static bool join_sibling(Joining *j)
+{
+    Fuse *f = j->f;
+    for (size_t i = 0; i < j->reads.n; i++) {
+        uint32_t of = f->of[j->reads.at[i]->tensor];
+        for (size_t m = 0; of != NO_BUNDLE && m < f->bundles.at[of].members.len; m++) {
+            NodeId beside = f->bundles.at[of].members.at[m].node;
+            for (size_t k = f->readers[beside].len; k-- > 0;) {
+                if (f->readers[beside].at[k] != of && try_join(j, f->readers[beside].at[k]))
+                    return true;
+            }
+        }
+    }
+    return false;
+}
+
 static bool join_any(Joining *j)
 {
     Fuse *f = j->f;
@@ -381,7 +399,7 @@ static bool join_any(Joining *j)
                 return true;
         }
     }
-    return false;
+    return join_sibling(j);
 }
 
 static void start_bundle(Joining *j)
