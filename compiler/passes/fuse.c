@@ -334,6 +334,15 @@ static void add_member(const Joining *j, uint32_t b, bool new_nest)
         VEC_PUSH(f->arena, f->readers[j->reads.at[i]->tensor], b);
 }
 
+/* A large tensor that is computed with its neighbours' inputs long before anybody reads it would only
+ * take memory: what pass_recompute put into the backward pass stays there. */
+static bool is_far(const Joining *j, const Bundle *bundle)
+{
+    double bytes = (double)node_elements(j->node) * (double)dtype_bytes(j->node->dtype);
+    NodeId last = bundle->members.at[bundle->members.len - 1].node;
+    return bytes >= (double)RECOMPUTE_BYTES && j->id - last >= RECOMPUTE_GAP;
+}
+
 static bool try_join(Joining *j, uint32_t b)
 {
     Bundle *bundle = &j->f->bundles.at[b];
@@ -343,7 +352,7 @@ static bool try_join(Joining *j, uint32_t b)
     keep_rows(j, bundle);
     if (!j->reads_member) {
         /* another reader of the same tensors: equal loops, or nothing */
-        if (!joins_nest(j, bundle))
+        if (is_far(j, bundle) || !joins_nest(j, bundle))
             return false;
         const Member *lead = &bundle->members.at[bundle->members.len - 1];
         j->n_rows = bundle->n_rows;
@@ -433,7 +442,8 @@ static Group finished(Fuse *f, const Bundle *bundle)
 
 Groups pass_fuse(Arena *arena, const Graph *graph, const Target *target)
 {
-    Graph *merged = pass_prune(arena, pass_inline(arena, graph));     /* what vanished with factors 0 */
+    Graph *merged = pass_recompute(arena, pass_inline(arena, graph));
+    merged = pass_prune(arena, pass_inline(arena, merged));     /* what vanished with factors 0 */
     size_t n = merged->nodes.len;
     Fuse f = {.arena = arena,
               .graph = merged,

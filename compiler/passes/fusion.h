@@ -3,6 +3,7 @@
  *   inline.c   maps written into their readers
  *   fuse.c     equations that are computed together
  *   split.c    large reductions into partial sums
+ *   recompute.c  maps computed again instead of kept
  *   layout.c   the order of every tensor's elements in memory
  */
 #ifndef HONE_PASSES_FUSION_H
@@ -17,5 +18,9 @@ double piece_points(const Piece *piece);
 bool piece_is_contraction(Arena *arena, const Node *node, const Piece *piece);
 
 Graph *pass_inline(Arena *arena, const Graph *graph);
+
+/* Tensors below are hardly worth a kernel; the gap is in equations between two groups of readers. */
+enum { RECOMPUTE_BYTES = 1 << 20, RECOMPUTE_GAP = 12 };
+Graph *pass_recompute(Arena *arena, const Graph *graph);
 
 #endif

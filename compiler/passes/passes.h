@@ -8,6 +8,7 @@
  *   clamp.c               signs are asked of relu's output, not of its input
  *   lift.c                what repeats for many points of an equation becomes a tensor
  *   separate.c            tensors that one equation adds become equations and a map
+ *   recompute.c           maps computed again for the backward pass instead of kept
  *   gradcheck.c           gradients against finite differences
  *   layout.c              storage order of every tensor
  *   split.c               large reductions into fixed partial sums

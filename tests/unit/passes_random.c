@@ -302,7 +302,8 @@ static const struct {
 } passes[] = {
     {"prune", pass_prune}, {"simplify", pass_simplify}, {"fold", pass_fold},
     {"cse", pass_cse},     {"narrow", pass_narrow},     {"prune again", pass_prune},
-    {"clamp", pass_clamp}, {"lift", pass_lift},         {"split", pass_split},
+    {"clamp", pass_clamp}, {"lift", pass_lift},         {"separate", pass_separate},
+    {"split", pass_split},
 };
 
 static void passes_keep_values(void **state)
