@@ -61,7 +61,8 @@ static const HoneTensor *fill_tensors(const Filling *f)
         t->key = str_c(f->arena, s->key);
         t->kind = s->kind;
         t->of = s->kind == HONE_TOTAL ? HONE_NONE : s->of;
-        t->load = HONE_NONE;
+        t->load = s->from != NULL ? s->from->load : HONE_NONE;
+        t->load_key = s->from != NULL ? str_c(f->arena, s->from->key) : NULL;
         tensor_init(t, s->init);
     }
     return tensors;

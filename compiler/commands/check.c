@@ -50,6 +50,13 @@ static void print_weights(const Recipe *recipe, Buf *out)
         fresh += recipe->loaded[i].fresh;
     }
     for (size_t i = 0; i < recipe->loads.len; i++) {
+        bool of_model = false; /* others are read by penalties */
+        for (size_t k = 0; k < n && !of_model; k++) {
+            of_model = recipe->loaded[k].load == i;
+        }
+        if (!of_model) {
+            continue;
+        }
         if (recipe->loads.at[i].absent) {
             buf_printf(out, "  weights      %s: not there yet, not checked\n", recipe->loads.at[i].path);
             continue;

@@ -16,6 +16,11 @@ static size_t n_variables(const Grouping *g)
     return g->b->r->model->variables.len;
 }
 
+static int64_t depth_of(const Grouping *g, uint32_t variable)
+{
+    return g->b->depth != NULL ? g->b->depth[variable] : 0;
+}
+
 static GroupKnob *group_knob(RecipeBuild *b, const Ast *group, const Ast *knob)
 {
     for (size_t i = 0; i < b->group_knobs.len; i++) {
@@ -70,11 +75,13 @@ static void keep_mentioned(Grouping *g, const OptimizerUse *use, const Ast *expr
 }
 
 /* A copy of the use with one hyperparameter set; on the right, names are the values so far. */
-static bool refine(Grouping *g, const Ast *knob, const OptimizerUse *old, OptimizerUse *refined)
+static bool refine(Grouping *g, const Ast *knob, uint32_t variable, const OptimizerUse *old,
+                   OptimizerUse *refined)
 {
     Elab *e = g->e;
     Arena *arena = g->b->c->arena;
-    Scope *scope = scope_new(arena, g->b->scope, g->b->file, NULL);
+    Scope *scope = layers_scope(g->b, g->b->scope, variable);
+    scope = scope_new(arena, scope, g->b->file, NULL);
     for (size_t i = 0; i < old->n; i++) {
         scope_set(scope, old->hypers[i].name, old->hypers[i].value, old->hypers[i].span);
     }
@@ -130,6 +137,7 @@ static bool apply_knob(Grouping *g, const Ast *group, const Ast *knob)
 {
     typedef struct Done {
         const Hyper *from;
+        int64_t depth;
         OptimizerUse to;
     } Done;
     VEC(Done) done = {0};
@@ -146,12 +154,13 @@ static bool apply_knob(Grouping *g, const Ast *group, const Ast *knob)
         }
         has = true;
         size_t k = 0;
-        while (k < done.len && done.at[k].from != use->hypers) {
+        while (k < done.len && !(done.at[k].from == use->hypers &&
+                                 done.at[k].depth == depth_of(g, (uint32_t)i))) {
             k++;
         }
         if (k == done.len) {
-            Done step = {.from = use->hypers};
-            if (!refine(g, knob, use, &step.to)) {
+            Done step = {.from = use->hypers, .depth = depth_of(g, (uint32_t)i)};
+            if (!refine(g, knob, (uint32_t)i, use, &step.to)) {
                 return false;
             }
             VEC_PUSH(g->b->c->arena, done, step);
@@ -169,18 +178,41 @@ static bool apply_knob(Grouping *g, const Ast *group, const Ast *knob)
 /* --- groups
  * ------------------------------------------------------------------------------------------------
  */
+/* The rule for all members; its arguments are evaluated once for every depth among them. */
+static bool call_rule(Grouping *g, const Ast *clause, const bool *members)
+{
+    RecipeBuild *b = g->b;
+    VEC(uint32_t) firsts = {0}; /* of each depth */
+    for (size_t i = 0; i < n_variables(g); i++) {
+        size_t k = 0;
+        while (members[i] && k < firsts.len &&
+               depth_of(g, firsts.at[k]) != depth_of(g, (uint32_t)i)) {
+            k++;
+        }
+        if (!members[i]) {
+            continue;
+        }
+        if (k < firsts.len) {
+            g->uses[i].optimizer = g->uses[firsts.at[k]].optimizer;
+            continue;
+        }
+        Scope *scope = layers_scope(b, b->scope, (uint32_t)i);
+        if (!optimizer_use(g->e, scope, clause->kids[0], &g->uses[i].optimizer)) {
+            return false;
+        }
+        VEC_PUSH(b->c->arena, firsts, (uint32_t)i);
+    }
+    return true;
+}
+
 static bool apply_optimizer(Grouping *g, const Ast *group, const Ast *clause)
 {
-    OptimizerUse use;
-    if (!optimizer_use(g->e, g->b->scope, clause->kids[0], &use)) {
+    group_knob(g->b, group, clause);
+    if (!call_rule(g, clause, g->members)) {
         return false;
     }
-    group_knob(g->b, group, clause);
     for (size_t i = 0; i < n_variables(g); i++) {
-        if (g->members[i]) {
-            g->uses[i].optimizer = use;
-            group_knob(g->b, group, clause)->met = true;
-        }
+        group_knob(g->b, group, clause)->met |= g->members[i];
     }
     return true;
 }
@@ -263,14 +295,19 @@ bool group_uses(RecipeBuild *b, Elab *e, const Ast *stage, const bool *trainable
                   .trainable = trainable,
                   .uses = uses,
                   .members = NEW_ARRAY(b->c->arena, bool, n + 1)};
-    if (!optimizer_use(e, b->scope, optimizer_clause(b, stage)->kids[0], base)) {
+    for (size_t i = 0; i < n; i++) {
+        g.members[i] = trainable[i] && !b->r->model->variables.at[i]->is_state;
+        uses[i] = (VariableUse){.trainable = g.members[i]};
+    }
+    if (!call_rule(&g, optimizer_clause(b, stage), g.members)) {
         return false;
     }
-    for (size_t i = 0; i < n; i++) {
-        bool trains = trainable[i] && !b->r->model->variables.at[i]->is_state;
-        uses[i] = (VariableUse){.trainable = trains};
-        if (trains) {
-            uses[i].optimizer = *base;
+    *base = (OptimizerUse){0};
+    for (size_t i = 0, best = 0; i < n; i++) { /* that of the top layer stands for all */
+        if (uses[i].trainable && (base->item == NULL || depth_of(&g, (uint32_t)i) <
+                                                            depth_of(&g, (uint32_t)best))) {
+            *base = uses[i].optimizer;
+            best = i;
         }
     }
     bool ok = true;

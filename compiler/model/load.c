@@ -27,7 +27,8 @@ static void apply_ignore(Load *l, const Ast *clause)
             elements *= l->tensors[i].tensor->dims[k];
         }
         candidates[n++] = (Candidate){
-            .key = l->tensors[i].name, .rank = l->tensors[i].tensor->rank, .elements = elements};
+            .key = l->tensors[i].name, .rank = l->tensors[i].tensor->rank, .elements = elements,
+            .variable = HONE_NONE};
     }
     if (select_among(l->b, clause->kids[0], SELECT_FILE, n, candidates, selected)) {
         for (size_t i = 0; i < l->n; i++) {

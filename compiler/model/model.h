@@ -271,6 +271,7 @@ PatternHint pattern_hint(Arena *arena, Str pattern, const Str *keys, size_t n);
 typedef struct VariableUse {     /* one variable in one stage */
     bool trainable;
     OptimizerUse optimizer;      /* with group refinements applied; hypers are of the stage's elab */
+    VEC(const Ast *) penalties;  /* that join its gradient */
 } VariableUse;
 
 typedef struct LoadedTensor {    /* where a variable's first value comes from */
@@ -295,6 +296,7 @@ typedef struct RecipeState {     /* an optimizer state, a p0 copy or a running t
     Init init;
     uint32_t of;                 /* variable */
     const Ast *rule;             /* OPTIMIZER_STATE: the optimizer that keeps it */
+    const LoadedTensor *from;    /* NULL: initialised */
 } RecipeState;
 
 typedef struct RecipeData {      /* what is known of a HoneData at compile time */
@@ -331,6 +333,7 @@ typedef struct Recipe {
     Model *model;
     VEC(RecipeState) states;     /* persistent tensor index = model->variables.len + i */
     LoadedTensor *loaded;        /* by variable */
+    const int64_t *depth;        /* by variable: of its layer, -1: in none; NULL without `layers` */
     VEC(HoneLoad) loads;
     VEC(RecipeSave) saves;
     VEC(HoneData) data;

@@ -187,64 +187,19 @@ static void add_model(RecipeBuild *b, const Ast *model)
     }
 }
 
-static void stage_clauses(RecipeBuild *b, const Ast *stage)
-{
-    VEC(const Ast *) knobs = {0};
-    const Ast *optimizer = NULL;
-    for (size_t i = 0; i < stage->kids[0]->n; i++) {
-        const Ast *clause = stage->kids[0]->kids[i];
-        if (clause->kind == AST_KNOB) {
-            const Ast *first = same_text(knobs.at, knobs.len, clause->text);
-            if (first != NULL) {
-                twice(b, clause, first, "this knob");
-            } else if (knob_check(b, clause, true)) {
-                VEC_PUSH(b->c->arena, knobs, clause);
-            }
-        } else if (clause->kind == AST_OPTIMIZER_CALL) {
-            once(b, &optimizer, clause, "`optimizer`");
-        } else if (clause->kind == AST_PENALTY) {
-            not_yet(b, clause, "`penalty`", NULL);
-        } else if (clause->kind != AST_FREEZE && clause->kind != AST_GROUP &&
-                   clause->kind != AST_ERROR) {
-            Diag *d = diag(&b->c->diags, E004, clause->name, "`%s` may not stand in a stage",
-                           ast_kind_name(clause->kind));
-            diag_help(d, "a stage allows knobs, `freeze`, `group`, `optimizer` and `penalty`; "
-                         "write it in the recipe, above the stages");
-        }
-    }
-}
-
-static void add_stage(RecipeBuild *b, const Ast *stage)
-{
-    const Ast *first = same_text(b->stages.at, b->stages.len, stage->text);
-    if (first != NULL) {
-        Diag *d = diag(&b->c->diags, E102, stage->name, "stage `" STR_FMT "` is already declared",
-                       STR_ARG(stage->text));
-        diag_note_at(d, first->name, "", "the first one");
-        return;
-    }
-    stage_clauses(b, stage);
-    VEC_PUSH(b->c->arena, b->stages, stage);
-}
-
 static const struct {
     AstKind kind;
     const char *what, *instead;
 } later[] = {
-    {AST_LAYERS, "`layers`", "write a `group` with its own `lr` for each depth"},
     {AST_ADAPT, "`adapt`", "write the adapter as a module of the model"},
-    {AST_PENALTY, "`penalty`", "add the term to the loss, or use the optimizer's `decay`"},
     {AST_RECOMPUTE, "`recompute`", NULL},
     {AST_REMEMBER, "`remember`", NULL},
-    {AST_FOR, "`for` over stages", "write the stages one after another"},
 };
 
 static void add_save(RecipeBuild *b, const Ast *save)
 {
     if (save->flags & AST_FLAG_MERGED) {
         not_yet(b, save, "`save … merged`", NULL);
-    } else if (save->text.len > 0) {
-        not_yet(b, save, "`save … state`", NULL);
     } else {
         VEC_PUSH(b->c->arena, b->saves, save);
     }
@@ -269,8 +224,13 @@ static void sort_clause(RecipeBuild *b, const Ast *clause)
         once(b, &b->optimizer, clause, "`optimizer`");
     } else if (clause->kind == AST_STEP) {
         once(b, &b->step, clause, "`step`");
-    } else if (clause->kind == AST_STAGE) {
-        add_stage(b, clause);
+    } else if (clause->kind == AST_LAYERS) {
+        once(b, &b->layers, clause, "`layers`");
+    } else if (clause->kind == AST_PENALTY) {
+        VEC_PUSH(arena, b->penalties, clause);
+    } else if (clause->kind == AST_STAGE || clause->kind == AST_FOR) {
+        stages_check(b, clause);
+        VEC_PUSH(arena, b->sequence, clause);
     }
     for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
         if (clause->kind == later[i].kind) {
@@ -286,6 +246,21 @@ static void missing(RecipeBuild *b, const char *what, const char *help)
     diag_help(d, "%s", help);
 }
 
+/* Has every stage of the clause an optimizer of its own? */
+static bool has_optimizer(const Ast *clause)
+{
+    if (clause->kind != AST_FOR && clause->kind != AST_STAGE) {
+        return true; /* reported */
+    }
+    const Ast *body = clause->kids[clause->kind == AST_FOR ? 1 : 0];
+    bool all = true, any = false;
+    for (size_t i = 0; i < body->n; i++) {
+        any = any || body->kids[i]->kind == AST_OPTIMIZER_CALL;
+        all = all && (clause->kind == AST_STAGE || has_optimizer(body->kids[i]));
+    }
+    return clause->kind == AST_FOR ? all : any;
+}
+
 static void require_clauses(RecipeBuild *b)
 {
     if (b->models.len == 0) {
@@ -294,13 +269,11 @@ static void require_clauses(RecipeBuild *b)
     if (b->step == NULL) {
         missing(b, "`step`", "add `step b in DATA { … loss = … }`");
     }
-    size_t own = 0;
-    for (size_t i = 0; i < b->stages.len; i++) {
-        for (size_t k = 0; k < b->stages.at[i]->kids[0]->n; k++) {
-            own += b->stages.at[i]->kids[0]->kids[k]->kind == AST_OPTIMIZER_CALL;
-        }
+    bool own = b->sequence.len > 0;
+    for (size_t i = 0; i < b->sequence.len; i++) {
+        own = own && has_optimizer(b->sequence.at[i]);
     }
-    if (b->optimizer == NULL && (b->stages.len == 0 || own < b->stages.len)) {
+    if (b->optimizer == NULL && !own) {
         missing(b, "optimizer", "add `optimizer AdamW(lr = 1e-4)`");
     }
 }
@@ -435,6 +408,24 @@ static void check_settings(RecipeBuild *b)
     b->build->state->deferred = false;
 }
 
+/* What is wrong in one turn of a loop is wrong in the next: it is said once. */
+static void build_stages(RecipeBuild *b, bool ok)
+{
+    const Ast *failed = NULL;
+    for (size_t i = 0; ok && i < b->stages.len; i++) {
+        StageClause *stage = &b->stages.at[i];
+        Scope *scope = b->scope;
+        if (failed != NULL && stage->ast == failed) {
+            continue;
+        }
+        b->stage = stage;
+        b->scope = stage->scope;
+        failed = stage_build(b, stage->ast, i) ? NULL : stage->ast;
+        b->scope = scope;
+        b->stage = NULL;
+    }
+}
+
 Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeOptions *options)
 {
     size_t errors = c->diags.errors;
@@ -466,21 +457,28 @@ Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeO
         load_build(b, b->loads.at[i]);
     }
     for (size_t i = 0; model_ok && i < b->saves.len; i++) {
-        save_build(b, b->saves.at[i]);
+        if (b->saves.at[i]->text.len == 0) {
+            save_build(b, b->saves.at[i]);
+        }
     }
     b->step_known = b->step_known && model_ok && data_ok;
     bool eval_ok = !b->step_known || eval_build(b);
     b->step_known = b->step_known && eval_ok;
-    for (size_t i = 0; model_ok && i < (b->stages.len > 0 ? b->stages.len : 1); i++) {
-        stage_build(b, b->stages.len > 0 ? b->stages.at[i] : NULL, i);
+    bool sequence_ok = model_ok && layers_build(b) && stages_expand(b);
+    build_stages(b, sequence_ok);
+    for (size_t i = 0; c->diags.errors == errors && i < b->saves.len; i++) {
+        if (b->saves.at[i]->text.len > 0) { /* of states, known now */
+            save_build(b, b->saves.at[i]);
+        }
     }
     if (c->diags.errors == errors) {
         group_unused(b);
+        penalties_unused(b);
         lint_file(c, file);
     }
     for (size_t i = 0; b->step_known && c->diags.errors == errors && i < r->model->roots.len; i++) {
         unread(b, r->model->roots.at[i]);
     }
-    assert(c->diags.errors != errors || (model_ok && r->stages.len > 0));
+    assert(c->diags.errors != errors || (sequence_ok && r->stages.len > 0));
     return c->diags.errors == errors ? r : NULL;
 }

@@ -9,6 +9,13 @@ typedef struct GroupKnob {           /* a knob or optimizer of a group, over all
     bool met, effective;             /* some trainable parameter had it; and kept it */
 } GroupKnob;
 
+typedef struct StageClause {         /* a stage to be built; those of a `for` share their text */
+    const Ast *ast;                  /* NULL: the only stage of a recipe without any */
+    Str name;
+    Scope *scope;                    /* of the recipe, with the loop variables above it */
+    bool looped;
+} StageClause;
+
 typedef struct RecipeBuild {
     Compiler *c;
     File *file;
@@ -19,7 +26,14 @@ typedef struct RecipeBuild {
     Scope *scope;                    /* of the recipe: models and lets; for every graph */
     Elab *build;                     /* evaluates build-clock values */
     const Ast *step, *optimizer;     /* clauses that stand once; NULL: absent */
-    VEC(const Ast *) models, loads, saves, freezes, groups, stages, knobs;
+    const Ast *layers;
+    VEC(const Ast *) models, loads, saves, freezes, groups, knobs, penalties;
+    VEC(const Ast *) effective;      /* penalties that met a trainable parameter */
+    VEC(const Ast *) sequence;       /* `stage` and `for` clauses */
+    VEC(StageClause) stages;         /* made of them */
+    const StageClause *stage;        /* at work; NULL outside */
+    int64_t *depth;                  /* by variable: of its layer, -1: in none; NULL without `layers` */
+    bool uncovered;                  /* E504 was said */
     bool step_known;                 /* the data's fields are known: graphs can be built */
     RecipeStage evaluation;          /* eval, eval_one, metrics, totals: the same for all stages */
     VEC(GroupKnob) group_knobs;      /* of all groups, for W505 */
@@ -43,6 +57,7 @@ typedef struct Candidate {           /* something with a key that a selector may
     const Str *aliases;
     size_t n_aliases, rank;
     int64_t elements;
+    uint32_t variable;               /* HONE_NONE: not one of the model's */
 } Candidate;
 typedef enum SelectOf { SELECT_PARAMETERS, SELECT_VARIABLES, SELECT_FILE } SelectOf;
 /* patterns [except patterns] [where condition] over candidates. A pattern that selects nothing is
@@ -70,6 +85,18 @@ bool knobs_of_run(RecipeBuild *b);
 bool knobs_of_stage(RecipeBuild *b, const Ast *stage, RecipeStage *to);
 const Ast *knob_find(RecipeBuild *b, const Ast *stage, const char *name);   /* stage, then recipe */
 
+/* --- stages.c: `stage` and `for` ------------------------------------------------------------------------ */
+void stages_check(RecipeBuild *b, const Ast *clause);   /* what may stand in a `stage` or `for` */
+bool stages_expand(RecipeBuild *b);                     /* sequence -> stages */
+
+/* --- layers.c ------------------------------------------------------------------------------------------- */
+/* The depth of every variable; false after an error. */
+bool layers_build(RecipeBuild *b);
+/* Each trainable parameter must be in a layer (E504). */
+bool layers_cover(RecipeBuild *b, const bool *trainable);
+/* A scope where `depth` is that of a variable; the same scope without `layers`. */
+Scope *layers_scope(RecipeBuild *b, Scope *scope, uint32_t variable);
+
 /* --- group.c ---------------------------------------------------------------------------------------------- */
 /* What each trainable variable is updated by in a stage; hypers are nodes of e's graph. base: the
  * stage's default optimizer. */
@@ -80,6 +107,7 @@ void group_unused(RecipeBuild *b);           /* W505 for group knobs that moved 
 /* --- stage.c train.c labels.c ------------------------------------------------------------------------------- */
 bool stage_build(RecipeBuild *b, const Ast *clause, size_t index);  /* clause NULL: the only one */
 bool eval_build(RecipeBuild *b);             /* evaluation, metrics and predict graphs */
+void penalties_unused(RecipeBuild *b);       /* W505 for those that met no trainable parameter */
 /* The training graph of a stage: forward, backward, update. */
 bool train_build(RecipeBuild *b, RecipeStage *stage, const Ast *clause, size_t index);
 bool labels_check(RecipeBuild *b, const Graph *graph);      /* E705: as many outputs as classes */

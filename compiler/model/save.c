@@ -1,4 +1,5 @@
-/* `save`: which variables are written, under which keys. Writing is the runtime's. */
+/* `save`: which variables are written, or which states that optimizers keep for them, under which
+ * keys. Writing is the runtime's. */
 #include "model/recipe.h"
 
 static bool save_key(RecipeBuild *b, const Ast *maps, const Variable *v, bool *used, Str *key)
@@ -50,6 +51,66 @@ static void unused_maps(RecipeBuild *b, const Ast *maps, const bool *used)
     }
 }
 
+/* --- states ---------------------------------------------------------------------------------- */
+static bool is_named(const RecipeState *s, Str name)
+{
+    size_t n = s->key.len - name.len;
+    return s->kind == HONE_OPTIMIZER_STATE && s->key.len > name.len &&
+           s->key.ptr[n - 1] == ':' && str_ends(s->key, name);
+}
+
+/* The tensor that holds a variable's state of the name: of the rule that updates it last. */
+static uint32_t state_of(RecipeBuild *b, const Variable *v, Str name)
+{
+    uint32_t found = HONE_NONE;
+    for (size_t i = 0; i < b->r->states.len; i++) {
+        const RecipeState *s = &b->r->states.at[i];
+        bool last = false;
+        for (size_t k = 0; k < b->r->stages.len; k++) {
+            const VariableUse *use = &b->r->stages.at[k].uses[v->index];
+            last = use->trainable ? use->optimizer.item == s->rule : last;
+        }
+        if (s->of == v->index && is_named(s, name) && (last || found == HONE_NONE)) {
+            found = (uint32_t)(b->r->model->variables.len + i);
+        }
+    }
+    return found;
+}
+
+static bool no_state(RecipeBuild *b, const Ast *clause)
+{
+    VEC(Str) names = {0};
+    for (size_t i = 0; i < b->r->states.len; i++) {
+        const RecipeState *s = &b->r->states.at[i];
+        size_t at = s->key.len;
+        while (at > 0 && s->key.ptr[at - 1] != ':') {
+            at--;
+        }
+        Str name = {s->key.ptr + at, s->key.len - at};
+        bool known = s->kind != HONE_OPTIMIZER_STATE;
+        for (size_t k = 0; k < names.len && !known; k++) {
+            known = str_eq(names.at[k], name);
+        }
+        if (!known) {
+            VEC_PUSH(b->c->arena, names, name);
+        }
+    }
+    Diag *d = diag(&b->c->diags, E101, clause->name, "no optimizer keeps a state `" STR_FMT "`",
+                   STR_ARG(clause->text));
+    Buf list = buf_new(b->c->arena);
+    for (size_t k = 0; k < names.len; k++) {
+        buf_printf(&list, "%s`" STR_FMT "`", k > 0 ? ", " : "", STR_ARG(names.at[k]));
+    }
+    Str text = buf_str(&list);
+    if (names.len > 0) {
+        diag_note(d, "they keep " STR_FMT, STR_ARG(text));
+    } else {
+        diag_note(d, "the optimizers of this recipe keep no state at all");
+    }
+    help_nearest(d, clause->text, names.len, names.at);
+    return false;
+}
+
 bool save_build(RecipeBuild *b, const Ast *clause)
 {
     size_t errors = b->c->diags.errors;
@@ -80,7 +141,8 @@ bool save_build(RecipeBuild *b, const Ast *clause)
     for (size_t i = 0; i < model->variables.len; i++) {
         const Variable *v = model->variables.at[i];
         Str key;
-        if (clause->kids[1] != NULL && !selected[i]) {
+        uint32_t tensor = clause->text.len > 0 ? state_of(b, v, clause->text) : v->index;
+        if ((clause->kids[1] != NULL && !selected[i]) || tensor == HONE_NONE) {
             continue;
         }
         save_key(b, maps, v, used, &key);
@@ -91,8 +153,11 @@ bool save_build(RecipeBuild *b, const Ast *clause)
             diag_note(d, "`" STR_FMT "` and `" STR_FMT "`", STR_ARG(other->key), STR_ARG(v->key));
         }
         map_set(&keys, key, (void *)(uintptr_t)v);
-        HoneSaveItem item = {.key = str_c(b->c->arena, key), .tensor = v->index};
+        HoneSaveItem item = {.key = str_c(b->c->arena, key), .tensor = tensor};
         VEC_PUSH(b->c->arena, save.items, item);
+    }
+    if (clause->text.len > 0 && save.items.len == 0) {
+        return no_state(b, clause);
     }
     unused_maps(b, maps, used);
     VEC_PUSH(b->c->arena, b->r->saves, save);

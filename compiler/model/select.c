@@ -109,6 +109,13 @@ static bool condition(RecipeBuild *b, const Ast *where, const Candidate *c, bool
     Scope *scope = scope_new(b->c->arena, b->scope, b->file, NULL);
     scope_set(scope, STR("rank"), value_int((int64_t)c->rank), where->span);
     scope_set(scope, STR("size"), value_int(c->elements), where->span);
+    if (b->depth != NULL && c->variable != HONE_NONE) {
+        if (b->depth[c->variable] < 0 && ast_reads(where, STR("depth"))) {
+            *holds = false; /* in no layer: E504 if it trains */
+            return true;
+        }
+        scope_set(scope, STR("depth"), value_int(b->depth[c->variable]), where->span);
+    }
     return eval_bool(b->build, scope, where, holds);
 }
 
@@ -134,7 +141,8 @@ bool select_among(RecipeBuild *b, const Ast *select, SelectOf of, size_t n,
     for (size_t i = 0; i < n; i++) {
         left += selected[i];
     }
-    if (ok && matched > 0 && left == 0) {
+    bool looped = b->stage != NULL && b->stage->looped; /* often so in the last turn */
+    if (ok && matched > 0 && left == 0 && !looped) {
         Diag *d = diag(&b->c->diags, W505, select->span, "nothing is selected");
         diag_label(d, "`%s` leaves none of %zu", select->kids[2] != NULL ? "where" : "except",
                    matched);
@@ -167,6 +175,7 @@ bool select_variables(RecipeBuild *b, const Ast *select, SelectOf of, Str prefix
                                     .aliases = aliases,
                                     .n_aliases = n_aliases,
                                     .rank = v->rank,
+                                    .variable = v->index,
                                     .elements = v->elements};
         index[n++] = i;
     }

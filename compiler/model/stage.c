@@ -210,7 +210,7 @@ static bool freeze(RecipeBuild *b, const Ast *clause, bool *trainable)
         fresh = fresh || (selected[i] && trainable[i]);
         trainable[i] = trainable[i] && !selected[i];
     }
-    if (any && !fresh) {
+    if (any && !fresh && !(b->stage != NULL && b->stage->looped)) {
         Diag *d = diag(&b->c->diags, W505, clause->span, "`freeze` has no effect");
         diag_label(d, "all of this is frozen already");
     }
@@ -242,18 +242,18 @@ static bool find_trainable(RecipeBuild *b, const Ast *clause, RecipeStage *stage
         Diag *d =
             diag(&b->c->diags, E502, clause != NULL ? clause->name : b->item->name,
                  "nothing is trainable in %s `" STR_FMT "`", clause != NULL ? "stage" : "recipe",
-                 STR_ARG(clause != NULL ? clause->text : b->item->text));
+                 STR_ARG(clause != NULL ? b->stage->name : b->item->text));
         diag_help(d, "leave something out of `freeze`: `freeze \"**\" except \"fc\"`");
         return false;
     }
-    return ok;
+    return ok && layers_cover(b, stage->trainable);
 }
 
 bool stage_build(RecipeBuild *b, const Ast *clause, size_t index)
 {
     size_t errors = b->c->diags.errors, n = b->r->model->variables.len;
     RecipeStage stage = {
-        .name = clause != NULL ? clause->text : STR("train"),
+        .name = b->stage->name,
         .span = clause != NULL ? clause->span : b->item->span,
         .trainable = NEW_ARRAY(b->c->arena, bool, n + 1),
         .uses = NEW_ARRAY(b->c->arena, VariableUse, n + 1),
