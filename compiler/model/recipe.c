@@ -467,7 +467,7 @@ Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeO
     bool sequence_ok = model_ok && layers_build(b) && stages_expand(b);
     build_stages(b, sequence_ok);
     for (size_t i = 0; c->diags.errors == errors && i < b->saves.len; i++) {
-        if (b->saves.at[i]->text.len > 0) { /* of states, known now */
+        if (b->saves.at[i]->text.len > 0 && b->step_known) { /* of states, known now */
             save_build(b, b->saves.at[i]);
         }
     }
