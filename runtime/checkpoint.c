@@ -301,10 +301,11 @@ static bool fits(const Engine *engine, const char *folder, const Manifest *m, Ho
 }
 
 /* The best weights of the checkpoint become those of the run again. */
-static bool take_best(HoneSys *sys, const char *run_dir, const char *folder, HoneError *error)
+static bool take_best(HoneSys *sys, const char *run_dir, const char *folder,
+                      const ManifestFile *file, HoneError *error)
 {
     char from[HONE_PATH], to[HONE_PATH], temp[HONE_PATH];
-    if (!hone_path_join(from, folder, "best.safetensors") ||
+    if (!hone_path_join(from, folder, file->name) ||
         !hone_path_join(to, run_dir, best_weights) || !hone_temp_path(temp, to)) {
         return hone_fail_write(error, run_dir, ENAMETOOLONG);
     }
@@ -328,7 +329,8 @@ static bool take(Engine *engine, const char *run_dir, const char *folder, const 
         }
     }
     *position = m->position;
-    return !m->position.has_best || take_best(engine->sys, run_dir, folder, error);
+    return !m->position.has_best ||
+           take_best(engine->sys, run_dir, folder, &m->files[MANIFEST_BEST], error);
 }
 
 static bool fail_all_damaged(const char *run_dir, size_t n, HoneError *error)

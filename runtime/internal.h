@@ -2,6 +2,7 @@
  *
  *   json.c    strict pull reader of JSON in place
  *   layout.c  dtypes, element conversion, walking strided tensors
+ *   text.c    formatting into buffers of fixed size
  *   out.c     buffered, hashed, atomic writing of files; texts of errno
  */
 #ifndef HONE_INTERNAL_H
@@ -64,6 +65,18 @@ void hone_rows_next(HoneRows *rows);
 void hone_copy_strided(void *to, HoneDType to_dtype, const int64_t *to_strides, const void *from,
                        HoneDType from_dtype, const int64_t *from_strides, uint32_t rank,
                        const int64_t *dims);
+
+/* --- text.c --------------------------------------------------------------------------------------- */
+enum { HONE_TEXT_NAME = 200 };           /* bytes of a name that are shown */
+typedef struct HoneText {
+    char *at;                            /* NUL-terminated */
+    size_t room, n;                      /* bytes, the NUL included; bytes used, without it */
+} HoneText;
+HoneText hone_text(char *at, size_t room);               /* empty; room > 0 */
+/* What does not fit is left out whole. */
+void hone_text_add(HoneText *text, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* One more field of a JSON object, `, "name": 1.5`; null where the value is not finite. */
+void hone_text_number(HoneText *text, const char *name, double value);
 
 /* --- out.c ---------------------------------------------------------------------------------------- */
 enum { HONE_OUT_BUFFER = 1 << 16, HONE_PATH = 4096 };

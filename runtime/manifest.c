@@ -1,8 +1,6 @@
 /* manifest: manifest.json of a checkpoint: which program and where in it, and the length and digest of
  * each file; the last field is the digest of all text before it. Doubles are written as their bits. */
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,102 +19,80 @@ Manifest manifest_new(const HoneProgram *program, const Position *position)
 }
 
 /* --- fields ---------------------------------------------------------------------------------------- */
+/* The whole numbers of a Position, under their own names; `best`, a double, stands beside them. */
+#define POSITION_NUMBERS(X)                                                                        \
+    X(uint32_t, stage) X(int64_t, step) X(int64_t, updates) X(int64_t, epoch) X(bool, has_best)    \
+    X(int64_t, best_epoch) X(uint32_t, best_stage) X(int64_t, waited) X(bool, eval_due)            \
+    X(uint64_t, metrics_bytes)
+
 typedef struct Field {
     const char *key;
     uint64_t value;
 } Field;
-enum { FIXED = 14 };
+#define ONE(type, name) +1
+enum { HEAD = 4, FIXED = HEAD POSITION_NUMBERS(ONE) };      /* HEAD: what is not one of those */
+#undef ONE
 
 /* Every number of a manifest in order; stage counts are called "stage_N". */
 static void list_fields(const Manifest *m, Field fields[FIXED])
 {
-    const Position *p = &m->position;
     uint64_t best;
-    memcpy(&best, &p->best, sizeof best);
-    const Field all[FIXED] = {
-        {"version", VERSION},
-        {"hash", m->hash},
-        {"seed", m->seed},
-        {"stage", p->stage},
-        {"step", (uint64_t)p->step},
-        {"updates", (uint64_t)p->updates},
-        {"epoch", (uint64_t)p->epoch},
-        {"has_best", p->has_best},
-        {"best_bits", best},
-        {"best_epoch", (uint64_t)p->best_epoch},
-        {"best_stage", p->best_stage},
-        {"waited", (uint64_t)p->waited},
-        {"eval_due", p->eval_due},
-        {"metrics_bytes", p->metrics_bytes},
-    };
+    memcpy(&best, &m->position.best, sizeof best);
+#define FIELD(type, name) {#name, (uint64_t)m->position.name},
+    const Field all[FIXED] = {{"version", VERSION},
+                              {"hash", m->hash},
+                              {"seed", m->seed},
+                              {"best_bits", best},
+                              POSITION_NUMBERS(FIELD)};
+#undef FIELD
     memcpy(fields, all, sizeof all);
 }
 
-static void take_fields(Manifest *m, const uint64_t value[FIXED])
+/* The values in the order of list_fields. */
+static void take_fields(Manifest *m, const uint64_t values[FIXED])
 {
-    Position *p = &m->position;
-    m->hash = value[1];
-    m->seed = value[2];
-    p->stage = (uint32_t)value[3];
-    p->step = (int64_t)value[4];
-    p->updates = (int64_t)value[5];
-    p->epoch = (int64_t)value[6];
-    p->has_best = value[7] != 0;
-    memcpy(&p->best, &value[8], sizeof p->best);
-    p->best_epoch = (int64_t)value[9];
-    p->best_stage = (uint32_t)value[10];
-    p->waited = (int64_t)value[11];
-    p->eval_due = value[12] != 0;
-    p->metrics_bytes = value[13];
+    m->hash = values[1];
+    m->seed = values[2];
+    memcpy(&m->position.best, &values[3], sizeof m->position.best);
+    const uint64_t *value = values + HEAD;
+#define FIELD(type, name) m->position.name = (type)*value++;
+    POSITION_NUMBERS(FIELD)
+#undef FIELD
 }
 
 /* --- writing --------------------------------------------------------------------------------------- */
-typedef struct Text {
-    char at[ROOM];
-    size_t n;
-} Text;
-
-static void add(Text *text, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static void add(Text *text, const char *fmt, ...)
+static void add_digest(HoneText *text, HoneDigest digest)
 {
-    va_list args;
-    va_start(args, fmt);
-    int n = vsnprintf(text->at + text->n, ROOM - text->n, fmt, args);
-    va_end(args);
-    text->n += n > 0 && (size_t)n < ROOM - text->n ? (size_t)n : 0;
-}
-
-static void add_digest(Text *text, HoneDigest digest)
-{
-    add(text, "%016llx%016llx", (unsigned long long)digest.high, (unsigned long long)digest.low);
+    hone_text_add(text, "%016llx%016llx", (unsigned long long)digest.high,
+                  (unsigned long long)digest.low);
 }
 
 bool manifest_write(HoneSys *sys, const char *folder, const Manifest *m, HoneError *error)
 {
-    Text text = {.n = 0};
+    char room[ROOM];
+    HoneText text = hone_text(room, sizeof room);
     Field fields[FIXED];
     list_fields(m, fields);
     for (int i = 0; i < FIXED; i++) {
-        add(&text, "%s\"%s\": %llu", i == 0 ? "{" : ",\n ", fields[i].key,
+        hone_text_add(&text, "%s\"%s\": %llu", i == 0 ? "{" : ",\n ", fields[i].key,
             (unsigned long long)fields[i].value);
     }
     for (uint32_t s = 0; s < RUN_MAX_STAGES; s++) {
         if (m->position.steps_of_stage[s] > 0) {
-            add(&text, ",\n \"stage_%u\": %lld", s, (long long)m->position.steps_of_stage[s]);
+            hone_text_add(&text, ",\n \"stage_%u\": %lld", s, (long long)m->position.steps_of_stage[s]);
         }
     }
     for (int f = 0; f < MANIFEST_FILES; f++) {
         const ManifestFile *file = &m->files[f];
-        add(&text, ",\n \"%s\": \"%llu ", file->name, (unsigned long long)file->bytes);
+        hone_text_add(&text, ",\n \"%s\": \"%llu ", file->name, (unsigned long long)file->bytes);
         add_digest(&text, file->digest);
-        add(&text, "\"");
+        hone_text_add(&text, "\"");
     }
-    add(&text, ",\n ");
+    hone_text_add(&text, ",\n ");
     HoneDigest digest = hone_digest(text.at, text.n);
-    add(&text, "%s", own_digest);
+    hone_text_add(&text, "%s", own_digest);
     add_digest(&text, digest);
-    add(&text, "\"}\n");
+    hone_text_add(&text, "\"}\n");
     char path[HONE_PATH];
     if (!hone_path_join(path, folder, "manifest.json")) {
         return hone_fail_write(error, folder, ENAMETOOLONG);

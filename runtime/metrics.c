@@ -2,12 +2,11 @@
  * process dies. Resume truncates the file to what the checkpoint had seen; a record that could not be
  * written whole is taken back. */
 #include <errno.h>
-#include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "run.h"
+
+static const char record_end[] = "}\n";
 
 /* A file that is shorter than the checkpoint knew goes on at its end. */
 static bool keep_start(Metrics *metrics)
@@ -38,43 +37,28 @@ bool metrics_open(Metrics *metrics, HoneSys *sys, const char *run_dir, uint64_t 
     return hone_fail_write(error, metrics->path, why);
 }
 
-static void add(Metrics *metrics, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static void add(Metrics *metrics, const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    size_t room = sizeof metrics->line - metrics->len;
-    int n = vsnprintf(metrics->line + metrics->len, room, fmt, args);
-    va_end(args);
-    metrics->len += n > 0 && (size_t)n < room ? (size_t)n : 0;    /* what does not fit is left out */
-}
-
 void metrics_begin(Metrics *metrics, const char *stage, int64_t step, int64_t epoch)
 {
-    metrics->len = 0;
-    add(metrics, "{\"stage\": \"%s\", \"step\": %lld, \"epoch\": %lld", stage, (long long)step,
-        (long long)epoch);
+    metrics->record = hone_text(metrics->line, sizeof metrics->line - strlen(record_end));
+    hone_text_add(&metrics->record, "{\"stage\": \"%.*s\", \"step\": %lld, \"epoch\": %lld",
+                  HONE_TEXT_NAME, stage, (long long)step, (long long)epoch);
 }
 
 void metrics_number(Metrics *metrics, const char *name, double value)
 {
-    if (isfinite(value)) {
-        add(metrics, ", \"%s\": %.9g", name, value);
-    } else {
-        add(metrics, ", \"%s\": null", name);
-    }
+    hone_text_number(&metrics->record, name, value);
 }
 
 bool metrics_end(Metrics *metrics, HoneError *error)
 {
-    add(metrics, "}\n");
-    if (hone_write_all(metrics->sys, metrics->fd, metrics->line, metrics->len) != 0) {
+    metrics->record.room = sizeof metrics->line;     /* what was kept free for the end */
+    hone_text_add(&metrics->record, "%s", record_end);
+    if (hone_write_all(metrics->sys, metrics->fd, metrics->line, metrics->record.n) != 0) {
         int why = errno;
         (void)hone_truncate(metrics->sys, metrics->path, (int64_t)metrics->bytes);
         return hone_fail_write(error, metrics->path, why);
     }
-    metrics->bytes += metrics->len;
+    metrics->bytes += metrics->record.n;
     return true;
 }
 

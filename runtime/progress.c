@@ -1,7 +1,6 @@
 /* progress: what a person sees while a run goes on, on standard error: one line redrawn on a
  * terminal, otherwise a plain line per evaluation and at most one a minute. With --json, one object
  * per evaluation on standard output. */
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -140,27 +139,26 @@ static void eval_json(const Progress *progress, const Position *position, const 
                       const Engine *engine)
 {
     char line[2048];
-    int n = snprintf(line, sizeof line, "{\"event\": \"eval\", \"stage\": \"%s\", \"step\": %lld",
-                     progress->program->stages[position->stage].name, (long long)position->updates);
-    for (uint32_t i = 0; i < metrics->n_outputs && n < (int)sizeof line - 100; i++) {
+    HoneText text = hone_text(line, sizeof line - 2);
+    hone_text_add(&text, "{\"event\": \"eval\", \"stage\": \"%.*s\", \"step\": %lld", HONE_TEXT_NAME,
+                  progress->program->stages[position->stage].name, (long long)position->updates);
+    for (uint32_t i = 0; i < metrics->n_outputs; i++) {
         const char *name = metrics->outputs[i].name;
-        double value = engine_output(engine, metrics, name);
-        n += snprintf(line + n, sizeof line - (size_t)n,
-                      isfinite(value) ? ", \"%.60s\": %.9g" : ", \"%.60s\": null", name, value);
+        hone_text_number(&text, name, engine_output(engine, metrics, name));
     }
-    snprintf(line + n, sizeof line - (size_t)n, "}\n");
+    text.room = sizeof line;
+    hone_text_add(&text, "}\n");
     write_text(progress, progress->options->out_fd, line);
 }
 
 void progress_eval(Progress *progress, const Position *position, const HoneEntry *metrics,
                    const Engine *engine)
 {
-    size_t n = 0;
-    progress->metrics[0] = '\0';
-    for (uint32_t i = 0; i < metrics->n_outputs && n + 80 < sizeof progress->metrics; i++) {
+    HoneText shown = hone_text(progress->metrics, sizeof progress->metrics);
+    for (uint32_t i = 0; i < metrics->n_outputs; i++) {
         const char *name = metrics->outputs[i].name;
-        n += (size_t)snprintf(progress->metrics + n, sizeof progress->metrics - n, "%s%.40s %.4g",
-                              i > 0 ? " " : "", name, engine_output(engine, metrics, name));
+        hone_text_add(&shown, "%s%.40s %.4g", i > 0 ? " " : "", name,
+                      engine_output(engine, metrics, name));
     }
     if (progress->options->json) {
         eval_json(progress, position, metrics, engine);

@@ -3,10 +3,11 @@
  *   measure.c     passes over an entry on made-up values
  *   step.c        arenas and pool of a run; one pass over an entry
  *   tensors.c     first values, loading and saving of the tensors that live between steps
- *   train.c       stages, epochs, evaluation, best weights, the end
+ *   train.c       stages, epochs, best weights, the end
  *   rundir.c      where a run writes;  evaluate.c  metrics over a data set;  predict.c  one picture
  *   checkpoint.c  the state of a run on disk, whole or not at all;  manifest.c  what it says of itself
- *   memory.c      what the system says of memory;  metrics.c  metrics.jsonl;  progress.c  what a person sees;  signals.c  asking to stop
+ *   memory.c      what the system says of memory;  metrics.c  metrics.jsonl
+ *   progress.c    what a person sees;  signals.c  asking to stop
  */
 #ifndef HONE_RUN_H
 #define HONE_RUN_H
@@ -132,8 +133,8 @@ typedef struct Metrics {           /* metrics.jsonl: one write per record */
     HoneSys *sys;
     int fd;
     uint64_t bytes;
-    char line[2048];
-    size_t len;
+    char line[2048];               /* the record, as far as it is made; */
+    HoneText record;               /* numbers beyond its room are left out */
     char path[HONE_PATH];
 } Metrics;
 /* Goes on after the first `keep` bytes. */

@@ -95,12 +95,15 @@ void tensors_copy_initial(Engine *engine)
 }
 
 /* --- loading --------------------------------------------------------------------------------------- */
-static void shape_text(char text[160], uint32_t rank, const int64_t *dims)
+enum { SHAPE_TEXT = 256 };           /* room for HONE_MAX_RANK dimensions of 19 digits */
+
+static void shape_text(char text[SHAPE_TEXT], uint32_t rank, const int64_t *dims)
 {
-    size_t n = (size_t)snprintf(text, 160, "[");
-    for (uint32_t d = 0; d < rank && n < 140; d++)
-        n += (size_t)snprintf(text + n, 160 - n, "%s%lld", d > 0 ? ", " : "", (long long)dims[d]);
-    snprintf(text + n, 160 - n, "]");
+    HoneText shape = hone_text(text, SHAPE_TEXT);
+    hone_text_add(&shape, "[");
+    for (uint32_t d = 0; d < rank; d++)
+        hone_text_add(&shape, "%s%lld", d > 0 ? ", " : "", (long long)dims[d]);
+    hone_text_add(&shape, "]");
 }
 
 static bool check_fit(const HoneTensor *tensor, const HoneFileTensor *from, const char *path,
@@ -110,7 +113,7 @@ static bool check_fit(const HoneTensor *tensor, const HoneFileTensor *from, cons
     for (uint32_t d = 0; same && d < tensor->rank; d++)
         same = tensor->dims[d] == from->dims[d];
     if (!same) {
-        char file[160], model[160];
+        char file[SHAPE_TEXT], model[SHAPE_TEXT];
         shape_text(file, from->rank, from->dims);
         shape_text(model, tensor->rank, tensor->dims);
         hone_fail(error, HONE_BAD_INPUT, "E402", "`%.100s` has another shape in `%.100s`", from->key,

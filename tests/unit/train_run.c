@@ -2,6 +2,7 @@
  * bits do not depend on threads, a stopped or killed run resumes to the same bytes, failing I/O and
  * refused memory leave what was there. */
 #include <fcntl.h>
+#include <jansson.h>
 #include <math.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -22,6 +23,8 @@ static volatile int stop_at;          /* raise a signal in this step; 0: never *
 static volatile int stop_signal;
 static int null;                     /* /dev/null */
 static double epochs;                /* of five steps */
+static const char *stage_name;
+static int events = -1;              /* where JSON events go; -1: none */
 static int prefetch;                 /* batches ahead; -1: chosen */
 
 /* --- kernels ----------------------------------------------------------------------------------------- */
@@ -174,7 +177,7 @@ static void make(Made *m)
     m->data = (HoneData){.name = "line", .batch = BATCH, .shuffle = true, .train = &m->source,
                          .valid = &m->source};
     m->total = 1;
-    m->stage = (HoneStage){.name = "only", .train = 0, .eval = 1, .eval_one = 2, .metrics = 3,
+    m->stage = (HoneStage){.name = stage_name, .train = 0, .eval = 1, .eval_one = 2, .metrics = 3,
                            .n_totals = 1, .totals = &m->total, .epochs = epochs, .monitor = "mse",
                            .checkpoint = 3};
     m->item = (HoneSaveItem){.key = "w", .tensor = 0};
@@ -211,6 +214,7 @@ static int make_root(void **state)
     assert_true(hone_safetensors_write(&sys, path, 2, writes, &error));
     stop_at = 0;
     epochs = 4;
+    stage_name = "only";
     prefetch = -1;
     if (null == 0) {
         null = open("/dev/null", O_RDWR);
@@ -235,12 +239,14 @@ static bool run(HoneSys *sys, const char *out, int threads, bool resume, HoneRes
     snprintf(dir, sizeof dir, "%s/%s", root, out);
     HoneRunOptions options = {.sys = sys, .root = root, .out = dir, .threads = threads,
                               .resume = resume, .quiet = true, .prefetch = prefetch,
-                              .err_fd = null, .out_fd = null};
+                              .json = events >= 0, .err_fd = null,
+                              .out_fd = events >= 0 ? events : null};
     *error = (HoneError){0};
     return hone_run(&m.program, &options, result, error);
 }
 
-static void read_weights(float w[FEATURES])
+/* The weights that a run saved; removed, so that the next run is not credited with them. */
+static void take_weights(float w[FEATURES])
 {
     char path[128];
     snprintf(path, sizeof path, "%s/line.safetensors", root);
@@ -250,6 +256,18 @@ static void read_weights(float w[FEATURES])
     assert_non_null(file);
     assert_true(hone_file_read(file, hone_file_find(file, "w"), w, &error));
     hone_file_close(file);
+    assert_int_equal(unlink(path), 0);
+}
+
+/* Weights that stand there before a run. */
+static void put_weights(const float w[FEATURES])
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/line.safetensors", root);
+    HoneSys sys = {0};
+    HoneError error;
+    HoneWrite write = {.key = "w", .dtype = HONE_F32, .rank = 1, .dims = {FEATURES}, .data = w};
+    assert_true(hone_safetensors_write(&sys, path, 1, &write, &error));
 }
 
 static void test_trains(void **state)
@@ -262,13 +280,13 @@ static void test_trains(void **state)
     assert_true(run(&sys, "a", 1, false, &result, &error));
     assert_int_equal(result.steps, 20);
     assert_string_equal(result.monitor, "mse");
-    read_weights(one);
+    take_weights(one);
     assert_true(fabsf(one[3] - 4) < 1.5f);
     for (int threads = 2; threads <= 8; threads *= 2) {
         char out[8];
         snprintf(out, sizeof out, "t%d", threads);
         assert_true(run(&sys, out, threads, false, &result, &error));
-        read_weights(many);
+        take_weights(many);
         assert_memory_equal(one, many, sizeof one);
     }
     assert_false(run(&sys, "a", 1, false, &result, &error));      /* in use */
@@ -283,14 +301,48 @@ static void test_prefetch_changes_nothing(void **state)
     HoneError error;
     float chosen[FEATURES], other[FEATURES];
     assert_true(run(&sys, "p", 1, false, &result, &error));
-    read_weights(chosen);
+    take_weights(chosen);
     for (prefetch = 1; prefetch <= 5; prefetch += 2) {
         char out[8];
         snprintf(out, sizeof out, "p%d", prefetch);
         assert_true(run(&sys, out, 2, false, &result, &error));
-        read_weights(other);
+        take_weights(other);
         assert_memory_equal(chosen, other, sizeof chosen);
     }
+}
+
+/* The lines of a file, each a JSON object; *evaluations of them count all samples. */
+static int count_lines(const char *name, int *evaluations)
+{
+    char path[128], line[4096];
+    snprintf(path, sizeof path, "%s/%s", root, name);
+    FILE *in = fopen(path, "r");
+    assert_non_null(in);
+    int lines = 0;
+    *evaluations = 0;
+    for (; fgets(line, sizeof line, in) != NULL; lines++) {
+        json_t *object = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+        assert_true(json_is_object(object));
+        assert_true(json_object_get(object, "loss") != NULL || json_object_get(object, "mse") != NULL);
+        *evaluations += json_number_value(json_object_get(object, "count")) == (double)SAMPLES;
+        json_decref(object);
+    }
+    fclose(in);
+    return lines;
+}
+
+static int count_records(const char *out, int *evaluations)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s/metrics.jsonl", out);
+    return count_lines(name, evaluations);
+}
+
+static int open_events(void)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/events", root);
+    return open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
 }
 
 static void test_metrics_count_every_sample(void **state)
@@ -300,19 +352,30 @@ static void test_metrics_count_every_sample(void **state)
     HoneResult result;
     HoneError error;
     assert_true(run(&sys, "m", 2, false, &result, &error));
-    char path[128], line[512];
-    snprintf(path, sizeof path, "%s/m/metrics.jsonl", root);
-    FILE *in = fopen(path, "r");
-    assert_non_null(in);
-    int steps = 0, evaluations = 0;
-    while (fgets(line, sizeof line, in) != NULL) {
-        assert_true(line[0] == '{' && strstr(line, "}\n") != NULL);
-        steps += strstr(line, "\"loss\"") != NULL;
-        evaluations += strstr(line, "\"count\": 42}") != NULL;
-    }
-    fclose(in);
-    assert_int_equal(steps, 20);
+    int evaluations = 0;
+    assert_int_equal(count_records("m", &evaluations), 20 + 4);
     assert_int_equal(evaluations, 4);
+}
+
+/* A stage's name may be longer than a record: what is written stays JSON. */
+static void test_long_names(void **state)
+{
+    (void)state;
+    static char name[5000];
+    memset(name, 'a', sizeof name - 1);
+    stage_name = name;
+    HoneSys sys = {0};
+    HoneResult result;
+    HoneError error;
+    events = open_events();
+    assert_true(run(&sys, "long", 1, false, &result, &error));
+    assert_int_equal(result.steps, 20);
+    int evaluations = 0;
+    assert_int_equal(count_records("long", &evaluations), 20 + 4);
+    assert_int_equal(evaluations, 4);
+    assert_int_equal(close(events), 0);
+    events = -1;
+    assert_int_equal(count_lines("events", &evaluations), 4);
 }
 
 static void test_stopped_run_resumes(void **state)
@@ -323,7 +386,7 @@ static void test_stopped_run_resumes(void **state)
     HoneError error;
     float whole[FEATURES], resumed[FEATURES];
     assert_true(run(&sys, "whole", 1, false, &result, &error));
-    read_weights(whole);
+    take_weights(whole);
     for (int step = 1; step < 20; step += 3) {
         char out[16];
         snprintf(out, sizeof out, "s%d", step);
@@ -334,7 +397,7 @@ static void test_stopped_run_resumes(void **state)
         stop_at = 0;
         assert_true(run(&sys, out, 2, true, &result, &error));
         assert_int_equal(result.steps, 20);
-        read_weights(resumed);
+        take_weights(resumed);
         assert_memory_equal(whole, resumed, sizeof whole);
     }
 }
@@ -347,7 +410,7 @@ static void test_killed_run_resumes(void **state)
     HoneError error;
     float whole[FEATURES], resumed[FEATURES];
     assert_true(run(&sys, "whole", 1, false, &result, &error));
-    read_weights(whole);
+    take_weights(whole);
     for (int step = 1; step <= 20; step += 3) {
         char out[16];
         snprintf(out, sizeof out, "k%d", step);
@@ -362,7 +425,7 @@ static void test_killed_run_resumes(void **state)
         waitpid(child, &status, 0);
         assert_true(WIFSIGNALED(status));
         assert_true(run(&sys, out, 1, true, &result, &error));
-        read_weights(resumed);
+        take_weights(resumed);
         assert_memory_equal(whole, resumed, sizeof whole);
     }
 }
@@ -376,22 +439,27 @@ static void test_faults(void **state)
     HoneResult result;
     HoneError error;
     float whole[FEATURES], now[FEATURES];
+    static const float old[FEATURES] = {9, 8, 7, 6};
     epochs = 1;
     assert_true(run(&plain, "whole", 1, false, &result, &error));
-    read_weights(whole);
+    take_weights(whole);
     for (int kind = 0; kind < 2; kind++) {
         int64_t calls = kind == 0 ? plain.allocs : plain.ios;
         for (int64_t n = 1; n <= calls; n++) {
             HoneSys sys = {0};
             *(kind == 0 ? &sys.fail_alloc : &sys.fail_io) = n;
+            put_weights(old);
             bool ok = run(&sys, "faulty", 1, false, &result, &error);
             if (!ok) {
+                take_weights(now);
+                assert_true(memcmp(now, old, sizeof now) == 0 ||
+                            memcmp(now, whole, sizeof now) == 0);
                 assert_int_not_equal(error.exit, HONE_OK);
                 assert_true(error.message[0] != '\0');
                 HoneSys again = {0};
                 assert_true(run(&again, "faulty", 1, true, &result, &error));
             }
-            read_weights(now);
+            take_weights(now);
             assert_memory_equal(whole, now, sizeof whole);
             char command[160];
             snprintf(command, sizeof command, "rm -rf %s/faulty", root);
@@ -408,7 +476,7 @@ static void test_damaged_checkpoint_is_passed_over(void **state)
     HoneError error;
     float whole[FEATURES], resumed[FEATURES];
     assert_true(run(&sys, "d", 1, false, &result, &error));
-    read_weights(whole);
+    take_weights(whole);
     char path[160];
     snprintf(path, sizeof path, "%s/d/checkpoint-20/weights.safetensors", root);
     FILE *file = fopen(path, "r+b");
@@ -417,7 +485,7 @@ static void test_damaged_checkpoint_is_passed_over(void **state)
     fputc(77, file);
     fclose(file);
     assert_true(run(&sys, "d", 1, true, &result, &error));
-    read_weights(resumed);
+    take_weights(resumed);
     assert_memory_equal(whole, resumed, sizeof whole);
 }
 
@@ -427,6 +495,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_trains, make_root, remove_root),
         cmocka_unit_test_setup_teardown(test_prefetch_changes_nothing, make_root, remove_root),
         cmocka_unit_test_setup_teardown(test_metrics_count_every_sample, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(test_long_names, make_root, remove_root),
         cmocka_unit_test_setup_teardown(test_stopped_run_resumes, make_root, remove_root),
         cmocka_unit_test_setup_teardown(test_killed_run_resumes, make_root, remove_root),
         cmocka_unit_test_setup_teardown(test_damaged_checkpoint_is_passed_over, make_root,
