@@ -4,10 +4,7 @@
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "run.h"
 
@@ -59,8 +56,7 @@ static HoneLoader *new_loader(Run *run, HoneDataset *set, bool training)
         .workers = (int)run->program->workers,
         .depth = run->options->prefetch,
     };
-    HoneLoader *loader = hone_loader_new(run->options->sys, set, &config, run->error);
-    return loader;
+    return hone_loader_new(run->options->sys, set, &config, run->error);
 }
 
 static uint64_t data_bytes(const Run *run)
@@ -408,16 +404,6 @@ static bool check_stages(Run *run)
     return true;
 }
 
-static bool is_folder(HoneSys *sys, const char *path)
-{
-    int fd = hone_open_read(sys, path);
-    bool folder = fd >= 0 && hone_file_size(sys, fd) < 0 && errno == EISDIR;
-    if (fd >= 0) {
-        hone_close(sys, fd);
-    }
-    return folder;
-}
-
 static bool check_saves(Run *run)
 {
     for (uint32_t i = 0; i < run->program->n_saves; i++) {
@@ -426,7 +412,7 @@ static bool check_saves(Run *run)
             !hone_temp_path(temp, path)) {
             return hone_fail_write(run->error, run->program->saves[i].path, ENAMETOOLONG);
         }
-        if (is_folder(run->options->sys, path)) {
+        if (hone_is_folder(run->options->sys, path)) {
             return hone_fail_write(run->error, path, EISDIR);
         }
         int fd = hone_open_write(run->options->sys, temp, false);

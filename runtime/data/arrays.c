@@ -41,7 +41,7 @@ static bool add_field(HoneDataset *data, HoneFile *file, const HoneFileTensor *t
     }
     arrays->fields[i] = hone_alloc(data->sys, tensor->bytes);
     if (arrays->fields[i] == NULL) {
-        return fail_memory(error, tensor->bytes);
+        return hone_fail_memory(error, "data", tensor->bytes);
     }
     data->count = tensor->dims[0];
     data->bytes += tensor->bytes;
@@ -63,7 +63,7 @@ static bool copy_names(HoneDataset *data, const HoneFile *file, HoneError *error
     }
     arrays->names = hone_alloc(data->sys, bytes);
     if (arrays->names == NULL) {
-        return fail_memory(error, bytes);
+        return hone_fail_memory(error, "data", bytes);
     }
     char *at = arrays->names;
     for (size_t i = 0; i < hone_file_count(file) && i < DATA_MAX_FIELDS; i++) {
@@ -98,7 +98,7 @@ static bool arrays_open(HoneDataset *data, HoneError *error)
     data->state = hone_alloc(data->sys, sizeof(Arrays));
     char *path = path_join(data->sys, data->root, source_string(data->source, "file", ""));
     bool ok = data->state != NULL && path != NULL ? read_file(data, path, error)
-                                                  : fail_memory(error, sizeof(Arrays));
+                                                  : hone_fail_memory(error, "data", sizeof(Arrays));
     hone_free(data->sys, path);
     return ok;
 }

@@ -14,7 +14,7 @@
 
 #include <pthread.h>
 
-#include "hone/hone.h"
+#include "internal.h"
 
 enum { DATA_MAX_FIELDS = 16 };
 
@@ -75,8 +75,6 @@ const char *source_string(const HoneSource *source, const char *name, const char
 /* root/path, or path if absolute; hone_free it. NULL: no memory. */
 char *path_join(HoneSys *sys, const char *root, const char *path);
 size_t field_bytes(const HoneField *field);
-size_t dtype_size(HoneDType dtype);
-bool fail_memory(HoneError *error, size_t bytes);
 
 /* --- decode.c ------------------------------------------------------------------------------------ */
 typedef struct Picture {

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "data/data.h"
-#include "internal.h"
 
 #define READER(name) extern const Reader reader_##name;
 #include "data/readers.def"
@@ -83,38 +82,13 @@ const char *source_string(const HoneSource *source, const char *name, const char
 }
 
 /* --- small helpers ---------------------------------------------------------------------------------- */
-size_t dtype_size(HoneDType dtype)
-{
-    switch (dtype) {
-    case HONE_BOOL:
-    case HONE_U8:
-    case HONE_I8:
-        return 1;
-    case HONE_BF16:
-    case HONE_F16:
-        return 2;
-    case HONE_I32:
-    case HONE_F32:
-        return 4;
-    case HONE_I64:
-    case HONE_F64:
-        return 8;
-    }
-    return 0;
-}
-
 size_t field_bytes(const HoneField *field)
 {
-    size_t bytes = dtype_size(field->dtype);
+    size_t bytes = hone_dtype_bytes(field->dtype);
     for (uint32_t i = 0; i < field->rank; i++) {
         bytes *= (size_t)field->dims[i];   /* readers bound the product when they open */
     }
     return bytes;
-}
-
-bool fail_memory(HoneError *error, size_t bytes)
-{
-    return hone_fail(error, HONE_NO_MEMORY, "E706", "out of memory (%zu bytes for data)", bytes);
 }
 
 char *path_join(HoneSys *sys, const char *root, const char *path)
@@ -160,7 +134,7 @@ HoneDataset *hone_data_open(HoneSys *sys, const HoneSource *source, const char *
     char *copy = data == NULL ? NULL : path_join(sys, "", root);
     if (copy == NULL) {
         hone_free(sys, data);
-        fail_memory(error, sizeof *data);
+        hone_fail_memory(error, "data", sizeof *data);
         return NULL;
     }
     *data = (HoneDataset){.sys = sys, .reader = reader, .source = source, .root = copy};
@@ -210,7 +184,7 @@ bool hone_data_range(const HoneDataset *data, size_t field, int64_t *low, int64_
     if (data->reader->values == NULL || hone_dtype_is_float(f->dtype) || data->count == 0) {
         return false;
     }
-    size_t size = dtype_size(f->dtype), n = (size_t)data->count * (field_bytes(f) / size);
+    size_t size = hone_dtype_bytes(f->dtype), n = (size_t)data->count * (field_bytes(f) / size);
     const char *at = data->reader->values(data, field);
     *low = INT64_MAX;
     *high = INT64_MIN;

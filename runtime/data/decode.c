@@ -8,7 +8,6 @@
 #include <turbojpeg.h>
 
 #include "data/data.h"
-#include "internal.h"
 
 enum { MAX_SIDE = 65535, HEADER_BYTES = 8 };
 static const int64_t MAX_PIXELS = 100 * 1000 * 1000;   /* a picture larger than this is refused */
@@ -70,7 +69,7 @@ static bool make_room(Workspace *work, const char *path, int64_t channels, Pictu
     }
     size_t bytes = (size_t)(picture->width * picture->height * channels);
     picture->rgb = workspace_get(work, &work->pixels, bytes);
-    return picture->rgb == NULL ? fail_memory(error, bytes) : true;
+    return picture->rgb == NULL ? hone_fail_memory(error, "data", bytes) : true;
 }
 
 /* --- JPEG ------------------------------------------------------------------------------------------- */
@@ -176,7 +175,7 @@ static bool decode_png(Workspace *work, const uint8_t *bytes, size_t n, const ch
     png_infop info = png == NULL ? NULL : png_create_info_struct(png);
     if (info == NULL) {
         png_destroy_read_struct(&png, NULL, NULL);
-        return fail_memory(error, n);
+        return hone_fail_memory(error, "data", n);
     }
     png_set_read_fn(png, &source, png_take);
     volatile bool ok = false;
@@ -200,7 +199,7 @@ static bool read_whole(Workspace *work, const char *path, size_t *n, HoneError *
     bool ok = size > 0;
     if (ok && workspace_get(work, &work->file, (size_t)size) == NULL) {
         hone_close(work->sys, fd);
-        return fail_memory(error, (size_t)size);
+        return hone_fail_memory(error, "data", (size_t)size);
     }
     ok = ok && hone_read_at(work->sys, fd, work->file.at, (size_t)size, 0) == 0;
     hone_close(work->sys, fd);
@@ -223,7 +222,7 @@ bool picture_decode(Workspace *work, const char *path, Picture *picture, HoneErr
     case PICTURE_JPEG: {
         tjhandle jpeg = tjInitDecompress();
         if (jpeg == NULL) {
-            return fail_memory(error, n);
+            return hone_fail_memory(error, "data", n);
         }
         bool ok = decode_jpeg(work, jpeg, work->file.at, n, path, picture, error);
         tjDestroy(jpeg);

@@ -43,7 +43,7 @@ static bool add_entry(HoneDataset *data, char *path, int32_t label, HoneError *e
                                     images->capacity * sizeof(Entry), capacity * sizeof(Entry));
         if (grown == NULL) {
             hone_free(data->sys, path);
-            return fail_memory(error, capacity * sizeof(Entry));
+            return hone_fail_memory(error, "data", capacity * sizeof(Entry));
         }
         images->entries = grown;
         images->capacity = capacity;
@@ -86,7 +86,7 @@ static bool add_class(HoneDataset *data, Workspace *work, const char *folder, co
         }
         char *path = path_join(data->sys, folder, files[i]);
         if (path == NULL) {
-            return fail_memory(error, strlen(folder));
+            return hone_fail_memory(error, "data", strlen(folder));
         }
         bool good = false;
         if (!check_file(data, work, path, &good, error)) {
@@ -114,7 +114,7 @@ static bool add_folder(HoneDataset *data, Workspace *work, const char *root, con
 {
     char *folder = path_join(data->sys, root, name);
     if (folder == NULL) {
-        return fail_memory(error, strlen(root));
+        return hone_fail_memory(error, "data", strlen(root));
     }
     size_t n = 0;
     char **files = hone_list_dir(data->sys, folder, &n);
@@ -143,7 +143,7 @@ static bool list_root(HoneDataset *data, const char *root, HoneError *error)
     }
     data->classes = hone_alloc(data->sys, (n + 1) * sizeof *data->classes);
     if (data->classes == NULL) {
-        return fail_memory(error, n * sizeof *data->classes);
+        return hone_fail_memory(error, "data", n * sizeof *data->classes);
     }
     Workspace work = {.sys = data->sys};
     bool ok = true;
@@ -173,7 +173,7 @@ static bool images_open(HoneDataset *data, HoneError *error)
     char *root = path_join(data->sys, data->root, source_string(data->source, "path", ""));
     if (images == NULL || root == NULL) {
         hone_free(data->sys, root);
-        return fail_memory(error, sizeof *images);
+        return hone_fail_memory(error, "data", sizeof *images);
     }
     images->size = source_int(data->source, "size", 0);
     bool ok = list_root(data, root, error);

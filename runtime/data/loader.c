@@ -126,20 +126,39 @@ static void *worker_main(void *argument)
 }
 
 /* --- construction ------------------------------------------------------------------------------------ */
+/* Adds n elements to *bytes, rounded up; false where that is more than can be. */
+static bool add_part(size_t n, size_t element, uint64_t *bytes)
+{
+    size_t part;
+    return !__builtin_mul_overflow(n, element, &part) && part <= SIZE_MAX / 2 &&
+           !__builtin_add_overflow(*bytes, round_up(part), bytes);
+}
+
+/* One batch and the numbers of its samples, as make_slots lays them out. */
+static bool slot_bytes(const HoneDataset *data, size_t batch, uint64_t *bytes)
+{
+    *bytes = 0;
+    bool fits = add_part(batch, sizeof(int64_t), bytes) &&
+                add_part(data->n_fields, sizeof(void *), bytes);
+    for (size_t i = 0; fits && i < data->n_fields; i++) {
+        fits = add_part(batch, field_bytes(&data->fields[i]), bytes);
+    }
+    return fits;
+}
+
 static bool make_slots(HoneLoader *loader, HoneError *error)
 {
     const HoneDataset *data = loader->data;
     size_t batch = (size_t)loader->config.batch, depth = (size_t)loader->depth;
-    size_t each = round_up(batch * sizeof(int64_t)) + round_up(data->n_fields * sizeof(void *));
-    for (size_t i = 0; i < data->n_fields; i++) {
-        each += round_up(batch * field_bytes(&data->fields[i]));
+    if (!slot_bytes(data, batch, &loader->bytes) ||
+        __builtin_mul_overflow(loader->bytes, depth, &loader->bytes)) {
+        return hone_fail_memory(error, "batches", UINT64_MAX);
     }
-    loader->bytes = each * depth;
     loader->slots = hone_alloc(loader->sys, depth * sizeof(Slot));
     loader->block = hone_alloc(loader->sys, loader->bytes);
     loader->order = hone_alloc(loader->sys, (size_t)data->count * sizeof(int64_t));
     if (loader->slots == NULL || loader->block == NULL || loader->order == NULL) {
-        return fail_memory(error, loader->bytes);
+        return hone_fail_memory(error, "data", loader->bytes);
     }
     char *at = loader->block;
     for (size_t s = 0; s < depth; s++) {
@@ -160,13 +179,13 @@ static bool start_workers(HoneLoader *loader, int workers, HoneError *error)
     loader->threads = hone_alloc(loader->sys, (size_t)(workers + 1) * sizeof *loader->threads);
     loader->work = hone_alloc(loader->sys, (size_t)(workers + 1) * sizeof *loader->work);
     if (loader->threads == NULL || loader->work == NULL) {
-        return fail_memory(error, sizeof *loader->threads);
+        return hone_fail_memory(error, "data", sizeof *loader->threads);
     }
     for (int i = 0; i < workers; i++) {
         loader->work[i].sys = loader->sys;
         WorkerStart *start = hone_alloc(loader->sys, sizeof *start);
         if (start == NULL) {
-            return fail_memory(error, sizeof *start);
+            return hone_fail_memory(error, "data", sizeof *start);
         }
         *start = (WorkerStart){.loader = loader, .index = i};
         if (pthread_create(&loader->threads[i], NULL, worker_main, start) != 0) {
@@ -183,7 +202,7 @@ HoneLoader *hone_loader_new(HoneSys *sys, HoneDataset *data, const HoneLoaderCon
 {
     HoneLoader *loader = hone_alloc(sys, sizeof *loader);
     if (loader == NULL) {
-        fail_memory(error, sizeof *loader);
+        hone_fail_memory(error, "data", sizeof *loader);
         return NULL;
     }
     loader->sys = sys;

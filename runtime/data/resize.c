@@ -1,6 +1,7 @@
 /* resize: antialiased bilinear as Pillow's Image.resize(…, BILINEAR) on 8-bit channels, to within one
- * step (exact ties may round the other way): a triangle filter as wide as the scale, weights in fixed point of 22 bits, rounded to bytes after
- * the horizontal and after the vertical pass. Only the window that is kept is computed. */
+ * step (exact ties may round the other way): a triangle filter as wide as the scale, weights in fixed
+ * point of 22 bits, rounded to bytes after the horizontal and after the vertical pass. Only the window
+ * that is kept is computed. */
 #include <math.h>
 #include <string.h>
 
@@ -60,7 +61,7 @@ static bool taps_make(Workspace *work, const Crop *crop, int64_t size, Taps *acr
     size_t ints = (size_t)size * (size_t)(across->most + down->most + 4);
     int32_t *at = workspace_get(work, &work->weights, ints * sizeof *at);
     if (at == NULL) {
-        return fail_memory(error, ints * sizeof *at);
+        return hone_fail_memory(error, "data", ints * sizeof *at);
     }
     across->first = at;
     across->count = across->first + size;
@@ -109,7 +110,7 @@ bool resize_picture(Workspace *work, const Picture *picture, const Crop *crop, i
     size_t bytes = (size_t)rows * row;
     uint8_t *middle = workspace_get(work, &work->rows, bytes);
     if (middle == NULL) {
-        return fail_memory(error, bytes);
+        return hone_fail_memory(error, "data", bytes);
     }
     for (int64_t y = 0; y < rows; y++) {
         const uint8_t *from =

@@ -117,7 +117,7 @@ static bool tokens_open(HoneDataset *data, HoneError *error)
     }
     Tokens *tokens = hone_alloc(data->sys, sizeof *tokens);
     if (tokens == NULL) {
-        return fail_memory(error, sizeof *tokens);
+        return hone_fail_memory(error, "data", sizeof *tokens);
     }
     data->state = tokens;
     tokens->fd = -1;
@@ -127,7 +127,7 @@ static bool tokens_open(HoneDataset *data, HoneError *error)
     unsigned char *chunk = hone_alloc(data->sys, CHUNK * tokens->width);
     bool ok = tokens->path != NULL && chunk != NULL;
     if (!ok) {
-        fail_memory(error, CHUNK * tokens->width);
+        hone_fail_memory(error, "data", CHUNK * tokens->width);
     } else if ((tokens->fd = hone_open_read(data->sys, tokens->path)) < 0) {
         ok = fail_read(tokens, error);
     } else {
@@ -158,7 +158,7 @@ static bool tokens_read(const HoneDataset *data, int64_t sample, const SampleMod
     size_t width = tokens->width, n = (size_t)tokens->length + 1;
     unsigned char *from = workspace_get(work, &work->file, n * width);
     if (from == NULL) {
-        return fail_memory(error, n * width);
+        return hone_fail_memory(error, "data", n * width);
     }
     int64_t offset = sample * tokens->length * (int64_t)width;
     if (hone_read_at(data->sys, tokens->fd, from, n * width, offset) != 0) {

@@ -257,14 +257,13 @@ static void foreign_files(void **state)
     (void)state;
     static const struct {
         const char *bytes, *message;
-        HoneExit exit;
     } cases[] = {
-        {"\x80\x02}q\x01.....", "a PyTorch file in the pickle format", HONE_BAD_INPUT},
-        {"\x93NUMPY\x01.......", "a single NumPy array", HONE_BAD_INPUT},
-        {"\x89HDF\r\n........", "an HDF5 file", HONE_BAD_INPUT},
-        {"GGUF............", "a GGUF file", HONE_BAD_INPUT},
-        {"version https://git-lfs.github.com/spec/v1\n", "not downloaded", HONE_BAD_INPUT},
-        {"", "0 bytes are too few", HONE_BAD_INPUT},
+        {"\x80\x02}q\x01.....", "a PyTorch file in the pickle format"},
+        {"\x93NUMPY\x01.......", "a single NumPy array"},
+        {"\x89HDF\r\n........", "an HDF5 file"},
+        {"GGUF............", "a GGUF file"},
+        {"version https://git-lfs.github.com/spec/v1\n", "not downloaded"},
+        {"", "0 bytes are too few"},
     };
     const char *path = in_folder(folder, "foreign");
     HoneSys sys = {0};
@@ -273,6 +272,8 @@ static void foreign_files(void **state)
         file_put(path, cases[i].bytes, strlen(cases[i].bytes));
         assert_null(hone_file_open(&sys, path, &error));
         assert_non_null(strstr(error.message, cases[i].message));
+        assert_int_equal(error.exit, HONE_BAD_INPUT);
+        assert_string_equal(error.code, "E703");
     }
     assert_null(hone_file_open(&sys, in_folder(folder, "missing"), &error));
     assert_string_equal(error.code, "E702");
