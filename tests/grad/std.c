@@ -163,20 +163,6 @@ static const StdCase models[] = {
 
 static World world;
 
-static int setup(void **state)
-{
-    (void)state;
-    world_open(&world);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    world_close(&world);
-    return 0;
-}
-
 static const char *blanks(const char *at)
 {
     return at + strspn(at, " ;,");
@@ -312,5 +298,8 @@ static void library(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(library)};
-    return cmocka_run_group_tests(tests, setup, teardown);
+    world_open(&world);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    world_close(&world);
+    return failed;
 }

@@ -46,19 +46,43 @@ File *world_load(World *w, const char *path)
     return compiler_load(&w->c, str_copy(arena, str_of(full)));
 }
 
-Recipe *world_recipe(World *w, File *file, bool without_files)
+/* The first finetune item; NULL: a library. */
+static const Ast *finetune_of(const File *file)
 {
-    if (file == NULL || w->c.diags.errors > 0) {
-        return NULL;
-    }
     const Ast *tree = file_tree(file);
-    RecipeOptions options = {.without_files = without_files};
     for (size_t i = 0; i < tree->n; i++) {
         if (tree->kids[i]->kind == AST_FINETUNE) {
-            return recipe_build(&w->c, file, tree->kids[i], &options);
+            return tree->kids[i];
         }
     }
     return NULL;
+}
+
+Recipe *world_recipe(World *w, File *file, bool without_files)
+{
+    const Ast *item = file == NULL || w->c.diags.errors > 0 ? NULL : finetune_of(file);
+    RecipeOptions options = {.without_files = without_files};
+    return item == NULL ? NULL : recipe_build(&w->c, file, item, &options);
+}
+
+bool world_check(World *w, const char *path)
+{
+    File *file = world_load(w, path);
+    assert_true(file != NULL || w->c.diags.errors > 0);
+    if (w->c.diags.errors > 0) {
+        return false;
+    }
+    if (finetune_of(file) == NULL) {
+        library_check(&w->c, file);
+        return true;
+    }
+    Recipe *recipe = world_recipe(w, file, true);
+    assert_true((recipe == NULL) == (w->c.diags.errors > 0));
+    const char *why = recipe != NULL ? world_verify(w, recipe) : NULL;
+    if (why != NULL) {
+        fail_msg("%s: %s", path, why);
+    }
+    return true;
 }
 
 static int by_place(const void *a, const void *b)

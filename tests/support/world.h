@@ -19,6 +19,9 @@ void world_put(World *w, const char *name, const char *text);
 File *world_load(World *w, const char *path);
 /* The first finetune item of the root file; NULL if there is none or after errors. */
 Recipe *world_recipe(World *w, File *file, bool without_files);
+/* What `hone check` does: the modules of a library, or the first recipe and its graphs. Diagnostics or
+ * well-formed graphs come of it; anything else ends the test. False: the text itself is refused. */
+bool world_check(World *w, const char *path);
 /* "E201 3:5 message; W505 …" of the root file, in order of place; other files as "nn:12". */
 Str world_diags(World *w);
 /* All diagnostics as a person sees them. */

@@ -1,5 +1,5 @@
 /* diag: the table, and how diagnostics look as text and as JSON. */
-#include "base/base.h"
+#include "support/program.h"
 
 #include <jansson.h>
 #include <setjmp.h>
@@ -10,31 +10,19 @@
 
 #include <cmocka.h>
 
-typedef struct World {
-    HoneSys sys;
-    Mem mem;
-    Arena *arena;
-    Sources sources;
-    Diags diags;
-} World;
-
-static World world;
+static Program world;
 
 static int setup(void **state)
 {
     (void)state;
-    memset(&world, 0, sizeof world);
-    mem_init(&world.mem, &world.sys);
-    world.arena = arena_new(&world.mem, "test");
-    world.sources = sources_new(world.arena);
-    world.diags = diags_new(world.arena, &world.sources);
+    program_open(&world);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    mem_release(&world.mem);
+    program_close(&world);
     return 0;
 }
 

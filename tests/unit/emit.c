@@ -2,6 +2,7 @@
  * kernel, odd sizes, guards, strides, gathers, scatters, faults, random numbers; and the same bits
  * whatever runs which chunk. */
 #include "support/kernels.h"
+#include "support/program.h"
 
 #include <hone/hone.h>
 #include <math.h>
@@ -111,18 +112,11 @@ static const Case cases[] = {
                "z[i:33] = random(5, i)"},
 };
 
-typedef struct World {
-    HoneSys sys;
-    Mem mem;
-} World;
-
-static bool check_case(World *w, const Case *c, const Target *target)
+static bool check_case(const Case *c, const Target *target)
 {
-    mem_init(&w->mem, &w->sys);
-    w->mem.armed = true;
-    if (setjmp(w->mem.on_failure))
-        return false;
-    Arena *arena = arena_new(&w->mem, "test");
+    Program p;
+    program_open(&p);
+    Arena *arena = p.arena;
     Equations e = equations_read(arena, c->text, 7);
     KernelRun run;
     bool good = kernels_open(&run, arena, e.graph, target);
@@ -150,20 +144,19 @@ static bool check_case(World *w, const Case *c, const Target *target)
         }
     }
     kernels_close(&run);
-    mem_release(&w->mem);
+    program_close(&p);
     return good;
 }
 
 static void check_target(const char *name)
 {
-    static World w;
     const Target *target = target_find(str_of(name));
     assert_non_null(target);
     if (!target_runs_here(target))
         skip();
     int failed = 0;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        failed += !check_case(&w, &cases[i], target);
+        failed += !check_case(&cases[i], target);
     assert_int_equal(failed, 0);
 }
 
@@ -212,12 +205,9 @@ static const FaultCase fault_cases[] = {
 
 static void check_fault(const FaultCase *c, const Target *target)
 {
-    World w = {0};
-    mem_init(&w.mem, &w.sys);
-    w.mem.armed = true;
-    if (setjmp(w.mem.on_failure))
-        fail_msg("out of memory");
-    Arena *arena = arena_new(&w.mem, "test");
+    Program p;
+    program_open(&p);
+    Arena *arena = p.arena;
     Equations e = equations_read(arena, c->text, 7);
     e.leaves[equations_find(&e, c->tensor)][c->element] = (double)c->value;
     KernelRun run;
@@ -231,7 +221,7 @@ static void check_fault(const FaultCase *c, const Target *target)
         assert_int_equal(run.fault[3], c->element);
     }
     kernels_close(&run);
-    mem_release(&w.mem);
+    program_close(&p);
 }
 
 static void test_faults(void **state)
@@ -249,12 +239,9 @@ static void test_faults(void **state)
 static void test_random(void **state)
 {
     (void)state;
-    World w = {0};
-    mem_init(&w.mem, &w.sys);
-    w.mem.armed = true;
-    if (setjmp(w.mem.on_failure))
-        fail_msg("out of memory");
-    Arena *arena = arena_new(&w.mem, "test");
+    Program p;
+    program_open(&p);
+    Arena *arena = p.arena;
     Equations e =
         equations_read(arena, "z[i:77, j:3] = random(5, 3*i + j)\ny[i:9] = random(5, 7)", 7);
     KernelRun run;
@@ -270,7 +257,7 @@ static void test_random(void **state)
     float want = hone_random_uniform(run.random[0], 5, run.random[1], 7);
     assert_true((double)want == kernels_value(&run, equations_find(&e, "y"), 8));
     kernels_close(&run);
-    mem_release(&w.mem);
+    program_close(&p);
 }
 
 int main(void)

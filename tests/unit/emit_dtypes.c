@@ -1,6 +1,7 @@
 /* Compiled code in every dtype: casts between all pairs, reductions, functions of double precision;
  * on the host's target and on the generic one. */
 #include "support/kernels.h"
+#include "support/program.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -9,11 +10,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-
-typedef struct World {
-    HoneSys sys;
-    Mem mem;
-} World;
 
 /* The host's and the generic one. */
 static const Target *target_of(int index)
@@ -38,12 +34,9 @@ static double held(DType dtype, double value)
 /* y = cast(x) of all samples that x's dtype holds, for every pair of dtypes. */
 static void check_casts(const Target *target)
 {
-    World w = {0};
-    mem_init(&w.mem, &w.sys);
-    w.mem.armed = true;
-    if (setjmp(w.mem.on_failure))
-        fail_msg("out of memory");
-    Arena *arena = arena_new(&w.mem, "test");
+    Program p;
+    program_open(&p);
+    Arena *arena = p.arena;
     Graph *graph = graph_new(arena);
     int64_t dims[] = {SAMPLES};
     static double values[DT_COUNT][SAMPLES];
@@ -78,7 +71,7 @@ static void check_casts(const Target *target)
         }
     }
     kernels_close(&run);
-    mem_release(&w.mem);
+    program_close(&p);
 }
 
 static void test_casts(void **state)
@@ -120,12 +113,9 @@ static void add_reduction(Graph *graph, ReduceOp op, DType dtype, double **leave
 
 static void check_reductions(const Target *target)
 {
-    World w = {0};
-    mem_init(&w.mem, &w.sys);
-    w.mem.armed = true;
-    if (setjmp(w.mem.on_failure))
-        fail_msg("out of memory");
-    Arena *arena = arena_new(&w.mem, "test");
+    Program p;
+    program_open(&p);
+    Arena *arena = p.arena;
     Graph *graph = graph_new(arena);
     double *leaves[512] = {NULL};
     for (DType dtype = 0; dtype < DT_COUNT; dtype++)
@@ -145,7 +135,7 @@ static void check_reductions(const Target *target)
                  dtype_name(node->dtype), worst);
     }
     kernels_close(&run);
-    mem_release(&w.mem);
+    program_close(&p);
 }
 
 static void test_reductions(void **state)
@@ -171,12 +161,9 @@ static void test_double(void **state)
                {OP_ABS, 1},  {OP_SIGN, 1},  {OP_POW, 2},   {OP_ATAN2, 2}, {OP_MAX, 2},
                {OP_MIN, 2},  {OP_MOD, 2},   {OP_IDIV, 2},  {OP_DIV, 2}};
     for (int t = 0; t < 2; t++) {
-        World w = {0};
-        mem_init(&w.mem, &w.sys);
-        w.mem.armed = true;
-        if (setjmp(w.mem.on_failure))
-            fail_msg("out of memory");
-        Arena *arena = arena_new(&w.mem, "test");
+        Program p;
+        program_open(&p);
+        Arena *arena = p.arena;
         Graph *graph = graph_new(arena);
         int64_t dims[] = {N};
         const Var *i = var_new(graph->pool, N, STR("i"));
@@ -207,7 +194,7 @@ static void test_double(void **state)
                          values[0][k % N], values[1][k % N], got, want);
         }
         kernels_close(&run);
-        mem_release(&w.mem);
+        program_close(&p);
     }
 }
 

@@ -2,7 +2,6 @@
  * HONE_BLESS=1 rewrites the texts. Files without a text are parts of others. */
 #include "support/world.h"
 
-#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,36 +31,12 @@ static int teardown(void **state)
     return 0;
 }
 
-static bool is_library(const File *file)
-{
-    const Ast *tree = file_tree(file);
-    for (size_t i = 0; i < tree->n; i++) {
-        if (tree->kids[i]->kind == AST_FINETUNE) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* What `hone check` would print; a recipe's graphs are verified too. */
+/* What `hone check` would print. */
 static Str shown(const char *name)
 {
     char path[300];
     snprintf(path, sizeof path, "./%s", name);
-    File *file = world_load(&world, path);
-    if (file != NULL && world.c.diags.errors == 0) {
-        Recipe *recipe = NULL;
-        if (is_library(file)) {
-            library_check(&world.c, file);
-        } else {
-            recipe = world_recipe(&world, file, true);
-        }
-        const char *why = recipe != NULL ? world_verify(&world, recipe) : NULL;
-        if (why != NULL) {
-            fail_msg("%s: %s", name, why);
-        }
-        assert_true(recipe == NULL || world.c.diags.errors == 0);
-    }
+    world_check(&world, path);
     return world_text(&world);
 }
 
@@ -83,31 +58,21 @@ static bool check_file(const char *name)
     return same;
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 static void test_golden(void **state)
 {
     (void)state;
-    char *names[512];
-    size_t n = 0, failed = 0;
-    DIR *dir = opendir(".");
-    assert_non_null(dir);
-    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-        size_t len = strlen(entry->d_name);
-        if (n < 512 && len > 5 && strcmp(entry->d_name + len - 5, ".hone") == 0) {
-            names[n++] = strdup(entry->d_name);
+    HoneSys sys = {0};
+    size_t n, checked = 0, failed = 0;
+    char **names = hone_list_dir(&sys, ".", &n);
+    assert_non_null(names);
+    for (size_t i = 0; i < n; i++) {
+        if (str_ends(str_of(names[i]), STR(".hone"))) {
+            failed += !check_file(names[i]);
+            checked++;
         }
     }
-    closedir(dir);
-    qsort(names, n, sizeof *names, by_name);
-    for (size_t i = 0; i < n; i++) {
-        failed += !check_file(names[i]);
-        free(names[i]);
-    }
-    assert_true(n > 50);
+    hone_free(&sys, names);
+    assert_true(checked > 50);
     assert_int_equal(failed, 0);
 }
 

@@ -19,20 +19,6 @@
 
 static World world;
 
-static int setup(void **state)
-{
-    (void)state;
-    world_open(&world);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    world_close(&world);
-    return 0;
-}
-
 /* --- files ----------------------------------------------------------------------------------- */
 typedef struct Tensor {
     const char *key;
@@ -529,5 +515,8 @@ int main(void)
         cmocka_unit_test(test_options),    cmocka_unit_test(test_training),
         cmocka_unit_test(test_counts),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    world_open(&world);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    world_close(&world);
+    return failed;
 }

@@ -3,7 +3,6 @@
  * memory is the one way out. Edits of bytes, which seldom parse, are in robust.c. */
 #include "support/world.h"
 
-#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,37 +22,28 @@ static World world;
 static Edits edits;
 
 /* --- files -------------------------------------------------------------------------------- */
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 /* All of golden/model is copied beside the edited file, which uses it. */
 static void take_golden(void)
 {
-    char *names[512];
-    size_t n = 0;
-    DIR *dir = opendir(TEST_DIR "/golden/model");
-    assert_non_null(dir);
-    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-        if (n < 512 && entry->d_name[0] != '.' && strstr(entry->d_name, ".txt") == NULL) {
-            names[n++] = strdup(entry->d_name);
-        }
-    }
-    closedir(dir);
-    qsort(names, n, sizeof *names, by_name);
+    HoneSys sys = {0};
+    size_t n, bytes;
+    char **names = hone_list_dir(&sys, TEST_DIR "/golden/model", &n);
+    assert_non_null(names);
     for (size_t i = 0; i < n; i++) {
         char path[1024];
-        size_t bytes;
+        Str name = str_of(names[i]);
+        if (name.ptr[0] == '.' || str_ends(name, STR(".txt"))) {
+            continue;
+        }
         snprintf(path, sizeof path, TEST_DIR "/golden/model/%s", names[i]);
         char *text = file_get(path, &bytes);
         file_put(in_folder(world.folder, names[i]), text, bytes);
         free(text);
-        if (strstr(names[i], ".hone") != NULL) {
+        if (str_ends(name, STR(".hone"))) {
             edits_take(&edits, path);
         }
-        free(names[i]);
     }
+    hone_free(&sys, names);
 }
 
 static int setup(void **state)
@@ -81,40 +71,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static bool is_library(const File *file)
-{
-    const Ast *tree = file_tree(file);
-    for (size_t i = 0; i < tree->n; i++) {
-        if (tree->kids[i]->kind == AST_FINETUNE) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Well formed or reported. */
-static bool check_text(void)
-{
-    File *file = world_load(&world, "t.hone");
-    if (file == NULL || world.c.diags.errors > 0) {
-        assert_true(world.c.diags.errors > 0);
-        return false;
-    }
-    Recipe *recipe = NULL;
-    if (is_library(file)) {
-        library_check(&world.c, file);
-    } else {
-        recipe = world_recipe(&world, file, true);
-        assert_true((recipe == NULL) == (world.c.diags.errors > 0));
-    }
-    const char *why = recipe != NULL ? world_verify(&world, recipe) : NULL;
-    if (why != NULL) {
-        fail_msg("%s", why);
-    }
-    world_text(&world);
-    return true;
-}
-
 static void test_edits(void **state)
 {
     (void)state;
@@ -124,7 +80,8 @@ static void test_edits(void **state)
     for (int i = 0; i < EDITS; i++) {
         edits_next(&edits, &seed, 1 + (edits_random(&seed) >> 63), text);
         world_put(&world, "t.hone", text);
-        parsed += check_text();
+        parsed += world_check(&world, "t.hone");
+        world_text(&world);
     }
     assert_true(parsed > EDITS / 4);
 }

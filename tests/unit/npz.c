@@ -15,20 +15,6 @@
 
 static char *folder;
 
-static int make_folder(void **state)
-{
-    (void)state;
-    folder = temp_folder();
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    temp_remove(folder);
-    return 0;
-}
-
 typedef struct Member {
     const char *name, *dictionary;
     int data;              /* bytes after the header: 0, 1, 2 … */
@@ -198,5 +184,8 @@ int main(void)
         cmocka_unit_test(hostile_members),
         cmocka_unit_test(damaged_archives),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    folder = temp_folder();
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    temp_remove(folder);
+    return failed;
 }

@@ -92,20 +92,6 @@ typedef struct Run {
 
 static World world;
 
-static int setup(void **state)
-{
-    (void)state;
-    world_open(&world);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    world_close(&world);
-    return 0;
-}
-
 /* --- the graph: one update of every parameter ------------------------------------------------- */
 static void add_tensor(Run *run, NodeKind kind, DType dtype, size_t rank, const int64_t *dims,
                        Str name, double fill)
@@ -372,5 +358,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_steps),
                                        cmocka_unit_test(test_all_rules)};
-    return cmocka_run_group_tests(tests, setup, teardown);
+    world_open(&world);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    world_close(&world);
+    return failed;
 }

@@ -3,7 +3,6 @@
  * elaborated. The programs are in golden/compiled. */
 #include "support/world.h"
 
-#include <dirent.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,31 +24,21 @@ static World world;
 static Edits edits;
 static size_t compared;
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 static int setup(void **state)
 {
     (void)state;
     world_open(&world);
-    char *names[64], path[1024];
-    size_t n = 0, bytes;
-    DIR *dir = opendir(TEST_DIR "/golden/compiled");
-    assert_non_null(dir);
-    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-        if (n < 64 && strstr(entry->d_name, ".hone") != NULL) {
-            names[n++] = strdup(entry->d_name);
+    size_t n, bytes;
+    char **names = hone_list_dir(&world.sys, TEST_DIR "/golden/compiled", &n);
+    assert_non_null(names);
+    for (size_t i = 0; i < n; i++) {
+        char path[1024];
+        snprintf(path, sizeof path, TEST_DIR "/golden/compiled/%s", names[i]);
+        if (str_ends(str_of(names[i]), STR(".hone"))) {
+            edits_take(&edits, path);
         }
     }
-    closedir(dir);
-    qsort(names, n, sizeof *names, by_name);
-    for (size_t i = 0; i < n; i++) {
-        snprintf(path, sizeof path, TEST_DIR "/golden/compiled/%s", names[i]);
-        edits_take(&edits, path);
-        free(names[i]);
-    }
+    hone_free(&world.sys, names);
     char *data = file_get(TEST_DIR "/golden/compiled/d.safetensors", &bytes);
     file_put(in_folder(world.folder, "d.safetensors"), data, bytes);
     free(data);

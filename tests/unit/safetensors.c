@@ -18,20 +18,6 @@
 
 static char *folder;
 
-static int make_folder(void **state)
-{
-    (void)state;
-    folder = temp_folder();
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    temp_remove(folder);
-    return 0;
-}
-
 /* --- writing and reading ------------------------------------------------------------------------- */
 static void round_trip(void **state)
 {
@@ -429,5 +415,8 @@ int main(void)
         cmocka_unit_test(memory_is_bounded),
         cmocka_unit_test(what_we_accept_is_json),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    folder = temp_folder();
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    temp_remove(folder);
+    return failed;
 }
