@@ -225,7 +225,7 @@ static double share_of(const Kernel *kernel)
     case KERNEL_TRANSFER:
     case KERNEL_ROWWISE:
     case KERNEL_STATISTIC:
-        return 0.3;
+        return 0.5;
     case KERNEL_GATHER:
     case KERNEL_SCATTER:
         break;
@@ -235,19 +235,19 @@ static double share_of(const Kernel *kernel)
 
 static void predict(KernelCost *cost, const Limits *limits)
 {
-    static const double call = 1e-6;             /* to start a kernel and to wait for its threads */
+    static const double call = 1e-7, wait = 1.5e-6;   /* to start a kernel; to share it out */
     static const double cached = 4 << 20;        /* bytes that are likely to be in a cache still */
     int64_t chunks = kernel_chunks(cost->kernel);
     double rounds = ceil((double)chunks / limits->threads) * limits->threads / (double)chunks;
-    bool alone = chunks == 1 || limits->threads == 1;
+    bool alone = chunks == 1 || limits->threads == 1, near = cost->bytes <= cached;
     double peak = alone ? limits->flops_one : limits->flops / rounds;
-    double rate = cost->bytes <= cached ? limits->cache : limits->memory;
-    rate = alone ? fmin(rate, limits->memory_one) : rate;
+    double rate = alone ? (near ? limits->cache_one : limits->memory_one)
+                        : (near ? limits->cache : limits->memory);
     double compute = cost->flops / limits->flops, memory = cost->bytes / limits->memory;
     cost->limit = compute + memory;
-    cost->predicted =
-        call + cost->flops / (share_of(cost->kernel) * peak) + cost->bytes / rate;
-    cost->bound = cost->limit < call ? "call" : compute > memory ? "compute" : "memory";
+    cost->predicted = (alone ? call : wait) + cost->flops / (share_of(cost->kernel) * peak) +
+                      cost->bytes / rate;
+    cost->bound = cost->limit < (alone ? call : wait) ? "call" : compute > memory ? "compute" : "memory";
 }
 
 KernelCost *cost_kernels(const Session *s, const Recipe *recipe, const PlanEntry *plan,

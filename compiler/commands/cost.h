@@ -2,6 +2,7 @@
  *
  *   limits.c   what this machine can do at most: multiply-adds and bytes a second, measured here only
  *   cost.c     FLOPs, bytes, what bounds a kernel and what it should take; which part of a step it is
+ *   rows.c     kernels that are alike as one row
  *   plain.c    W522: large sums of products that run as plain loops
  *   explain.c bench.c profile.c   the reports
  */
@@ -15,7 +16,7 @@ typedef struct Limits {
     int threads;
     double flops, flops_one;
     double memory, memory_one;   /* four streams read from memory */
-    double cache;                /* the same from the last cache */
+    double cache, cache_one;     /* the same from the last cache */
 } Limits;
 /* About a fifth of a second. A fast rate of several turns: neighbours only ever slow it down. */
 bool limits_measure(const Session *s, const Target *target, Limits *limits, HoneError *error);
@@ -46,6 +47,27 @@ typedef struct Cost {
 KernelCost *cost_kernels(const Session *s, const Recipe *recipe, const PlanEntry *plan,
                          const Limits *limits);
 void cost_add(Cost *sum, const KernelCost *one);
+typedef struct CostRow {             /* kernels that are alike */
+    const KernelCost *first;
+    Cost sum;
+    double measured;             /* seconds of all of them; 0: not measured */
+} CostRow;
+/* Slowest first, as measured or as expected. measured: by call, or NULL. */
+CostRow *cost_rows(const Session *s, const PlanEntry *plan, const KernelCost *costs,
+                   const double *measured, size_t *n);
+
+/* profile.c: `hone run --profile` */
+typedef struct Profile {
+    HoneTimes times;
+    Limits limits;
+} Profile;
+/* Before the run: measures the limits, tells `perf` the names of the kernels. */
+bool profile_begin(Session *s, const HoneProgram *program, const BuildReport *report, Profile *p,
+                   HoneError *error);
+/* After it: a table on standard error, all of it as profile.json in the run directory. */
+void profile_end(Session *s, const Recipe *recipe, const HoneProgram *program,
+                 const BuildReport *report, const Profile *p, const HoneResult *result);
+
 /* plain.c */
 bool plain_product(const Nest *nest, const KStore *store);
 void plain_warn(Session *s, const BuildReport *report, uint32_t n_entries);

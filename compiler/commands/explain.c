@@ -1,7 +1,5 @@
 /* hone explain: of a code, what a diagnostic means; of a recipe, every kernel of its steps: which
  * equations it computes, how, what it costs, what bounds it and how long it should take. */
-#include <stdlib.h>
-
 #include "commands/cost.h"
 
 /* --- codes ------------------------------------------------------------------------------------ */
@@ -97,41 +95,7 @@ static int explain_code(HoneSys *sys, Arena *arena, const CommandLine *line)
 }
 
 /* --- kernels ---------------------------------------------------------------------------------- */
-typedef struct Row {                 /* equal kernels of one entry */
-    const KernelCost *first;
-    Cost sum;
-} Row;
-
-static int slowest(const void *a, const void *b)
-{
-    const Row *x = a, *y = b;
-    double d = y->sum.predicted - x->sum.predicted;
-    return d > 0 ? 1 : d < 0 ? -1 : 0;
-}
-
-/* Kernels with equal code, of the same equations and the same part of the step. */
-static Row *rows_of(Session *s, const PlanEntry *plan, const KernelCost *costs, size_t *n)
-{
-    Row *rows = NEW_ARRAY(s->arena, Row, plan->n_kernels + 1);
-    Map known = map_new(s->arena);
-    *n = 0;
-    for (size_t k = 0; k < plan->n_kernels; k++) {
-        Str key = str_format(s->arena, "%d " STR_FMT "\n", (int)costs[k].phase,
-                             STR_ARG(costs[k].where));
-        key = str_join(s->arena, key, "", kernel_key(plan->kernels[k], s->arena));
-        Row *row = map_get(&known, key);
-        if (row == NULL) {
-            row = &rows[(*n)++];
-            row->first = &costs[k];
-            map_set(&known, key, row);
-        }
-        cost_add(&row->sum, &costs[k]);
-    }
-    qsort(rows, *n, sizeof *rows, slowest);
-    return rows;
-}
-
-static void print_rows(Session *s, size_t n, const Row *rows, Buf *out)
+static void print_rows(Session *s, size_t n, const CostRow *rows, Buf *out)
 {
     static const char *const names[] = {"kernel", "part", "equations", "loops", ">FLOPs", ">bytes",
                                         "bound", ">limit", ">expected", ">calls"};
@@ -164,7 +128,7 @@ static void json_cost(const Cost *cost, Buf *out)
     json_number(out, cost->predicted);
 }
 
-static void json_rows(const PlanEntry *plan, size_t n, const Row *rows, Buf *out)
+static void json_rows(const PlanEntry *plan, size_t n, const CostRow *rows, Buf *out)
 {
     for (size_t i = 0; i < n; i++) {
         const KernelCost *c = rows[i].first;
@@ -214,7 +178,7 @@ static void explain_entry(Session *s, const Recipe *recipe, const PlanEntry *pla
         cost_add(&all, &costs[k]);
     }
     size_t n;
-    const Row *rows = rows_of(s, plan, costs, &n);
+    const CostRow *rows = cost_rows(s, plan, costs, NULL, &n);
     size_t shown = s->line->cost ? 0 : s->line->top > 0 && (size_t)s->line->top < n
                                            ? (size_t)s->line->top : n;
     if (s->line->json) {

@@ -92,9 +92,9 @@ bool limits_measure(const Session *s, const Target *target, Limits *limits, Hone
 {
     int threads = s->line->threads > 0 ? (int)s->line->threads : hone_cpu_count();
     int useful = threads < hone_cpu_count() ? threads : hone_cpu_count();
-    double cache;
     *limits = (Limits){.threads = threads};
-    return measure(s, target, 1, &limits->flops_one, &limits->memory_one, &cache, error) &&
+    return measure(s, target, 1, &limits->flops_one, &limits->memory_one, &limits->cache_one,
+                   error) &&
            measure(s, target, useful, &limits->flops, &limits->memory, &limits->cache, error);
 }
 
@@ -109,6 +109,7 @@ bool limits_again(const Session *s, const Target *target, Limits *limits, HoneEr
     limits->memory = fmax(limits->memory, later.memory);
     limits->memory_one = fmax(limits->memory_one, later.memory_one);
     limits->cache = fmax(limits->cache, later.cache);
+    limits->cache_one = fmax(limits->cache_one, later.cache_one);
     return true;
 }
 

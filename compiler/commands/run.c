@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "commands/session.h"
+#include "commands/cost.h"
 
 /* A path of the recipe as one writes it here. */
 static Str from_here(const Session *s, const char *path)
@@ -104,7 +104,16 @@ static int run_one(Session *s, const Ast *finetune)
     HoneRunOptions options = session_options(s);
     HoneResult result = {0};
     HoneError error = {0};
-    if (!hone_run(program, &options, &result, &error)) {
+    Profile profile;
+    if (line->profile && !profile_begin(s, program, &report, &profile, &error)) {
+        return session_error(s, &error);
+    }
+    options.times = line->profile ? &profile.times : NULL;
+    bool finished = hone_run(program, &options, &result, &error);
+    if (line->profile && result.steps > 0) {
+        profile_end(s, recipe, program, &report, &profile, &result);
+    }
+    if (!finished) {
         if (error.exit != HONE_SIGINT && error.exit != HONE_SIGTERM) {
             return session_error(s, &error);
         }

@@ -243,6 +243,7 @@ HoneProgram *session_program(Session *s, const Recipe *recipe, bool code, BuildR
     BuildOptions options = {
         .target = target,
         .threads = (int)s->line->threads,
+        .debug = s->line->profile,
         .cache = s->line->no_cache ? NULL : cache_folder(s),
         .code = code || dump == STAGE_llvm || dump == STAGE_asm,
         .dump = dump,
