@@ -323,6 +323,19 @@ def torch_losses():
         F.cosine_embedding_loss(x, y, torch.tensor([1, -1, -1]), margin=-0.8))
 
 
+def of_rules():
+    x = pattern(20, 3, 4)
+    row("norm", "-", "norm(x)", [x.shape], True, [np.linalg.norm(x)])
+    row("rms", "-", "rms(x)", [x.shape], True, [np.sqrt((x * x).mean())])
+    for name, x in (("wide", pattern(20, 2, 4)), ("tall", pattern(20, 4, 2))):
+        z = x if name == "wide" else x.T
+        z = z / np.linalg.norm(z)
+        for _ in range(5):
+            a = z @ z.T
+            z = 3.4445 * z + (-4.775 * a + 2.0315 * a @ a) @ z
+        row("newton_schulz_" + name, "-", "newton_schulz(x)", [x.shape], True, z if name == "wide" else z.T)
+
+
 def slope(make, n=100):
     """The factors that torch's scheduler gives n + 1 steps: progress 0, 1 / n … 1."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 1.0)
@@ -425,7 +438,7 @@ def language():
 
 
 for part in (activations, convolutions, pooling, maps_and_norms, attention, losses, torch_activations,
-             torch_layers, torch_losses, schedules, language):
+             torch_layers, torch_losses, of_rules, schedules, language):
     part()
 with open(os.path.join(os.path.dirname(__file__), "..", "data", "std_values.txt"), "w") as f:
     f.write("\n".join(lines) + "\n")

@@ -5,11 +5,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "model/internal.h"
 #include "support/files.h"
 
 void world_open(World *w)
@@ -144,4 +146,46 @@ const char *world_verify(World *w, const Recipe *r)
         }
     }
     return why;
+}
+
+/* --- tables of cases ---------------------------------------------------------------------------- */
+bool world_shape(const char **shapes, size_t *rank, int64_t *dims, int64_t *below)
+{
+    const char *at = *shapes + strspn(*shapes, " ;,");
+    *rank = 0;
+    *below = 0;
+    if (*at == '\0') {
+        return false;
+    }
+    if (*at == 'i') {
+        char *end;
+        *below = strtoll(at + 1, &end, 10);
+        at = end + 1;
+    }
+    do {
+        char *end;
+        dims[(*rank)++] = strtoll(at + (*at == ','), &end, 10);
+        at = end;
+    } while (*at == ',');
+    *shapes = at;
+    return true;
+}
+
+size_t world_unknown(World *w, const char *library, bool known(Str name))
+{
+    char text[64];
+    snprintf(text, sizeof text, "use %s\n", library);
+    world_put(w, "t.hone", text);
+    const File *file = file_import(world_load(w, "t.hone"), str_of(library));
+    size_t n = 0;
+    for (size_t i = 0; file != NULL && i < file->tree->n; i++) {
+        const Ast *item = file->tree->kids[i];
+        bool counts =
+            item->kind == AST_FN || item->kind == AST_MODULE || item->kind == AST_OPTIMIZER;
+        if (counts && !known(item->text)) {
+            fprintf(stderr, "nothing tests " STR_FMT "\n", STR_ARG(item->text));
+            n++;
+        }
+    }
+    return file != NULL ? n : 1;
 }

@@ -29,4 +29,10 @@ Str world_text(World *w);
 /* NULL, or which graph of the recipe is ill formed and why. */
 const char *world_verify(World *w, const Recipe *r);
 
+/* "2,3; i5: 4": the next shape; *below is 5 for whole numbers below 5, else 0. False: no more. */
+bool world_shape(const char **shapes, size_t *rank, int64_t *dims, int64_t *below);
+/* A library's functions, modules and update rules whose name `known` says nothing of, printed; their
+ * number. */
+size_t world_unknown(World *w, const char *library, bool known(Str name));
+
 #endif

@@ -333,25 +333,21 @@ static void test_steps(void **state)
     assert_int_equal(failed, 0);
 }
 
-/* Every rule of the library is among the cases. */
+/* Is it called in a case? */
+static bool known(Str name)
+{
+    for (size_t k = 0; k < CASES; k++) {
+        if (strncmp(cases[k].call, name.ptr, name.len) == 0 && cases[k].call[name.len] == '(') {
+            return true;
+        }
+    }
+    return str_is(name, "norm") || str_is(name, "rms") || str_is(name, "newton_schulz");
+}
+
 static void test_all_rules(void **state)
 {
     (void)state;
-    world_put(&world, "t.hone", "use optim\n");
-    File *root = world_load(&world, "t.hone");
-    const File *file = file_import(root, STR("optim"));
-    assert_non_null(file);
-    for (size_t i = 0; i < file->tree->n; i++) {
-        const Ast *item = file->tree->kids[i];
-        bool met = item->kind != AST_OPTIMIZER;
-        for (size_t k = 0; k < CASES; k++) {
-            size_t n = item->text.len;
-            met = met || (strncmp(cases[k].call, item->text.ptr, n) == 0 && cases[k].call[n] == '(');
-        }
-        if (!met) {
-            fail_msg("no case of %.*s", STR_ARG(item->text));
-        }
-    }
+    assert_int_equal(world_unknown(&world, "optim", known), 0);
 }
 
 int main(void)

@@ -75,13 +75,10 @@ static void load(Case *c)
 static void add_inputs(Case *c)
 {
     static const char *const names[] = {"x", "y", "z"};
-    char *end = c->field[3];
-    for (size_t k = 0; k < 3 && *end != '\0'; k++) {
-        int64_t dims[MAX_RANK];
-        size_t rank = 0;
-        do {
-            dims[rank++] = strtoll(end + (*end == ',' || *end == ';'), &end, 10);
-        } while (*end == ',');
+    const char *shapes = c->field[3];
+    int64_t dims[MAX_RANK], below;
+    size_t rank;
+    for (size_t k = 0; k < 3 && world_shape(&shapes, &rank, dims, &below); k++) {
         NodeId node = graph_leaf(c->e->graph, NODE_INPUT, DT_F32, rank, dims, str_of(names[k]),
                                  (uint32_t)k, (Span){0});
         Value value = array_of_node(c->e, node, CLOCK_TENSOR, (Span){0});
@@ -253,9 +250,36 @@ static void test_dropout(void **state)
     assert_true(differ > 300);
 }
 
+/* Is there a value of it? */
+static char *values;
+
+static bool known(Str name)
+{
+    const char *at = values;
+    char call[64];
+    snprintf(call, sizeof call, STR_FMT "(", STR_ARG(name));
+    while ((at = strstr(at, call)) != NULL && strchr(" [(", at[-1]) == NULL) {
+        at++;
+    }
+    return at != NULL;
+}
+
+static void test_whole_library(void **state)
+{
+    (void)state;
+    size_t bytes;
+    values = file_get(TEST_DIR "/data/std_values.txt", &bytes);
+    assert_non_null(values);
+    assert_int_equal(world_unknown(&world, "nn", known) + world_unknown(&world, "losses", known) +
+                         world_unknown(&world, "sched", known),
+                     0);
+    free(values);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_values),
-                                       cmocka_unit_test(test_dropout)};
+                                       cmocka_unit_test(test_dropout),
+                                       cmocka_unit_test(test_whole_library)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
