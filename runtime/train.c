@@ -61,10 +61,10 @@ static HoneLoader *new_loader(Run *run, HoneDataset *set, bool training)
 
 static uint64_t data_bytes(const Run *run)
 {
-    uint64_t bytes = hone_loader_bytes(run->train_loader) + hone_data_bytes(run->train);
-    return run->valid == NULL
-               ? bytes
-               : bytes + hone_loader_bytes(run->valid_loader) + hone_data_bytes(run->valid);
+    int64_t batch = run->program->data[run->data].batch;
+    int depth = run->options->prefetch;
+    uint64_t bytes = hone_loading_bytes(run->train, batch, depth);
+    return run->valid == NULL ? bytes : bytes + hone_loading_bytes(run->valid, batch, depth);
 }
 
 static bool open_data(Run *run, uint32_t index)

@@ -94,23 +94,47 @@ static void print_data(const Recipe *recipe, Buf *out)
     }
 }
 
-static void print_memory(const Session *s, const HoneProgram *program, Buf *out)
+/* As `hone run` counts it: arenas, every thread's scratch, and the data that takes most. */
+typedef struct Peak {
+    uint64_t loading, bytes;
+    int threads;
+} Peak;
+
+static Peak peak_of(const Session *s, const Recipe *recipe, const HoneProgram *program)
+{
+    Peak peak = {.threads = s->line->threads > 0 ? (int)s->line->threads : hone_cpu_count()};
+    for (size_t i = 0; i < recipe->facts.len; i++) {
+        uint64_t bytes = recipe->facts.at[i].loading_bytes;
+        peak.loading = bytes > peak.loading ? bytes : peak.loading;
+    }
+    peak.bytes = peak.loading + (uint64_t)peak.threads * program->scratch_bytes;
+    for (int i = 0; i < HONE_ARENAS; i++) {
+        peak.bytes += program->arena_bytes[i];
+    }
+    return peak;
+}
+
+static void print_memory(const Session *s, const HoneProgram *program, const Peak *peak, Buf *out)
 {
     static const char *const names[HONE_ARENAS] = {"parameters", "optimizer state", "batch",
                                                    "activations", "constants"};
-    uint64_t total = program->scratch_bytes;
     buf_add(out, STR("  memory       "));
     for (int i = 0; i < HONE_ARENAS; i++) {
-        total += program->arena_bytes[i];
         buf_printf(out, "%s " STR_FMT " · ", names[i],
                    STR_ARG(bytes_text(s->arena, program->arena_bytes[i])));
     }
-    buf_printf(out, "scratch " STR_FMT " a thread; together " STR_FMT "\n",
-               STR_ARG(bytes_text(s->arena, program->scratch_bytes)),
-               STR_ARG(bytes_text(s->arena, total)));
+    buf_printf(out, "scratch " STR_FMT " a thread · loading ",
+               STR_ARG(bytes_text(s->arena, program->scratch_bytes)));
+    if (peak->loading > 0) {
+        buf_add(out, bytes_text(s->arena, peak->loading));
+    } else {
+        buf_add(out, STR("not known"));
+    }
+    buf_printf(out, "\n  peak         " STR_FMT " with %d threads\n",
+               STR_ARG(bytes_text(s->arena, peak->bytes)), peak->threads);
 }
 
-static void print_json(const HoneProgram *program, Buf *out)
+static void print_json(const HoneProgram *program, const Peak *peak, Buf *out)
 {
     static const char *const names[HONE_ARENAS] = {"params", "state", "io", "activations",
                                                    "constants"};
@@ -120,13 +144,22 @@ static void print_json(const HoneProgram *program, Buf *out)
         buf_printf(out, ", \"%s_bytes\": %llu", names[i],
                    (unsigned long long)program->arena_bytes[i]);
     }
-    buf_printf(out, ", \"scratch_bytes\": %llu}\n", (unsigned long long)program->scratch_bytes);
+    buf_printf(out,
+               ", \"scratch_bytes\": %llu, \"loading_bytes\": %llu, \"threads\": %d, "
+               "\"peak_bytes\": %llu}\n",
+               (unsigned long long)program->scratch_bytes, (unsigned long long)peak->loading,
+               peak->threads, (unsigned long long)peak->bytes);
 }
 
 static void print_verdict(const Session *s, Buf *out)
 {
     buf_printf(out, "no errors, %zu warning%s\n", s->c.diags.warnings,
                s->c.diags.warnings == 1 ? "" : "s");
+}
+
+static int finish(const Session *s, const Buf *out)
+{
+    return s->line->quiet && !s->line->json ? HONE_OK : out_finish(s->sys, out, HONE_OK);
 }
 
 /* What can be said where the shapes of a batch are not known: all but the plan. */
@@ -137,14 +170,14 @@ static int check_without_fields(Session *s, const Recipe *recipe)
         buf_add(&out, STR("{\"recipe\": "));
         json_string(&out, recipe->name);
         buf_add(&out, STR("}\n"));
-        return out_finish(s->sys, &out, HONE_OK);
+        return finish(s, &out);
     }
     print_title(s, recipe, &out);
     print_weights(recipe, &out);
     print_data(recipe, &out);
     buf_char(&out, '\n');
     print_verdict(s, &out);
-    return out_finish(s->sys, &out, HONE_OK);
+    return finish(s, &out);
 }
 
 static int check_one(Session *s, const Ast *finetune)
@@ -165,18 +198,19 @@ static int check_one(Session *s, const Ast *finetune)
         return exit;
     }
     Buf out = buf_new(s->arena);
+    Peak peak = peak_of(s, recipe, program);
     if (s->line->json) {
-        print_json(program, &out);
-        return out_finish(s->sys, &out, HONE_OK);
+        print_json(program, &peak, &out);
+        return finish(s, &out);
     }
     print_title(s, recipe, &out);
     print_stages(s, recipe, program, &out);
     print_weights(recipe, &out);
     print_data(recipe, &out);
-    print_memory(s, program, &out);
+    print_memory(s, program, &peak, &out);
     buf_char(&out, '\n');
     print_verdict(s, &out);
-    return out_finish(s->sys, &out, HONE_OK);
+    return finish(s, &out);
 }
 
 static int check_library(Session *s)
@@ -192,7 +226,7 @@ static int check_library(Session *s)
                    STR_ARG(s->c.root_path));
         print_verdict(s, &out);
     }
-    return out_finish(s->sys, &out, HONE_OK);
+    return finish(s, &out);
 }
 
 int command_check(HoneSys *sys, Mem *mem, const CommandLine *line)

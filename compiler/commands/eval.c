@@ -43,11 +43,13 @@ int command_eval(HoneSys *sys, Mem *mem, const CommandLine *line)
     if (line->weights.len == 0) {
         return usage_error(sys, s.arena, line, "`hone eval` wants --weights FILE");
     }
-    Recipe *recipe = session_recipe(&s, finetune, &(RecipeOptions){0});
+    /* What the recipe started from need not be there any more. */
+    RecipeOptions files = {.without_files = true, .silent = true};
+    Recipe *recipe = session_recipe(&s, finetune, &files);
     if (recipe == NULL) {
         return diags_exit(&s.c.diags);
     }
     BuildReport report;
-    HoneProgram *program = session_program(&s, recipe, true, &report, &exit);
+    HoneProgram *program = session_steps(&s, recipe, true, &report, &exit);
     return program == NULL ? exit : evaluate(&s, program);
 }

@@ -133,7 +133,9 @@ int command_predict(HoneSys *sys, Mem *mem, const CommandLine *line)
         return usage_error(sys, s.arena, line,
                            "`hone predict` wants --weights FILE and at least one picture");
     }
-    Recipe *recipe = session_recipe(&s, finetune, &(RecipeOptions){0});
+    /* What the recipe started from need not be there any more. */
+    RecipeOptions files = {.without_files = true, .silent = true};
+    Recipe *recipe = session_recipe(&s, finetune, &files);
     if (recipe == NULL) {
         return diags_exit(&s.c.diags);
     }
@@ -145,6 +147,6 @@ int command_predict(HoneSys *sys, Mem *mem, const CommandLine *line)
         return HONE_USAGE;
     }
     BuildReport report;
-    HoneProgram *program = session_program(&s, recipe, true, &report, &exit);
+    HoneProgram *program = session_steps(&s, recipe, true, &report, &exit);
     return program == NULL ? exit : predict_all(&s, program);
 }

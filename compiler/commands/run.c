@@ -30,6 +30,21 @@ static void print_saves(const Session *s, const HoneProgram *program, Buf *out)
     }
 }
 
+/* The options of the recipe as they were given, so that a command can be copied. */
+static void print_settings(const CommandLine *line, Buf *out)
+{
+    for (size_t i = 0; i < line->settings.len; i++) {
+        const OptionSetting *setting = &line->settings.at[i];
+        buf_printf(out, " --%s" STR_FMT "%s" STR_FMT, setting->negated ? "no-" : "",
+                   STR_ARG(setting->name), setting->text.len > 0 ? " " : "",
+                   STR_ARG(setting->text));
+    }
+    if (line->root.len > 0) {
+        buf_printf(out, " --root " STR_FMT, STR_ARG(line->root));
+    }
+    buf_char(out, '\n');
+}
+
 static void summary(const Session *s, const HoneProgram *program, const HoneResult *result,
                     Buf *out)
 {
@@ -48,8 +63,9 @@ static void summary(const Session *s, const HoneProgram *program, const HoneResu
     buf_printf(out, "  memory       planned " STR_FMT ", measured " STR_FMT "\n", STR_ARG(planned),
                STR_ARG(measured));
     if (program->n_saves > 0) {
-        buf_printf(out, "  next         hone eval " STR_FMT " --weights " STR_FMT "\n",
+        buf_printf(out, "  next         hone eval " STR_FMT " --weights " STR_FMT,
                    STR_ARG(s->line->args.at[0]), STR_ARG(from_here(s, program->saves[0].path)));
+        print_settings(s->line, out);
     }
 }
 

@@ -321,13 +321,15 @@ static bool copy_fields(RecipeBuild *b, Split *split, HoneDataset *data, RecipeD
     return true;
 }
 
-static bool split_fields(RecipeBuild *b, Split *split, RecipeData *facts, size_t which)
+static bool split_fields(RecipeBuild *b, Split *split, RecipeData *facts, int64_t batch,
+                         size_t which)
 {
     HoneError error = {0};
     HoneDataset *data =
         hone_data_open(b->c->sys, split->source, str_c(b->c->arena, b->c->root_dir), &error);
     if (data != NULL) {
         bool ok = copy_fields(b, split, data, facts, which);
+        facts->loading_bytes += which < 2 ? hone_loading_bytes(data, batch, -1) : 0;
         hone_data_close(data);
         return ok;
     }
@@ -337,6 +339,9 @@ static bool split_fields(RecipeBuild *b, Split *split, RecipeData *facts, size_t
         return false;
     }
     split->known = hone_reader_fields(split->source, &split->n, split->fields, MOST_FIELDS);
+    if (b->silent) {
+        return true;
+    }
     Diag *d =
         diag(&b->c->diags, N521, span, "the data cannot be read: its samples were not checked");
     diag_label(d, "%s", error.message);
@@ -477,7 +482,7 @@ bool data_build(RecipeBuild *b, const Ast *item)
     for (size_t i = 0; i < SPLITS; i++) {
         if (split[i].source != NULL) {
             split[i].source->skip_bad = split[i].source->headers_only = b->r->skip_bad;
-            ok = split_fields(b, &split[i], &facts, i) && ok;
+            ok = split_fields(b, &split[i], &facts, data.batch, i) && ok;
             ok = ok && (i == 0 || fields_agree(b, &split[0], &split[i]));
             split[i].source->headers_only = false;
         }

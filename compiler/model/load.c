@@ -301,9 +301,11 @@ static void match_file(Load *l, size_t errors)
 /* The file is not there: what the program alone says is still checked. */
 static void without_file(Load *l, const HoneError *error)
 {
-    Diag *d = diag(&l->b->c->diags, N521, l->clause->kids[0]->span,
-                   "the weights cannot be read: keys and shapes were not checked");
-    diag_label(d, "%s", error->message);
+    if (!l->b->silent) {
+        Diag *d = diag(&l->b->c->diags, N521, l->clause->kids[0]->span,
+                       "the weights cannot be read: keys and shapes were not checked");
+        diag_label(d, "%s", error->message);
+    }
     l->b->r->loads.at[l->index].absent = true;
     const Ast *maps = l->clause->kids[1];
     for (size_t i = 0; maps != NULL && i < maps->n; i++) {

@@ -306,6 +306,7 @@ typedef struct RecipeData {      /* what is known of a HoneData at compile time 
     int64_t count[3];            /* samples of train, valid, test; -1: not known */
     size_t n_classes;
     const char *const *classes;
+    uint64_t loading_bytes;      /* of loading train and valid; 0: not known */
     int64_t *low, *high;         /* by field: values in all splits; low > high: not known */
 } RecipeData;
 
@@ -352,6 +353,7 @@ bool recipe_option(Compiler *c, Str name, double *value);
  * (`hone check`); notes say so. NULL after errors. */
 typedef struct RecipeOptions {
     bool without_files;
+    bool silent;             /* no notes about absent files */
     bool model_only;         /* `hone keys`: no data, loads, stages or graphs */
     int64_t most_batch;      /* cuts the batch of every data; 0: as the recipe says */
 } RecipeOptions;

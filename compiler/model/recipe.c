@@ -434,7 +434,7 @@ Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeO
         .name = finetune->text, .span = finetune->span, .model = model_new(c), .workers = -1};
     RecipeBuild build = {
         .c = c, .file = file, .item = finetune, .r = r, .without_files = options->without_files,
-        .most_batch = options->most_batch};
+        .silent = options->silent, .most_batch = options->most_batch};
     RecipeBuild *b = &build;
     b->scope = scope_new(c->arena, NULL, file, NULL);
     b->build = elab_new(c, r->model, NULL, false, NULL);
@@ -460,6 +460,9 @@ Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeO
         if (b->saves.at[i]->text.len == 0) {
             save_build(b, b->saves.at[i]);
         }
+    }
+    if (c->diags.errors == errors) {
+        save_check_inputs(b);
     }
     b->step_known = b->step_known && model_ok && data_ok;
     bool eval_ok = !b->step_known || eval_build(b);

@@ -20,7 +20,7 @@ typedef struct RecipeBuild {
     Compiler *c;
     File *file;
     const Ast *item;                 /* AST_FINETUNE */
-    bool without_files;
+    bool without_files, silent;
     int64_t most_batch;
     Recipe *r;
     Scope *scope;                    /* of the recipe: models and lets; for every graph */
@@ -75,6 +75,7 @@ bool select_pattern_ok(RecipeBuild *b, const Ast *pattern);
 /* --- load.c save.c data.c ------------------------------------------------------------------------------ */
 bool load_build(RecipeBuild *b, const Ast *clause);
 bool save_build(RecipeBuild *b, const Ast *clause);
+void save_check_inputs(RecipeBuild *b);                      /* overwrite.c: E518 */
 bool data_build(RecipeBuild *b, const Ast *item);            /* the data of the step clause */
 Batch *data_batch(RecipeBuild *b, Arena *arena, int64_t samples);    /* a new one per graph */
 

@@ -170,11 +170,6 @@ int64_t hone_data_skipped(const HoneDataset *data)
     return data->skipped;
 }
 
-uint64_t hone_data_bytes(const HoneDataset *data)
-{
-    return data->bytes;
-}
-
 bool hone_data_range(const HoneDataset *data, size_t field, int64_t *low, int64_t *high)
 {
     const HoneField *f = &data->fields[field];

@@ -23,7 +23,6 @@ struct HoneLoader {
     int depth, n_workers;
     Slot *slots;
     void *block;                      /* the slots' memory */
-    uint64_t bytes;
     Workspace own;
     pthread_t *threads;
     Workspace *work;
@@ -146,19 +145,38 @@ static bool slot_bytes(const HoneDataset *data, size_t batch, uint64_t *bytes)
     return fits;
 }
 
+static int ring_depth(int depth)
+{
+    return depth < 1 ? 3 : depth + 1;
+}
+
+static bool ring_bytes(const HoneDataset *data, size_t batch, size_t depth, uint64_t *bytes)
+{
+    return slot_bytes(data, batch, bytes) && !__builtin_mul_overflow(*bytes, depth, bytes);
+}
+
+uint64_t hone_loading_bytes(const HoneDataset *data, int64_t batch, int depth)
+{
+    uint64_t bytes;
+    bool fits = ring_bytes(data, (size_t)batch, (size_t)ring_depth(depth), &bytes) &&
+                add_part((size_t)data->count, sizeof(int64_t), &bytes) &&
+                !__builtin_add_overflow(bytes, data->bytes, &bytes);
+    return fits ? bytes : UINT64_MAX;
+}
+
 static bool make_slots(HoneLoader *loader, HoneError *error)
 {
     const HoneDataset *data = loader->data;
     size_t batch = (size_t)loader->config.batch, depth = (size_t)loader->depth;
-    if (!slot_bytes(data, batch, &loader->bytes) ||
-        __builtin_mul_overflow(loader->bytes, depth, &loader->bytes)) {
+    uint64_t bytes;
+    if (!ring_bytes(data, batch, depth, &bytes)) {
         return hone_fail_memory(error, "batches", UINT64_MAX);
     }
     loader->slots = hone_alloc(loader->sys, depth * sizeof(Slot));
-    loader->block = hone_alloc(loader->sys, loader->bytes);
+    loader->block = hone_alloc(loader->sys, bytes);
     loader->order = hone_alloc(loader->sys, (size_t)data->count * sizeof(int64_t));
     if (loader->slots == NULL || loader->block == NULL || loader->order == NULL) {
-        return hone_fail_memory(error, "data", loader->bytes);
+        return hone_fail_memory(error, "data", bytes);
     }
     char *at = loader->block;
     for (size_t s = 0; s < depth; s++) {
@@ -209,7 +227,7 @@ HoneLoader *hone_loader_new(HoneSys *sys, HoneDataset *data, const HoneLoaderCon
     loader->data = data;
     loader->config = *config;
     loader->own.sys = sys;
-    loader->depth = config->depth < 1 ? 3 : config->depth + 1;
+    loader->depth = ring_depth(config->depth);
     int64_t whole = data->count / config->batch * config->batch;
     loader->usable = config->drop_last ? whole : data->count;
     loader->batches = (loader->usable + config->batch - 1) / config->batch;
@@ -257,11 +275,6 @@ void hone_loader_free(HoneLoader *loader)
 int64_t hone_loader_batches(const HoneLoader *loader)
 {
     return loader->batches;
-}
-
-uint64_t hone_loader_bytes(const HoneLoader *loader)
-{
-    return loader->bytes + (uint64_t)loader->data->count * sizeof(int64_t);
 }
 
 /* --- use ---------------------------------------------------------------------------------------------- */

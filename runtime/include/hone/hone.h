@@ -99,7 +99,6 @@ void hone_data_close(HoneDataset *data);
 size_t hone_data_fields(const HoneDataset *data, const HoneField **fields);
 int64_t hone_data_count(const HoneDataset *data);
 int64_t hone_data_skipped(const HoneDataset *data);           /* bad files passed over */
-uint64_t hone_data_bytes(const HoneDataset *data);            /* held in memory */
 size_t hone_data_classes(const HoneDataset *data, const char *const **names);   /* 0: none */
 /* The least and largest value of a field of whole numbers; false where samples are not in memory. */
 bool hone_data_range(const HoneDataset *data, size_t field, int64_t *low, int64_t *high);
@@ -131,7 +130,8 @@ typedef struct HoneBatch {
 /* The next batch, valid until the next call; size 0 at the epoch's end. */
 bool hone_loader_next(HoneLoader *loader, HoneBatch *batch, HoneError *error);
 int64_t hone_loader_batches(const HoneLoader *loader);      /* per epoch */
-uint64_t hone_loader_bytes(const HoneLoader *loader);       /* its batches and order */
+/* What loading batches of a data set takes: its batches and order, and what the data set holds. */
+uint64_t hone_loading_bytes(const HoneDataset *data, int64_t batch, int depth);
 
 /* One picture as the `images` reader of `source` would give it in evaluation: f32 [3, S, S]. */
 bool hone_image_decode(HoneSys *sys, const HoneSource *source, const char *path, float *to,
