@@ -178,13 +178,13 @@ out=$("$hone" run far.hone --out far 2>&1)
   grep -qF 'far.hone:26:3' <<<"$out" || { echo "FAILED position from data: $out"; failed=1; }
 
 # --- weights ----------------------------------------------------------------------------------------------
-loads() { sed "s/steps = 5/steps = 5\n  load \"$1\"/; s/save .*/save \"loaded.safetensors\"/" tiny.hone >loads.hone; }
+loads() { sed "s/steps = 5/steps = 5\n  load \"$1\"/; s/save .*/save \"kept.safetensors\"/" tiny.hone >loads.hone; }
 loads tiny.safetensors
 fine 'finished' "$hone" run loads.hone --out loaded
 edited 's/save "tiny.safetensors"/save "x\/..\/valid.npz"/' 2 'would replace a file of data'
 edited 's/save "tiny.safetensors"/save "edited.hone"/' 2 'would replace a program'
-cp tiny.safetensors loaded.safetensors
-loads loaded.safetensors
+cp tiny.safetensors kept.safetensors
+loads kept.safetensors
 refused 2 'would replace the weights' "$hone" run loads.hone --out never
 loads gone.safetensors
 refused 3 'no such file' "$hone" run loads.hone --out never
