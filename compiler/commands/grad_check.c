@@ -1,6 +1,6 @@
 /* hone grad-check: the gradient of every trained parameter against finite differences of the loss, in
  * the double-precision interpreter. For a library: of every function and module by everything real
- * that it reads, at small sizes. */
+ * that it reads, at small sizes; and whether the first step of every update rule goes down. */
 #include <math.h>
 
 #include "commands/session.h"
@@ -142,6 +142,8 @@ typedef struct Library {
     Table *table;
     Buf lines;                       /* JSON */
     size_t checked, refused, wrong;
+    Table *steps;                    /* of update rules */
+    size_t rules, climbing;
 } Library;
 
 /* Real inputs become parameters: gradients are by those. */
@@ -266,22 +268,108 @@ static void check_item(void *context, Str name, const Graph *graph, size_t n,
     }
 }
 
+/* --- update rules --------------------------------------------------------------------------------- */
+/* Values for a rule's leaves: g, p at a right angle to it (decay is no descent), t = 1, fresh states. */
+static void fill_rule(Arena *arena, const LibraryRule *rule, double **values)
+{
+    const Graph *g = rule->graph;
+    int64_t n = node_elements(graph_node(g, rule->p));
+    double *p = NEW_ARRAY(arena, double, (size_t)n), *slope = NEW_ARRAY(arena, double, (size_t)n);
+    double across = 0, square = 0;
+    for (int64_t i = 0; i < n; i++) {
+        p[i] = sin(2.0 + 1.7 * (double)i);
+        slope[i] = cos(1.0 + 2.3 * (double)i);
+        across += p[i] * slope[i];
+        square += slope[i] * slope[i];
+    }
+    for (int64_t i = 0; i < n; i++) {
+        p[i] -= across / square * slope[i];
+    }
+    values[rule->p] = values[rule->p0] = p;
+    values[rule->g] = slope;
+    values[rule->t] = NEW_ARRAY(arena, double, 1);
+    values[rule->t][0] = 1;
+    for (size_t k = 0; k < rule->n; k++) {
+        const Node *node = graph_node(g, rule->states[k]);
+        int64_t elements = node_elements(node);
+        int64_t every = rule->first[k].kind == HONE_INIT_EYE ? node->dims[1] + 1 : 1;
+        double *state = values[rule->states[k]] = NEW_ARRAY(arena, double, (size_t)elements);
+        for (int64_t i = 0; i < elements; i += every) {
+            state[i] = rule->first[k].a;
+        }
+    }
+}
+
+static void check_rule(void *context, const LibraryRule *rule)
+{
+    Library *library = context;
+    Arena *arena = library->s->arena;
+    if (!chosen(library->s, rule->name)) {
+        return;
+    }
+    Interp interp = {.graph = rule->graph, .arena = arena};
+    interp.values = NEW_ARRAY(arena, double *, rule->graph->nodes.len);
+    fill_rule(arena, rule, interp.values);
+    if (!interp_run(&interp)) {
+        return;
+    }
+    const Node *node = graph_node(rule->graph, rule->p);
+    const double *p = interp.values[rule->p], *g = interp.values[rule->g];
+    double step = 0, slope = 0, down = 0;
+    for (int64_t i = 0; i < node_elements(node); i++) {
+        double d = interp.values[rule->next][i] - p[i];
+        step += d * d;
+        slope += g[i] * g[i];
+        down -= d * g[i];
+    }
+    double cosine = step > 0 ? down / sqrt(step * slope) : 0;
+    bool good = isfinite(step) && cosine >= 0;
+    library->rules++;
+    library->climbing += !good;
+    if (library->s->line->json) {
+        Buf *out = &library->lines;
+        buf_add(out, STR("{\"rule\": "));
+        json_string(out, rule->name);
+        buf_printf(out, ", \"rank\": %zu, \"step\": ", node->rank);
+        json_number(out, sqrt(step));
+        buf_add(out, STR(", \"down\": "));
+        json_number(out, cosine);
+        buf_printf(out, ", \"agrees\": %s}\n", good ? "true" : "false");
+        return;
+    }
+    table_cell(library->steps, STR_FMT, STR_ARG(rule->name));
+    table_cell(library->steps, STR_FMT, STR_ARG(dims_list(arena, node->rank, node->dims)));
+    table_cell(library->steps, "%.3g", sqrt(step));
+    table_cell(library->steps, "%.2f", cosine);
+    table_cell(library->steps, "%s", good ? step > 0 ? "" : "stays" : "does not go down");
+}
+
 static int check_library(Session *s)
 {
     static const char *const names[] = {"item", "by", ">gradient", ">error", ""};
-    Library library = {.s = s, .table = table_new(s->arena, 5, names), .lines = buf_new(s->arena)};
-    library_visit(&s->c, s->file, check_item, &library);
-    if (library.checked + library.refused == 0) {
-        return usage_error(s->sys, s->arena, s->line, "nothing in " STR_FMT " can be checked",
+    static const char *const steps[] = {"rule", "parameter", ">first step", ">cos to -g", ""};
+    Library library = {.s = s, .table = table_new(s->arena, 5, names), .lines = buf_new(s->arena),
+                       .steps = table_new(s->arena, 5, steps)};
+    library_visit(&s->c, s->file, check_item, check_rule, &library);
+    if (library.checked + library.refused + library.rules == 0) {
+        return usage_error(s->sys, s->arena, s->line,
+                           "nothing in " STR_FMT " has a gradient: no function or module of tensors "
+                           "that fits made-up sizes, and no update rule",
                            STR_ARG(s->c.root_path));
     }
     Buf *out = &library.lines;
-    if (!s->line->json) {
+    if (!s->line->json && library.checked + library.refused > 0) {
         table_print(library.table, "  ", out);
         buf_printf(out, "%zu items checked, %zu not; %zu gradients differ from finite differences by "
                    "more than %.0e\n", library.checked, library.refused, library.wrong, tolerance);
     }
-    return out_finish(s->sys, out, library.wrong == 0 ? HONE_OK : HONE_INTERNAL);
+    if (!s->line->json && library.rules > 0) {
+        table_print(library.steps, "  ", out);
+        buf_printf(out, "%zu first steps of update rules, %zu do not go down\n", library.rules,
+                   library.climbing);
+    }
+    bool good = library.wrong + library.climbing == 0;
+    return out_finish(s->sys, out, good ? HONE_OK : HONE_INTERNAL);
 }
 
 int command_grad_check(HoneSys *sys, Mem *mem, const CommandLine *line)

@@ -14,6 +14,7 @@ typedef struct Check {
     bool training;
     int64_t sizes; /* given to dims so far */
     LibraryVisit *visit; /* NULL: only checking; else sizes are small and results handed over */
+    LibraryRuleVisit *rule;
     void *context;
 } Check;
 
@@ -293,14 +294,27 @@ static void check_rank(Check *check, const Ast *optimizer, const Ast *call, size
         states[i] = graph_leaf(g, NODE_STATE, list[i].dtype, list[i].rank, list[i].dims,
                                list[i].name, (uint32_t)(3 + i), at);
     }
-    optimizer_update(e, &use, &v, inputs[0], inputs[1], t, inputs[2], states, &next, next_states);
+    bool ok =
+        optimizer_update(e, &use, &v, inputs[0], inputs[1], t, inputs[2], states, &next, next_states);
+    if (!ok || check->rule == NULL || check->c->diags.errors > 0) {
+        return;
+    }
+    Init *first = NEW_ARRAY(check->c->arena, Init, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        first[i] = list[i].init;
+    }
+    const LibraryRule rule = {.name = optimizer->text, .graph = g, .p = inputs[0], .g = inputs[1],
+                              .p0 = inputs[2], .t = t, .next = next, .n = n, .states = states,
+                              .first = first};
+    check->rule(check->context, &rule);
 }
 
 /* A rule may depend on the rank: all those that parameters have. */
 static void check_optimizer(Check *check, const Ast *optimizer)
 {
     Ast *call = sample_call(check, optimizer);
-    for (size_t rank = 0; call != NULL && rank <= 5; rank++) {
+    size_t from = check->rule != NULL ? 1 : 0, to = check->rule != NULL ? 2 : 5;
+    for (size_t rank = from; call != NULL && rank <= to; rank++) {
         check_rank(check, optimizer, call, rank);
     }
 }
@@ -403,15 +417,17 @@ bool library_check(Compiler *c, File *file)
     return c->diags.errors == 0;
 }
 
-void library_visit(Compiler *c, File *file, LibraryVisit *visit, void *context)
+void library_visit(Compiler *c, File *file, LibraryVisit *visit, LibraryRuleVisit *rule,
+                   void *context)
 {
     Diags before = c->diags;
     for (size_t i = 0; i < file->tree->n; i++) {
         const Ast *item = file->tree->kids[i];
         Check check = {.c = c, .file = file, .second = true, .training = true, .visit = visit,
-                       .context = context};
+                       .rule = rule, .context = context};
         c->diags = diags_new(c->arena, &c->sources);
-        if (item->kind == AST_FN || item->kind == AST_MODULE) {
+        if (item->kind == AST_FN || item->kind == AST_MODULE ||
+            (item->kind == AST_OPTIMIZER && rule != NULL)) {
             check_item(&check, item);
         }
     }

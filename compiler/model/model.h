@@ -365,6 +365,17 @@ bool library_check(Compiler *c, File *file);
 enum { LIBRARY_RESULTS = 8 };
 typedef void LibraryVisit(void *context, Str name, const Graph *graph, size_t n,
                           const NodeId *results);
-void library_visit(Compiler *c, File *file, LibraryVisit *visit, void *context);
+typedef struct LibraryRule {     /* an update rule for one small parameter */
+    Str name;
+    const Graph *graph;
+    NodeId p, g, p0, t, next;    /* next: p' */
+    size_t n;
+    const NodeId *states;
+    const Init *first;           /* of the states */
+} LibraryRule;
+typedef void LibraryRuleVisit(void *context, const LibraryRule *rule);
+/* rule, NULL or: handed every update rule for a vector and a matrix, where it updates such. */
+void library_visit(Compiler *c, File *file, LibraryVisit *visit, LibraryRuleVisit *rule,
+                   void *context);
 
 #endif

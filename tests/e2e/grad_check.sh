@@ -53,6 +53,11 @@ expect 2 'wants a recipe file' "$hone" grad-check
 expect 0 '0 not; 0 gradients differ' "$hone" grad-check nn
 expect 0 '0 not; 0 gradients differ' "$hone" grad-check losses
 expect 0 '1 items checked' "$hone" grad-check nn Conv2d
+expect 0 '0 do not go down' "$hone" grad-check optim
+expect 0 '"rule": "Muon", "rank": 2' "$hone" grad-check optim Muon --json
+printf 'optimizer Up(lr = 0.1) {\n  fn update(p: f32[..], g: f32[..]) { p'"'"' = p + lr * g }\n}\n' >"$folder/up.hone"
+expect 1 'does not go down' "$hone" grad-check "$folder/up.hone"
+expect 2 'nothing in sched has a gradient' "$hone" grad-check sched
 expect 0 'Bottleneck' "$hone" grad-check resnet Bottleneck
 expect 0 '"item": "relu"' "$hone" grad-check nn relu --json
 expect 2 'nothing in nn' "$hone" grad-check nn Conv7
