@@ -162,7 +162,14 @@ bool session_open(Session *s, HoneSys *sys, Mem *mem, const CommandLine *line, i
             return false;
         }
     }
-    bool names = strstr(command_row(line->command)->arguments, "[NAME") != NULL;
+    const char *arguments = command_row(line->command)->arguments;
+    bool names = strstr(arguments, "[NAME") != NULL;
+    if (strstr(arguments, "[NAME]") != NULL && line->args.len > 2) {
+        *exit = usage_error(sys, s->arena, line, "`hone %s` takes one recipe, and got `" STR_FMT
+                            "` and `" STR_FMT "`", command_row(line->command)->name,
+                            STR_ARG(line->args.at[1]), STR_ARG(line->args.at[2]));
+        return false;
+    }
     return choose(s, names ? 1 : line->args.len, exit);
 }
 

@@ -30,6 +30,7 @@ expect 2 'did you mean `hone version`' "$hone" verison
 expect 2 'hone run x.hone' "$hone" x.hone
 expect 2 'did you mean `--quiet`' "$hone" explain E402 --quit
 expect 2 'two dashes' "$hone" explain -q
+expect 2 'takes one recipe' "$hone" eval "$(dirname "$0")/../data/parity/text.hone" gpt2 bert
 expect 2 '`--color` wants' "$hone" version --color purple
 expect 2 '`--json` wants no value' "$hone" version --json=1
 expect 2 '"code":"E710"' "$hone" explain E42 --json
