@@ -67,7 +67,7 @@ Crop crop_random(int64_t width, int64_t height, int64_t size, double scale, bool
 {
     Draws draws = {
         .seed = mode->seed,
-        .key = hone_hash("augment"),
+        .key = hone_hash("data:augment"),
         .epoch = mode->epoch,
         .element = (uint64_t)sample * DRAWS,
     };

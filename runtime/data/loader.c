@@ -51,7 +51,7 @@ static void order_epoch(HoneLoader *loader)
     if (!loader->config.shuffle) {
         return;
     }
-    uint64_t key = hone_hash("shuffle");
+    uint64_t key = hone_hash("data:shuffle");      /* no key of a parameter has a colon */
     for (int64_t i = n - 1; i > 0; i--) {   /* Fisher-Yates */
         int64_t j = (int64_t)hone_random_below(loader->config.seed, key, (uint64_t)loader->epoch,
                                                (uint64_t)i, (uint64_t)i + 1);
