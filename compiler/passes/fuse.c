@@ -9,7 +9,7 @@
 
 enum { MOST_STREAMS = 14, MOST_STORES = 6 };
 static const double parallel_points = 100000;   /* from here on, rows must be enough for threads */
-static const double least_rows = 1024;
+static const double least_rows = 64, least_columns = 1024;   /* whole rows; parts of all rows */
 
 typedef struct Member {
     NodeId node;
@@ -168,14 +168,14 @@ static bool same_domain(const Joining *j, const Node *lead)
     return true;
 }
 
-/* Distinct tensors that the members of the last nest and the node read, and stores. */
-static bool nest_has_room(const Joining *j, const Bundle *bundle)
+/* Distinct tensors that the members of the nest and the node read, and stores. */
+static bool nest_has_room(const Joining *j, const Bundle *bundle, uint32_t nest)
 {
     VEC(NodeId) tensors = {0};
     size_t stores = 1;
     for (size_t m = 0; m <= bundle->members.len; m++) {
         bool self = m == bundle->members.len;
-        if (!self && bundle->members.at[m].nest + 1 != bundle->nests)
+        if (!self && bundle->members.at[m].nest != nest)
             continue;
         stores += !self;
         Reads reads = self ? j->reads
@@ -191,23 +191,39 @@ static bool nest_has_room(const Joining *j, const Bundle *bundle)
     return stores <= MOST_STORES && tensors.len + stores <= MOST_STREAMS;
 }
 
-/* In the loops of the last nest: nothing of that nest is read, or maps at the node's own place. */
-static bool joins_nest(const Joining *j, const Bundle *bundle)
+static const Member *lead_of(const Bundle *bundle, uint32_t nest)
 {
-    const Member *lead = NULL;
-    for (size_t i = bundle->members.len; i-- > 0;) {
-        if (bundle->members.at[i].nest + 1 == bundle->nests)
-            lead = &bundle->members.at[i];
-    }
-    if (!lead || (bundle->contraction && lead->nest == 0) || !same_domain(j, graph_node(j->f->graph, lead->node)))
+    size_t i = 0;
+    while (bundle->members.at[i].nest != nest)
+        i++;
+    return &bundle->members.at[i];
+}
+
+/* In the loops of a nest: nothing of later nests is read, and of that nest only at the node's own
+ * place. */
+static bool joins_nest(const Joining *j, const Bundle *bundle, uint32_t nest)
+{
+    const Member *lead = lead_of(bundle, nest);
+    if ((bundle->contraction && nest == 0) || !same_domain(j, graph_node(j->f->graph, lead->node)))
         return false;
     for (size_t i = 0; i < j->reads.n; i++) {
         const Member *member = member_of(bundle, j->reads.at[i]->tensor);
-        if (member && member->nest == lead->nest &&
-            (j->piece->n_reduced > 0 || !at_own_place(j, j->reads.at[i])))
+        if (member && (member->nest > nest ||
+                       (member->nest == nest &&
+                        (j->piece->n_reduced > 0 || !at_own_place(j, j->reads.at[i])))))
             return false;
     }
-    return nest_has_room(j, bundle);
+    return nest_has_room(j, bundle, nest);
+}
+
+/* The last such nest, or bundle->nests: none. */
+static uint32_t nest_to_join(const Joining *j, const Bundle *bundle)
+{
+    for (uint32_t nest = bundle->nests; nest-- > 0;) {
+        if (joins_nest(j, bundle, nest))
+            return nest;
+    }
+    return bundle->nests;
 }
 
 static double row_points(const Joining *j)
@@ -216,6 +232,16 @@ static double row_points(const Joining *j)
     for (size_t r = 0; r < j->n_rows; r++)
         points *= (double)j->node->dims[j->rows[r]];
     return points;
+}
+
+/* The rows are the first dimensions, in order: a row is consecutive elements. */
+static double least_of(const Joining *j)
+{
+    for (size_t r = 0; r < j->n_rows; r++) {
+        if (j->rows[r] != r)
+            return least_columns;
+    }
+    return least_rows;
 }
 
 /* All left dimensions of both sides are rows: together they have as many chunks as alone. */
@@ -272,7 +298,7 @@ static bool joins_group(const Joining *j, const Bundle *bundle)
         return false;
     if (bundle->contraction)
         return joins_contraction(j, bundle);
-    if (!keeps_all_rows(j, bundle) && points > parallel_points && rows < least_rows)
+    if (!keeps_all_rows(j, bundle) && points > parallel_points && rows < least_of(j))
         return false;
     return (j->pointwise && j->piece->n_reduced == 0) ||
            bytes / rows <= (double)j->f->target->l2_bytes / 2;
@@ -311,13 +337,14 @@ static void add_needs(const Joining *j, uint32_t b)
 }
 
 /* --- the walk ------------------------------------------------------------------------------------------------ */
-static void add_member(const Joining *j, uint32_t b, bool new_nest)
+/* Members stay in the order of their nests; nest == bundle->nests starts one. */
+static void add_member(const Joining *j, uint32_t b, uint32_t nest)
 {
     Fuse *f = j->f;
     Bundle *bundle = &f->bundles.at[b];
     Member member = {.node = j->id, .rows = NEW_ARRAY(f->arena, uint8_t, MAX_RANK)};
-    bundle->nests += new_nest;
-    member.nest = bundle->nests - 1;
+    bundle->nests += nest == bundle->nests;
+    member.nest = nest;
     for (size_t m = 0; m < bundle->members.len; m++) {
         uint8_t *rows = bundle->members.at[m].rows;
         for (size_t r = 0; r < j->n_rows; r++)
@@ -328,6 +355,10 @@ static void add_member(const Joining *j, uint32_t b, bool new_nest)
     bundle->points += piece_points(j->piece);
     bundle->bytes += (double)node_elements(j->node) * (double)dtype_bytes(j->node->dtype);
     VEC_PUSH(f->arena, bundle->members, member);
+    for (size_t m = bundle->members.len - 1; m > 0 && bundle->members.at[m - 1].nest > nest; m--) {
+        bundle->members.at[m] = bundle->members.at[m - 1];
+        bundle->members.at[m - 1] = member;
+    }
     f->of[j->id] = b;
     add_needs(j, b);
     for (size_t i = 0; i < j->reads.n; i++)
@@ -339,7 +370,9 @@ static void add_member(const Joining *j, uint32_t b, bool new_nest)
 static bool is_far(const Joining *j, const Bundle *bundle)
 {
     double bytes = (double)node_elements(j->node) * (double)dtype_bytes(j->node->dtype);
-    NodeId last = bundle->members.at[bundle->members.len - 1].node;
+    NodeId last = 0;
+    for (size_t m = 0; m < bundle->members.len; m++)
+        last = bundle->members.at[m].node > last ? bundle->members.at[m].node : last;
     return bytes >= (double)RECOMPUTE_BYTES && j->id - last >= RECOMPUTE_GAP;
 }
 
@@ -350,26 +383,24 @@ static bool try_join(Joining *j, uint32_t b)
         return false;
     j->n_rows = 0;
     keep_rows(j, bundle);
+    uint32_t nest = bundle->nests;
     if (!j->reads_member) {
         /* another reader of the same tensors: equal loops, or nothing */
-        if (is_far(j, bundle) || !joins_nest(j, bundle))
+        nest = is_far(j, bundle) ? nest : nest_to_join(j, bundle);
+        if (nest == bundle->nests)
             return false;
-        const Member *lead = &bundle->members.at[bundle->members.len - 1];
+        const Member *lead = lead_of(bundle, nest);
         j->n_rows = bundle->n_rows;
         for (size_t r = 0; r < j->n_rows; r++) {
             j->rows[r] = lead->rows[r];
             j->kept[r] = (uint8_t)r;
         }
-        add_member(j, b, false);
-        return true;
+    } else if (j->n_rows == bundle->n_rows) {
+        nest = nest_to_join(j, bundle);
     }
-    if (j->n_rows == bundle->n_rows && joins_nest(j, bundle)) {
-        add_member(j, b, false);
-        return true;
-    }
-    if (!joins_group(j, bundle))
+    if (nest == bundle->nests && !joins_group(j, bundle))
         return false;
-    add_member(j, b, true);
+    add_member(j, b, nest);
     return true;
 }
 
@@ -422,7 +453,7 @@ static void start_bundle(Joining *j)
         if (j->node->dims[d] > 1)
             j->rows[j->n_rows++] = (uint8_t)d;
     }
-    add_member(j, (uint32_t)f->bundles.len - 1, true);
+    add_member(j, (uint32_t)f->bundles.len - 1, 0);
 }
 
 static Group finished(Fuse *f, const Bundle *bundle)

@@ -8,8 +8,8 @@
 #include "passes/fusion.h"
 
 enum { FEW_SLOTS = 8, SLOTS = 64, MOST_SLOTS = 1 << 16, LEAST_ROW = 24 };
-static const double few_results = 4096;      /* more of them are enough work to share */
-static const double long_reduction = 256;
+static const double few_results[] = {1024, 4096};   /* more of them are enough work to share */
+static const double long_reduction[] = {1024, 256};
 static const double parallel_points = 100000;
 
 typedef struct Split {
@@ -39,7 +39,29 @@ static bool associative(ReduceOp op)
     return false;
 }
 
-static bool worth_splitting(const Node *node)
+/* Does a reduced variable stand before all others in what is read? Then each result is made of elements
+ * far apart, rows of which one kernel or another has at hand: shorter sums are worth a cut. Results of
+ * consecutive elements, such as the mean of a layer norm's row, are better off whole. */
+static bool reduces_rows(const Graph *graph, const Piece *piece)
+{
+    ScalarList list = sc_list(graph->arena, 1, &piece->body);
+    for (size_t i = 0; i < list.n; i++) {
+        const Scalar *read = list.at[i];
+        for (size_t d = 0; read->kind == SCALAR_READ && read->n == piece->n_vars + piece->n_reduced &&
+                           d < read->n; d++) {
+            if (read->at[d]->n_vars == 0)
+                continue;
+            for (size_t k = 0; k < piece->n_reduced; k++) {
+                if (pos_uses(read->at[d], piece->reduced[k]))
+                    return true;
+            }
+            return false;
+        }
+    }
+    return false;
+}
+
+static bool worth_splitting(const Graph *graph, const Node *node)
 {
     if (node->kind != NODE_EQUATION || node->n_pieces != 1 || !associative(node->reduce) ||
         node->pieces[0].n_reduced == 0 || !piece_is_plain(node, &node->pieces[0]) ||
@@ -47,7 +69,9 @@ static bool worth_splitting(const Node *node)
         return false;
     double results = (double)node_elements(node);
     double points = piece_points(&node->pieces[0]);
-    return results <= few_results && points / results >= long_reduction && points >= parallel_points;
+    bool rows = reduces_rows(graph, &node->pieces[0]);
+    return results <= few_results[rows] && points / results >= long_reduction[rows] &&
+           points >= parallel_points;
 }
 
 /* --- slots ------------------------------------------------------------------------------------------ */
@@ -192,7 +216,7 @@ static NodeId split_node(const Split *split, const Node *node, const Cut *cut)
 /* factor * (x - mean)^2; NULL: the equation is no such thing. */
 static const Scalar *mean_of_squares(const Graph *graph, const Node *node, double *factor)
 {
-    if (!worth_splitting(node) || node->reduce != REDUCE_SUM || !dtype_is_float(node->dtype))
+    if (!worth_splitting(graph, node) || node->reduce != REDUCE_SUM || !dtype_is_float(node->dtype))
         return NULL;
     const Scalar *body = factor_split(graph->pool, node->pieces[0].body, factor);
     bool square = body->kind == SCALAR_FN && body->op == OP_MUL && body->n == 2 &&
@@ -262,7 +286,7 @@ static NodeId copied(Split *split, NodeId id)
     Cut cut = {.count = 1};
     if (split->joined[id] != NODE_NONE)
         return split->joined[id];
-    if (!worth_splitting(node) || !cut_piece(split, node, &cut))
+    if (!worth_splitting(split->from, node) || !cut_piece(split, node, &cut))
         return node_rewrite(split->to, node, read_mapped, split, split->ids);
     return split->square[id] == NODE_NONE ? split_node(split, node, &cut)
                                           : split_moments(split, node, split->square[id], &cut);
