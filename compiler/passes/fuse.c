@@ -234,14 +234,16 @@ static double row_points(const Joining *j)
     return points;
 }
 
-/* The rows are the first dimensions, in order: a row is consecutive elements. */
-static double least_of(const Joining *j)
+/* The rows are the first dimensions of all, in order: a row is consecutive elements. */
+static double least_of(const Joining *j, const Bundle *bundle)
 {
+    bool first = true;
     for (size_t r = 0; r < j->n_rows; r++) {
-        if (j->rows[r] != r)
-            return least_columns;
+        first &= j->rows[r] == r;
+        for (size_t m = 0; m < bundle->members.len; m++)
+            first &= bundle->members.at[m].rows[j->kept[r]] == r;
     }
-    return least_rows;
+    return first ? least_rows : least_columns;
 }
 
 /* All left dimensions of both sides are rows: together they have as many chunks as alone. */
@@ -298,7 +300,7 @@ static bool joins_group(const Joining *j, const Bundle *bundle)
         return false;
     if (bundle->contraction)
         return joins_contraction(j, bundle);
-    if (!keeps_all_rows(j, bundle) && points > parallel_points && rows < least_of(j))
+    if (!keeps_all_rows(j, bundle) && points > parallel_points && rows < least_of(j, bundle))
         return false;
     return (j->pointwise && j->piece->n_reduced == 0) ||
            bytes / rows <= (double)j->f->target->l2_bytes / 2;

@@ -47,15 +47,17 @@ static bool reduces_rows(const Graph *graph, const Piece *piece)
     ScalarList list = sc_list(graph->arena, 1, &piece->body);
     for (size_t i = 0; i < list.n; i++) {
         const Scalar *read = list.at[i];
-        for (size_t d = 0; read->kind == SCALAR_READ && read->n == piece->n_vars + piece->n_reduced &&
-                           d < read->n; d++) {
-            if (read->at[d]->n_vars == 0)
-                continue;
-            for (size_t k = 0; k < piece->n_reduced; k++) {
-                if (pos_uses(read->at[d], piece->reduced[k]))
-                    return true;
-            }
-            return false;
+        bool whole = read->kind == SCALAR_READ;
+        for (size_t k = 0; whole && k < piece->n_reduced; k++)
+            whole = piece->reduced[k]->extent == 1 || sc_uses(read, piece->reduced[k]);
+        for (size_t k = 0; whole && k < piece->n_vars; k++)
+            whole = piece->vars[k]->extent == 1 || sc_uses(read, piece->vars[k]);
+        size_t d = 0;
+        while (whole && d < read->n && read->at[d]->n_vars == 0)
+            d++;
+        for (size_t k = 0; whole && d < read->n && k < piece->n_reduced; k++) {
+            if (pos_uses(read->at[d], piece->reduced[k]))
+                return true;
         }
     }
     return false;
@@ -69,7 +71,8 @@ static bool worth_splitting(const Graph *graph, const Node *node)
         return false;
     double results = (double)node_elements(node);
     double points = piece_points(&node->pieces[0]);
-    bool rows = reduces_rows(graph, &node->pieces[0]);
+    bool rows = reduces_rows(graph, &node->pieces[0]) ||
+                piece_is_contraction(graph->arena, node, &node->pieces[0]);
     return results <= few_results[rows] && points / results >= long_reduction[rows] &&
            points >= parallel_points;
 }
