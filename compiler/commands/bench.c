@@ -85,6 +85,9 @@ bool bench_entry(const Session *s, const HoneProgram *program, uint32_t index, c
 {
     const HoneEntry *entry = &program->entries[index];
     int64_t *below = find_below(s->arena, graph, entry);
+    for (uint32_t f = 0; f < entry->n_fields; f++) {
+        below[f] = below[f] > 0 ? below[f] : 1000;    /* not known: many, of which none may fit */
+    }
     size_t first = 0, calls = 0;
     for (uint32_t e = 0; e < program->n_entries; e++) {
         first += e < index ? program->entries[e].n_calls : 0;

@@ -1,6 +1,6 @@
 /* cost: FLOPs, bytes, what bounds a kernel, what it should take, which part of the step it is and
  * which equations it computes. The limit is FLOPs at the measured peak plus bytes at the measured rate
- * of memory, nothing overlapping; the prediction takes the share of the peak that each kind of kernel
+ * of memory (of the cache, or none, where all of an entry stays there), nothing overlapping; the prediction takes the share of the peak that each kind of kernel
  * reaches, and the rate of the cache for what stays there. */
 #include "commands/cost.h"
 
@@ -233,17 +233,32 @@ static double share_of(const Kernel *kernel)
     return 0.05;
 }
 
-static void predict(KernelCost *cost, const Limits *limits)
+/* Bytes that a pass touches: what lives between steps, the batch, and what the pass computes. */
+static double working_set(const PlanEntry *plan)
+{
+    double bytes = (double)plan->activation_bytes;
+    for (NodeId id = 0; id < plan->graph->nodes.len; id++) {
+        const Node *node = graph_node(plan->graph, id);
+        if (node->kind == NODE_PARAM || node->kind == NODE_STATE || node->kind == NODE_INPUT) {
+            bytes += (double)node_elements(node) * (double)dtype_bytes(node->dtype);
+        }
+    }
+    return bytes;
+}
+
+static const double cached = 4 << 20;      /* bytes that are likely to be in a cache still */
+
+/* home: bytes a second from where an entry's data lie. */
+static void predict(KernelCost *cost, const Limits *limits, double home)
 {
     static const double call = 1e-7, wait = 1.5e-6;   /* to start a kernel; to share it out */
-    static const double cached = 4 << 20;        /* bytes that are likely to be in a cache still */
     int64_t chunks = kernel_chunks(cost->kernel);
     double rounds = ceil((double)chunks / limits->threads) * limits->threads / (double)chunks;
     bool alone = chunks == 1 || limits->threads == 1, near = cost->bytes <= cached;
     double peak = alone ? limits->flops_one : limits->flops / rounds;
     double rate = alone ? (near ? limits->cache_one : limits->memory_one)
                         : (near ? limits->cache : limits->memory);
-    double compute = cost->flops / limits->flops, memory = cost->bytes / limits->memory;
+    double compute = cost->flops / limits->flops, memory = cost->bytes / home;
     cost->limit = compute + memory;
     cost->predicted = (alone ? call : wait) + cost->flops / (share_of(cost->kernel) * peak) +
                       cost->bytes / rate;
@@ -258,6 +273,10 @@ KernelCost *cost_kernels(const Session *s, const Recipe *recipe, const PlanEntry
     find_forward(&look);
     KernelCost *costs = NEW_ARRAY(s->arena, KernelCost, plan->n_kernels + 1);
     const Target *target = session_target(s);
+    double set = working_set(plan), home = INFINITY;
+    if (limits != NULL && set > (double)target->l2_bytes) {
+        home = set <= cached ? limits->cache : limits->memory;
+    }
     for (size_t k = 0; k < plan->n_kernels; k++) {
         const Kernel *kernel = plan->kernels[k];
         costs[k] = (KernelCost){.kernel = kernel,
@@ -268,7 +287,7 @@ KernelCost *cost_kernels(const Session *s, const Recipe *recipe, const PlanEntry
                                 .tile = tile_of(&look, target, kernel),
                                 .where = where_of(&look, kernel)};
         if (limits != NULL) {
-            predict(&costs[k], limits);
+            predict(&costs[k], limits, home);
         }
     }
     return costs;
