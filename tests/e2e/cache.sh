@@ -6,7 +6,7 @@ hone=$1
 work=$(mktemp -d); trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 cp "$(dirname "$0")"/../../samples/digits/* "$work"
 cd "$work"
-sed -i 's/epochs  = 10/epochs = 1/' pretrain.hone
+sed -i 's/epochs *= 10/epochs = 1/' pretrain.hone
 export XDG_CACHE_HOME=$work/cache
 
 n=0

@@ -7,7 +7,7 @@ samples=$(dirname "$0")/../../samples/digits
 work=$(mktemp -d); maps=(); trap 'rm -rf "$work" "${maps[@]}"' EXIT
 cp "$samples"/* "$work"
 cd "$work"
-sed -i 's/epochs  = 10/epochs = 1/' pretrain.hone
+sed -i 's/epochs *= 10/epochs = 1/' pretrain.hone
 wrong() { echo "profile: $1"; cat err 2>/dev/null; exit 1; }
 number() { sed -n "s/.*\"$2\": \([-0-9.e+]*\).*/\1/p" "$1"; }
 

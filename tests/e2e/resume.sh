@@ -27,9 +27,9 @@ wait_lines() {
 }
 
 # 10 steps of the head, then 40 of everything; the head is saved at step 4 and 8, the rest every 7
-sed -i 's/epochs  = 10/steps = 20/' pretrain.hone
-sed -i 's/epochs = 4/steps = 10\n    checkpoint = 4\n    every = 5/' finetune.hone
-sed -i 's/epochs  = 12/steps = 40\n    checkpoint = 7\n    every = 10/' finetune.hone
+sed -i 's/epochs *= 10/steps = 20/' pretrain.hone
+sed -i 's/epochs *= 4/steps = 10\n    checkpoint = 4\n    every = 5/' finetune.hone
+sed -i 's/epochs *= 12/steps = 40\n    checkpoint = 7\n    every = 10/' finetune.hone
 "$hone" run pretrain.hone --quiet || fail 'the pretraining'
 "$hone" run finetune.hone --quiet --out whole || fail 'the run that is not stopped'
 want=$(sum digits.safetensors)

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-enum { EDITS = 3000 };
+enum { EDITS = 1500 };
 
 static Str tree_of(Program *p, Str text)
 {
