@@ -161,7 +161,7 @@ static bool put_files(Engine *engine, const char *run_dir, const char *folder, M
     for (int f = 0; f < MANIFEST_FILES; f++) {
         ManifestFile *file = &m->files[f];
         if (f == MANIFEST_BEST) {
-            if (m->position.has_best && !put_best(engine->sys, run_dir, folder, file, error)) {
+            if (m->position.best.has && !put_best(engine->sys, run_dir, folder, file, error)) {
                 return false;
             }
         } else if (!hone_path_join(path, folder, file->name) ||
@@ -278,7 +278,7 @@ static bool is_whole(HoneSys *sys, const char *folder, Manifest *m)
         return false;
     }
     for (int f = 0; f < MANIFEST_FILES; f++) {
-        if ((f != MANIFEST_BEST || m->position.has_best) && !file_whole(sys, folder, &m->files[f])) {
+        if ((f != MANIFEST_BEST || m->position.best.has) && !file_whole(sys, folder, &m->files[f])) {
             return false;
         }
     }
@@ -289,7 +289,9 @@ static bool fits(const Engine *engine, const char *folder, const Manifest *m, Ho
 {
     if (m->hash == engine->program->hash && m->seed == engine->program->seed &&
         m->position.stage <= engine->program->n_stages &&
-        m->position.best_stage < engine->program->n_stages) {
+        m->position.best.stage < engine->program->n_stages &&
+        m->position.seen.stage < engine->program->n_stages &&
+        m->position.last.stage < engine->program->n_stages) {
         return true;
     }
     hone_fail(error, HONE_BAD_CHECKPOINT, "E708", "`%.300s` was made by another recipe", folder);
@@ -329,7 +331,7 @@ static bool take(Engine *engine, const char *run_dir, const char *folder, const 
         }
     }
     *position = m->position;
-    return !m->position.has_best ||
+    return !m->position.best.has ||
            take_best(engine->sys, run_dir, folder, &m->files[MANIFEST_BEST], error);
 }
 

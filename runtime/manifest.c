@@ -6,7 +6,7 @@
 
 #include "run.h"
 
-enum { VERSION = 2, ROOM = 8192 };
+enum { VERSION = 3, ROOM = 8192 };
 static const char own_digest[] = "\"digest\": \"";
 
 Manifest manifest_new(const HoneProgram *program, const Position *position)
@@ -19,32 +19,50 @@ Manifest manifest_new(const HoneProgram *program, const Position *position)
 }
 
 /* --- fields ---------------------------------------------------------------------------------------- */
-/* The whole numbers of a Position, under their own names; `best`, a double, stands beside them. */
+/* The numbers of a Position, under their own names. */
 #define POSITION_NUMBERS(X)                                                                        \
-    X(uint32_t, stage) X(int64_t, step) X(int64_t, updates) X(int64_t, epoch) X(bool, has_best)    \
-    X(int64_t, best_epoch) X(uint32_t, best_stage) X(int64_t, waited) X(bool, eval_due)            \
-    X(uint64_t, metrics_bytes)
+    X(uint32_t, stage) X(int64_t, step) X(int64_t, updates) X(int64_t, epoch) X(bool, best.has)    \
+    X(int64_t, best.epoch) X(uint32_t, best.stage) X(bool, seen.has) X(int64_t, seen.epoch)        \
+    X(uint32_t, seen.stage) X(bool, last.has) X(int64_t, last.epoch) X(uint32_t, last.stage)       \
+    X(int64_t, waited) X(bool, eval_due) X(uint64_t, metrics_bytes)
+#define POSITION_DOUBLES(X) X(best.value) X(seen.value) X(last.value)
 
 typedef struct Field {
     const char *key;
     uint64_t value;
 } Field;
 #define ONE(type, name) +1
-enum { HEAD = 4, FIXED = HEAD POSITION_NUMBERS(ONE) };      /* HEAD: what is not one of those */
+#define ONE_DOUBLE(name) +1
+/* HEAD: what is not one of those */
+enum { HEAD = 3, FIXED = HEAD POSITION_DOUBLES(ONE_DOUBLE) POSITION_NUMBERS(ONE) };
 #undef ONE
+#undef ONE_DOUBLE
+
+static uint64_t bits_of(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static double double_of(uint64_t bits)
+{
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
 
 /* Every number of a manifest in order; stage counts are called "stage_N". */
 static void list_fields(const Manifest *m, Field fields[FIXED])
 {
-    uint64_t best;
-    memcpy(&best, &m->position.best, sizeof best);
 #define FIELD(type, name) {#name, (uint64_t)m->position.name},
+#define DOUBLE(name) {#name, bits_of(m->position.name)},
     const Field all[FIXED] = {{"version", VERSION},
                               {"hash", m->hash},
                               {"seed", m->seed},
-                              {"best_bits", best},
-                              POSITION_NUMBERS(FIELD)};
+                              POSITION_DOUBLES(DOUBLE) POSITION_NUMBERS(FIELD)};
 #undef FIELD
+#undef DOUBLE
     memcpy(fields, all, sizeof all);
 }
 
@@ -53,11 +71,13 @@ static void take_fields(Manifest *m, const uint64_t values[FIXED])
 {
     m->hash = values[1];
     m->seed = values[2];
-    memcpy(&m->position.best, &values[3], sizeof m->position.best);
     const uint64_t *value = values + HEAD;
 #define FIELD(type, name) m->position.name = (type)*value++;
+#define DOUBLE(name) m->position.name = double_of(*value++);
+    POSITION_DOUBLES(DOUBLE)
     POSITION_NUMBERS(FIELD)
 #undef FIELD
+#undef DOUBLE
 }
 
 /* --- writing --------------------------------------------------------------------------------------- */

@@ -69,17 +69,22 @@ bool tensors_save(Engine *engine, const HoneSave *save, const char *root, HoneEr
 
 /* --- train.c: where a run stands ------------------------------------------------------------------- */
 enum { RUN_MAX_STAGES = 64 };
+typedef struct Best {              /* an evaluation that no other one surpassed */
+    bool has;
+    double value;                  /* of the monitored metric */
+    int64_t epoch;
+    uint32_t stage;
+} Best;
 typedef struct Position {
     uint32_t stage;
     int64_t step;                  /* in the stage: updates done */
     int64_t updates;               /* in the run */
     int64_t epoch;                 /* of the data, over all stages: finished or begun */
     int64_t steps_of_stage[RUN_MAX_STAGES];
-    bool has_best;
-    double best;
-    int64_t best_epoch;
-    uint32_t best_stage;
-    int64_t waited;                /* evaluations since the best one */
+    Best best;                     /* whose weights lie in the run directory */
+    Best seen;                     /* of all: another one only where writing its weights failed */
+    Best last;                     /* the evaluation of the present weights, if there was one */
+    int64_t waited;                /* evaluations since the best one seen */
     bool eval_due;                 /* the evaluation after this step has not been done */
     uint64_t metrics_bytes;        /* of metrics.jsonl */
 } Position;
@@ -108,7 +113,7 @@ enum { MANIFEST_WEIGHTS, MANIFEST_STATE, MANIFEST_BEST, MANIFEST_FILES };
 typedef struct Manifest {
     uint64_t hash, seed;
     Position position;
-    ManifestFile files[MANIFEST_FILES];   /* the best weights only if position.has_best */
+    ManifestFile files[MANIFEST_FILES];   /* the best weights only if position.best.has */
 } Manifest;
 Manifest manifest_new(const HoneProgram *program, const Position *position);
 bool manifest_write(HoneSys *sys, const char *folder, const Manifest *m, HoneError *error);

@@ -28,7 +28,10 @@ typedef struct Run {
     bool saved;                        /* what stands on disk is this position */
     int64_t saved_update;              /* of the newest checkpoint of this run; -1: none */
     uint64_t saved_bytes;
-    bool metrics_failed;
+    int64_t best_failed, checkpoint_failed, metrics_failed;   /* in a row */
+    int64_t missed;                    /* records that metrics.jsonl does not have */
+    Best chosen;                       /* whose weights `save` writes */
+    bool lost, finished;               /* others than the best seen; saved */
     int lock;                          /* of the run directory; -1: none */
     int64_t planned_steps[RUN_MAX_STAGES];
 } Run;
@@ -147,6 +150,23 @@ static StepValues step_values(const Run *run, int64_t steps, int64_t batches)
 }
 
 /* --- what is written while it runs ------------------------------------------------------------------ */
+/* What fails again and again is said once until it works again. */
+static void say_failure(Run *run, int64_t *failed, const HoneError *error, const char *note)
+{
+    if ((*failed)++ == 0) {
+        progress_warn(&run->progress, error, "%s", note);
+    }
+}
+
+static void say_success(Run *run, int64_t *failed, const char *what)
+{
+    if (*failed > 1) {
+        progress_note(&run->progress, "%s again, after %lld attempts that failed", what,
+                      (long long)*failed);
+    }
+    *failed = 0;
+}
+
 /* A record that cannot be written is missed, said once, and stops nothing. */
 static void record(Run *run, const HoneEntry *entry, int64_t batches)
 {
@@ -159,11 +179,13 @@ static void record(Run *run, const HoneEntry *entry, int64_t batches)
         }
     }
     HoneError error = {0};
-    bool failed = !metrics_end(&run->metrics, &error);
-    if (failed && !run->metrics_failed) {
-        progress_warn(&run->progress, &error, "training goes on; metrics.jsonl misses records");
+    if (metrics_end(&run->metrics, &error)) {
+        say_success(run, &run->metrics_failed, "metrics.jsonl is written");
+    } else {
+        run->missed++;
+        say_failure(run, &run->metrics_failed, &error,
+                    "training goes on; metrics.jsonl misses records");
     }
-    run->metrics_failed = failed;
 }
 
 /* A checkpoint that cannot be written is said and tried again later; training goes on. */
@@ -176,58 +198,71 @@ static void checkpoint(Run *run)
     run->at.metrics_bytes = run->metrics.bytes;
     run->last_checkpoint = clock_seconds();
     run->saved = checkpoint_write(&run->engine, run->dir, &run->at, &run->saved_bytes, &error);
+    if (run->saved) {
+        run->saved_update = run->at.updates;
+        say_success(run, &run->checkpoint_failed, "checkpoints are written");
+        return;
+    }
     const char *next = run->at.stage < run->program->n_stages
                            ? "training goes on and will try again"
                            : "training is finished";
-    if (run->saved) {
-        run->saved_update = run->at.updates;
-    } else if (run->saved_update >= 0) {
-        progress_warn(&run->progress, &error, "%s; checkpoint-%lld is intact", next,
-                      (long long)run->saved_update);
+    char note[128];
+    if (run->saved_update >= 0) {
+        snprintf(note, sizeof note, "%s; checkpoint-%lld is intact", next,
+                 (long long)run->saved_update);
     } else {
-        progress_warn(&run->progress, &error, "%s; there is no checkpoint yet", next);
+        snprintf(note, sizeof note, "%s; there is no checkpoint yet", next);
     }
+    say_failure(run, &run->checkpoint_failed, &error, note);
 }
 
 /* --- evaluation -------------------------------------------------------------------------------------- */
-static bool better(const Run *run, const HoneStage *stage, double value)
+static bool better(const HoneStage *stage, const Best *than, double value)
 {
     return isfinite(value) &&
-           (!run->at.has_best ||
-            (stage->monitor_max ? value > run->at.best : value < run->at.best));
+           (!than->has || (stage->monitor_max ? value > than->value : value < than->value));
 }
 
-/* If the best weights cannot be written, the ones before stay the best: value and file agree. */
+/* The best evaluation seen decides when to stop. Its weights are written at once; if that fails, the
+ * best that could be written stays in its place: value and file agree. */
 static void note_best(Run *run, const HoneStage *stage, int64_t batches)
 {
     const HoneEntry *metrics = &run->program->entries[stage->metrics];
     double value = engine_output(&run->engine, metrics, stage->monitor);
-    if (!better(run, stage, value)) {
-        run->at.waited++;
+    Position *at = &run->at;
+    at->last = (Best){.has = isfinite(value), .value = value,
+                      .epoch = (at->step + batches - 1) / batches, .stage = at->stage};
+    at->waited++;
+    if (better(stage, &at->seen, value)) {
+        at->seen = at->last;
+        at->waited = 0;
+    }
+    if (!better(stage, &at->best, value)) {
         return;
     }
-    run->at.waited = 0;
     HoneError error = {0};
-    if (!tensors_write(&run->engine, TENSORS_MODEL, run->best_path, &error)) {
-        progress_warn(&run->progress, &error, "training goes on; these weights are not kept as the best");
-        return;
+    if (tensors_write(&run->engine, TENSORS_MODEL, run->best_path, &error)) {
+        at->best = at->last;
+        say_success(run, &run->best_failed, "the best weights are written");
+    } else {
+        say_failure(run, &run->best_failed, &error,
+                    "training goes on; these weights are not kept as the best");
     }
-    run->at.has_best = true;
-    run->at.best = value;
-    run->at.best_epoch = (run->at.step + batches - 1) / batches;
-    run->at.best_stage = run->at.stage;
 }
 
 /* The best of an earlier stage counts on only where the same metric is monitored in the same way:
  * otherwise it would bring back weights from before this stage. */
 static void forget_best(Run *run, const HoneStage *stage)
 {
-    if (!run->at.has_best) {
+    Position *at = &run->at;
+    if (!at->seen.has) {
         return;
     }
-    const HoneStage *best = &run->program->stages[run->at.best_stage];
-    run->at.has_best = stage->monitor != NULL && best->monitor_max == stage->monitor_max &&
-                       strcmp(stage->monitor, best->monitor) == 0;
+    const HoneStage *best = &run->program->stages[at->seen.stage];
+    if (stage->monitor == NULL || best->monitor_max != stage->monitor_max ||
+        strcmp(stage->monitor, best->monitor) != 0) {
+        at->best = at->seen = at->last = (Best){0};
+    }
 }
 
 /* A stop that is asked for meanwhile leaves the evaluation due: resuming does it again. */
@@ -286,6 +321,7 @@ static bool train_step(Run *run, const HoneStage *stage, int64_t steps, int64_t 
     run->at.step++;
     run->at.updates++;
     run->at.steps_of_stage[run->at.stage] = run->at.step;
+    run->at.last = (Best){0};
     run->saved = false;
     record(run, entry, batches);
     if (!check_finite(run, entry, stage)) {
@@ -487,11 +523,54 @@ static bool begin(Run *run)
     return true;
 }
 
+/* The weights to be saved become the present ones: the best seen; where these could not be kept, the
+ * better of the best that were kept and the last. */
+static bool choose_weights(Run *run)
+{
+    const Position *at = &run->at;
+    const HoneStage *stage = &run->program->stages[at->seen.has ? at->seen.stage : 0];
+    bool present = !at->best.has || (at->last.has && better(stage, &at->best, at->last.value));
+    run->chosen = present ? at->last : at->best;
+    run->lost = at->seen.has && (!run->chosen.has || better(stage, &run->chosen, at->seen.value));
+    return present || tensors_read(&run->engine, TENSORS_MODEL, run->best_path, run->error);
+}
+
+/* Everything is trained and saved; what is missing is said as an error all the same. */
+static bool fail_incomplete(Run *run)
+{
+    HoneError *error = run->error;
+    const Best *seen = &run->at.seen, *chosen = &run->chosen;
+    const char *also = run->saved ? "" : "; the last checkpoint is missing too";
+    if (!run->lost) {
+        hone_fail(error, HONE_IO, "E701", "the last checkpoint in `%.300s` could not be written",
+                  run->dir);
+        hone_error_note(error, "training is finished and its weights are saved");
+        hone_error_help(error, "free space there; --resume goes on from the newest checkpoint");
+        return false;
+    }
+    hone_fail(error, HONE_IO, "E701", "the best weights (%s %.4g, epoch %lld) could not be written "
+              "into `%.200s`", run->program->stages[seen->stage].monitor, seen->value,
+              (long long)seen->epoch, run->dir);
+    if (chosen->has) {
+        hone_error_note(error, "saved instead: the weights of epoch %lld, %s %.4g%s",
+                        (long long)chosen->epoch, run->program->stages[chosen->stage].monitor,
+                        chosen->value, also);
+    } else {
+        hone_error_note(error, "saved instead: the weights of the last step%s", also);
+    }
+    if (run->saved || run->saved_update < 0) {
+        hone_error_help(error, "free space there and run again");
+    } else {
+        hone_error_help(error, "free space there; --resume repeats the training from checkpoint-%lld "
+                        "and keeps them", (long long)run->saved_update);
+    }
+    return false;
+}
+
 static bool finish(Run *run)
 {
     checkpoint(run);
-    if (run->at.has_best &&
-        !tensors_read(&run->engine, TENSORS_MODEL, run->best_path, run->error)) {
+    if (!choose_weights(run)) {
         return false;
     }
     for (uint32_t i = 0; i < run->program->n_saves; i++) {
@@ -499,13 +578,12 @@ static bool finish(Run *run)
             return false;
         }
     }
-    if (run->saved) {
-        return true;
+    if (run->missed > 0) {
+        progress_note(&run->progress, "metrics.jsonl misses %lld record%s", (long long)run->missed,
+                      run->missed == 1 ? "" : "s");
     }
-    hone_fail(run->error, HONE_IO, "E701", "the last checkpoint in `%.300s` could not be written",
-              run->dir);
-    hone_error_note(run->error, "training is finished and its weights are saved");
-    return false;
+    run->finished = true;
+    return (run->saved && !run->lost) || fail_incomplete(run);
 }
 
 /* What a run that failed leaves behind; *error has no word on it yet. */
@@ -517,7 +595,7 @@ static void say_kept(const Run *run)
     if (run->saved_update >= 0) {
         hone_error_note(run->error, "checkpoint-%lld in `%.300s` is intact, as is every file that "
                         "was there before", (long long)run->saved_update, run->dir);
-    } else if (run->at.has_best) {
+    } else if (run->at.best.has) {
         hone_error_note(run->error, "the best weights so far are in `%.300s`; every file that was "
                         "there before is as it was", run->best_path);
     } else {
@@ -552,11 +630,15 @@ static void fill_result(const Run *run, HoneResult *result)
 {
     const Position *at = &run->at;
     result->steps = at->updates;
-    result->best = at->has_best ? at->best : NAN;
-    result->best_epoch = at->best_epoch;
-    const HoneStage *best = &run->program->stages[at->has_best ? at->best_stage : 0];
-    result->best_stage = best->name;
-    result->monitor = at->has_best ? best->monitor : NULL;
+    const HoneStage *stages = run->program->stages;
+    result->best = at->seen.has ? at->seen.value : NAN;
+    result->best_epoch = at->seen.epoch;
+    result->best_stage = stages[at->seen.stage].name;
+    result->monitor = at->seen.has ? stages[at->seen.stage].monitor : NULL;
+    result->finished = run->finished;
+    result->best_lost = run->lost;
+    result->saved = run->chosen.has ? run->chosen.value : NAN;
+    result->saved_epoch = run->chosen.epoch;
     result->planned_bytes = run->engine.planned + run->loader_bytes;
     result->peak_rss = memory_peak();
     result->checkpoint_saved = run->saved;

@@ -12,7 +12,8 @@ static Str from_here(const Session *s, const char *path)
     return as_is ? str_of(path) : str_join(s->arena, root, "/", str_of(path));
 }
 
-static void print_saves(const Session *s, const HoneProgram *program, Buf *out)
+static void print_saves(const Session *s, const HoneProgram *program, const HoneResult *result,
+                        Buf *out)
 {
     for (uint32_t i = 0; i < program->n_saves; i++) {
         const HoneSave *save = &program->saves[i];
@@ -25,8 +26,16 @@ static void print_saves(const Session *s, const HoneProgram *program, Buf *out)
             }
             bytes += elements * dtype_bytes((DType)t->dtype);
         }
-        buf_printf(out, "  weights      " STR_FMT " (" STR_FMT ", %u tensors)\n",
+        buf_printf(out, "  weights      " STR_FMT " (" STR_FMT ", %u tensors",
                    STR_ARG(from_here(s, save->path)), STR_ARG(bytes_text(s->arena, bytes)), save->n_items);
+        if (result->best_lost && isnan(result->saved)) {
+            buf_add(out, STR(") of the last step\n"));
+        } else if (result->best_lost) {
+            buf_printf(out, ") of epoch %lld: %s %.4g\n", (long long)result->saved_epoch,
+                       result->monitor, result->saved);
+        } else {
+            buf_add(out, STR(")\n"));
+        }
     }
 }
 
@@ -51,11 +60,12 @@ static void summary(const Session *s, const HoneProgram *program, const HoneResu
     buf_printf(out, "%s finished in %.*f s", program->name, result->seconds < 10 ? 1 : 0,
                result->seconds);
     if (result->monitor != NULL && !isnan(result->best)) {
-        buf_printf(out, " · best %s %.4g (epoch %lld, stage %s)", result->monitor, result->best,
-                   (long long)result->best_epoch, result->best_stage);
+        buf_printf(out, " · best %s %.4g (epoch %lld, stage %s%s)", result->monitor, result->best,
+                   (long long)result->best_epoch, result->best_stage,
+                   result->best_lost ? "; not kept" : "");
     }
     buf_char(out, '\n');
-    print_saves(s, program, out);
+    print_saves(s, program, result, out);
     buf_printf(out, "  run          %s: metrics.jsonl, recipe.hone, checkpoints\n", result->run_dir);
     Str planned = bytes_text(s->arena, result->planned_bytes);
     Str measured = bytes_text(
@@ -79,6 +89,8 @@ static void summary_json(const HoneProgram *program, const HoneResult *result, B
     json_number(out, result->best);
     buf_add(out, STR(", \"monitor\": "));
     json_string(out, str_of(result->monitor == NULL ? "" : result->monitor));
+    buf_add(out, STR(", \"saved\": "));
+    json_number(out, result->saved);
     uint64_t measured = result->peak_rss > result->base_rss ? result->peak_rss - result->base_rss : 0;
     buf_printf(out, ", \"planned_bytes\": %llu, \"measured_bytes\": %llu, \"run\": ",
                (unsigned long long)result->planned_bytes, (unsigned long long)measured);
@@ -125,24 +137,25 @@ static int run_one(Session *s, const Ast *finetune)
         return session_error(s, &error);
     }
     options.times = line->profile ? &profile.times : NULL;
-    bool finished = hone_run(program, &options, &result, &error);
+    bool ok = hone_run(program, &options, &result, &error);
     if (line->profile && result.steps > 0) {
         profile_end(s, recipe, program, &report, &profile, &result);
     }
-    if (!finished) {
-        if (error.exit != HONE_SIGINT && error.exit != HONE_SIGTERM) {
-            return session_error(s, &error);
-        }
-        err_write(s->sys, str_format(s->arena, "%s\n", error.message));
-        return (int)error.exit;
-    }
     Buf out = buf_new(s->arena);
-    if (line->json) {
+    if (result.finished && line->json) {
         summary_json(program, &result, &out);
-    } else if (!line->quiet) {
+    } else if (result.finished && !line->quiet) {
         summary(s, program, &result, &out);
     }
-    return out_finish(s->sys, &out, HONE_OK);
+    exit = out_finish(s->sys, &out, HONE_OK);
+    if (ok) {
+        return exit;
+    }
+    if (error.exit != HONE_SIGINT && error.exit != HONE_SIGTERM) {
+        return session_error(s, &error);
+    }
+    err_write(s->sys, str_format(s->arena, "%s\n", error.message));
+    return (int)error.exit;
 }
 
 int command_run(HoneSys *sys, Mem *mem, const CommandLine *line)

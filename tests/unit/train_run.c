@@ -21,10 +21,13 @@ enum { FEATURES = 4, SAMPLES = 42, BATCH = 8 };
 static char root[64];
 static volatile int stop_at;          /* raise a signal in this step; 0: never */
 static volatile int stop_signal;
-static int null;                     /* /dev/null */
+static int null, err;                /* /dev/null; where a run's warnings go */
 static double epochs;                /* of five steps */
 static const char *stage_name;
 static int events = -1;              /* where JSON events go; -1: none */
+static bool monitor_max;
+static int away_from, away_to;       /* steps at which the folder of the best weights goes and returns */
+static char best_folder[128];
 static int prefetch;                 /* batches ahead; -1: chosen */
 
 /* --- kernels ----------------------------------------------------------------------------------------- */
@@ -48,6 +51,13 @@ static void kernel_train(void *const *buffers, void *scratch, int64_t chunk)
     }
     for (int i = 0; i < FEATURES; i++) {
         w[i] -= 0.2f * g[i];
+    }
+    char away[160];
+    snprintf(away, sizeof away, "%s-away", best_folder);
+    if ((int)*t == away_from) {
+        assert_int_equal(rename(best_folder, away), 0);
+    } else if ((int)*t == away_to) {
+        assert_int_equal(rename(away, best_folder), 0);
     }
     if (stop_at > 0 && (int)*t == stop_at) {
         raise(stop_signal);
@@ -179,6 +189,7 @@ static void make(Made *m)
     m->total = 1;
     m->stage = (HoneStage){.name = stage_name, .train = 0, .eval = 1, .eval_one = 2, .metrics = 3,
                            .n_totals = 1, .totals = &m->total, .epochs = epochs, .monitor = "mse",
+                           .monitor_max = monitor_max,
                            .checkpoint = 3};
     m->item = (HoneSaveItem){.key = "w", .tensor = 0};
     m->save = (HoneSave){.path = "line.safetensors", .n_items = 1, .items = &m->item};
@@ -216,9 +227,12 @@ static int make_root(void **state)
     epochs = 4;
     stage_name = "only";
     prefetch = -1;
+    monitor_max = false;
+    away_from = away_to = 0;
     if (null == 0) {
         null = open("/dev/null", O_RDWR);
     }
+    err = null;
     return 0;
 }
 
@@ -237,9 +251,10 @@ static bool run(HoneSys *sys, const char *out, int threads, bool resume, HoneRes
     make(&m);
     char dir[128];
     snprintf(dir, sizeof dir, "%s/%s", root, out);
+    snprintf(best_folder, sizeof best_folder, "%.100s/best", dir);
     HoneRunOptions options = {.sys = sys, .root = root, .out = dir, .threads = threads,
                               .resume = resume, .quiet = true, .prefetch = prefetch,
-                              .json = events >= 0, .err_fd = null,
+                              .json = events >= 0, .err_fd = err,
                               .out_fd = events >= 0 ? events : null};
     *error = (HoneError){0};
     return hone_run(&m.program, &options, result, error);
@@ -489,6 +504,92 @@ static void test_damaged_checkpoint_is_passed_over(void **state)
     assert_memory_equal(whole, resumed, sizeof whole);
 }
 
+/* The mean squared error that metrics.jsonl has for an evaluation, counted from 1. */
+static double recorded_mse(const char *out, int evaluation)
+{
+    char path[128], line[512];
+    snprintf(path, sizeof path, "%s/%s/metrics.jsonl", root, out);
+    FILE *in = fopen(path, "r");
+    assert_non_null(in);
+    double value = NAN;
+    while (evaluation > 0 && fgets(line, sizeof line, in) != NULL) {
+        const char *at = strstr(line, "\"mse\": ");
+        evaluation -= at != NULL;
+        value = at == NULL ? value : atof(at + 7);
+    }
+    fclose(in);
+    return value;
+}
+
+static double saved_mse(void)
+{
+    float w[FEATURES];
+    double sum = 0;
+    read_weights(w);
+    for (int n = 0; n < SAMPLES; n++) {
+        double e = -0.5;
+        for (int i = 0; i < FEATURES; i++) {
+            double x = 2 * (double)hone_random_uniform(1, 2, 0, (uint64_t)(n * FEATURES + i)) - 1;
+            e += x * ((double)w[i] - i - 1);
+        }
+        sum += e * e;
+    }
+    return sum / (double)SAMPLES;
+}
+
+/* Where the best weights could not be written, other ones are saved as documented, and said. */
+static void test_best_that_cannot_be_kept(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *out;
+        int from, to;
+        bool max;
+        int seen, saved;             /* evaluation */
+    } cases[] = {
+        {"after", 2, 7, true, 1, 2},      /* the second is the best that was written */
+        {"never", 2, 0, true, 1, 4},      /* none was: the last */
+        {"last", 17, 0, false, 4, 4},     /* the best are the last, which need no file */
+    };
+    for (int i = 0; i < 3; i++) {
+        HoneSys sys = {0};
+        HoneResult result;
+        HoneError error;
+        char path[160], line[512];
+        snprintf(path, sizeof path, "%s/said", root);
+        err = open(path, O_RDWR | O_CREAT | O_TRUNC, 0666);
+        away_from = cases[i].from;
+        away_to = cases[i].to;
+        monitor_max = cases[i].max;
+        bool lost = cases[i].seen != cases[i].saved;
+        assert_false(run(&sys, cases[i].out, 1, false, &result, &error));
+        away_from = away_to = 0;
+        assert_true(result.finished);
+        assert_int_equal(result.best_lost, lost);
+        assert_int_equal(result.best_epoch, cases[i].seen);
+        assert_int_equal(result.saved_epoch, cases[i].saved);
+        assert_float_equal(result.best, recorded_mse(cases[i].out, cases[i].seen), 1e-6);
+        assert_float_equal(result.saved, recorded_mse(cases[i].out, cases[i].saved), 1e-6);
+        assert_float_equal(saved_mse(), result.saved, 1e-5);
+        close(err);
+        FILE *said = fopen(path, "r");
+        assert_non_null(said);
+        int warnings = 0;
+        while (fgets(line, sizeof line, said) != NULL) {
+            warnings += strstr(line, "warning[E701]") != NULL;
+        }
+        fclose(said);
+        assert_int_equal(warnings, lost ? 1 : 2);     /* of up to four attempts; the last checkpoint */
+        assert_int_equal(error.exit, HONE_IO);
+        assert_non_null(strstr(error.message, lost ? "best weights (mse" : "the last checkpoint"));
+        if (lost) {
+            char text[64];
+            snprintf(text, sizeof text, "weights of epoch %d, mse", cases[i].saved);
+            assert_non_null(strstr(error.note, text));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -500,6 +601,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_killed_run_resumes, make_root, remove_root),
         cmocka_unit_test_setup_teardown(test_damaged_checkpoint_is_passed_over, make_root,
                                         remove_root),
+        cmocka_unit_test_setup_teardown(test_best_that_cannot_be_kept, make_root, remove_root),
         cmocka_unit_test_setup_teardown(test_faults, make_root, remove_root),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

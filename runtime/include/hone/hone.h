@@ -169,6 +169,10 @@ typedef struct HoneResult {    /* what a run came to, for the summary */
     const char *monitor;
     int64_t best_epoch;
     const char *best_stage;
+    bool finished;             /* trained to the end, weights saved: also where hone_run then failed */
+    bool best_lost;            /* the best weights could not be kept; saved are those of … */
+    double saved;              /* this value of the metric; NaN: not known */
+    int64_t saved_epoch;
     uint64_t planned_bytes, peak_rss, base_rss;
     char run_dir[4096];
     bool checkpoint_saved;
