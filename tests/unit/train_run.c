@@ -525,7 +525,7 @@ static double saved_mse(void)
 {
     float w[FEATURES];
     double sum = 0;
-    read_weights(w);
+    take_weights(w);
     for (int n = 0; n < SAMPLES; n++) {
         double e = -0.5;
         for (int i = 0; i < FEATURES; i++) {
