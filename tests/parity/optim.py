@@ -5,7 +5,7 @@
 Parameters (and, in brackets, those of rules for matrices): () (3) (2, 3) (2, 1, 2, 2)  [(2, 3) (4, 2)],
 numbered k = 0, 1 …; element i of parameter k starts as ((29 i + 17 k) mod 32 - 15.5) / 16, its gradient
 of step t = 1 … 20 is ((37 i + 101 t + 11 k) mod 64 - 31.5) / 32, times 1 + t / 8. A row of a case is all
-parameters after a step, one behind the other. The calls in hone stand in ../unit/optim.c.
+parameters after a step (or, where it says so, of their states), one behind the other. The calls in hone stand in ../unit/optim.c.
 
 Needs torch, optax, pytorch-optimizer, schedulefree, safetensors.
 """
@@ -36,7 +36,7 @@ def gradient(k, shape, t):
     return (((37 * i + 101 * t + 11 * k) % 64 - 31.5) / 32 * (1 + t / 8)).reshape(shape)
 
 
-def by_torch(name, make, shapes=SHAPES, before=None):
+def by_torch(name, make, shapes=SHAPES, before=None, value=lambda p, optimizer: p.detach()):
     params = [torch.tensor(first(k, s), requires_grad=True) for k, s in enumerate(shapes)]
     optimizers = [make([p]) for p in params]      # one each: a rule knows one tensor
     rows = []
@@ -46,7 +46,7 @@ def by_torch(name, make, shapes=SHAPES, before=None):
             if before:
                 before(p)
             optimizer.step()
-        rows.append(np.concatenate([p.detach().numpy().reshape(-1) for p in params]))
+        rows.append(np.concatenate([value(p, o).numpy().reshape(-1) for p, o in zip(params, optimizers)]))
     cases[name] = np.array(rows, dtype=np.float32)
 
 
@@ -103,6 +103,17 @@ by_torch("schedule_free_sgd", lambda p: training(schedulefree.SGDScheduleFree(
     p, 0.1, momentum=0.9, weight_decay=0.1)))
 by_torch("schedule_free_adamw", lambda p: training(schedulefree.AdamWScheduleFree(
     p, 0.1, weight_decay=0.1)))
+
+
+def averaged(p, optimizer):
+    """What optimizer.eval() makes of p: p = 0.9 x + 0.1 z."""
+    return p.detach().lerp(optimizer.state[p]["z"], 1 - 1 / 0.9)
+
+
+by_torch("schedule_free_sgd_x", lambda p: training(schedulefree.SGDScheduleFree(
+    p, 0.1, momentum=0.9, weight_decay=0.1)), value=averaged)
+by_torch("schedule_free_adamw_x", lambda p: training(schedulefree.AdamWScheduleFree(
+    p, 0.1, weight_decay=0.1)), value=averaged)
 torch.Tensor.bfloat16 = lambda x: x.clone()       # Muon's products in double precision too
 by_torch("muon", lambda p: o.Muon(p, 0.1, momentum=0.9, weight_decay=0.1), MATRICES)
 

@@ -26,6 +26,7 @@ typedef struct Case {
     size_t states;           /* of the last parameter */
     bool matrices;
     const char *reference;   /* NULL: name */
+    const char *state;       /* what is compared; NULL: the parameters */
 } Case;
 
 static const Case cases[] = {
@@ -56,6 +57,10 @@ static const Case cases[] = {
     {"lamb", "LAMB(lr = 0.1, decay = 0.1)", .states = 2},
     {"schedule_free_sgd", "ScheduleFreeSGD(lr = 0.1, decay = 0.1)", .states = 3},
     {"schedule_free_adamw", "ScheduleFreeAdamW(lr = 0.1, decay = 0.1)", .states = 4},
+    {"schedule_free_sgd_x", "ScheduleFreeSGD(lr = 0.1, decay = 0.1, average = true)", .states = 4,
+     .state = "x"},
+    {"schedule_free_adamw_x", "ScheduleFreeAdamW(lr = 0.1, decay = 0.1, average = true)",
+     .states = 5, .state = "x"},
     {"turns", "Turns()", .states = 2, .reference = "sgd_momentum"},
     {"muon", "Muon(lr = 0.1, momentum = 0.9, decay = 0.1)", .states = 1, .matrices = true},
 };
@@ -87,6 +92,7 @@ typedef struct Run {
     Elab *e;
     size_t n_params, n;     /* tensors, parameters first */
     Tensor tensors[PARAMS + PARAMS * STATES];
+    size_t compared[PARAMS]; /* tensors */
     NodeId gradients[PARAMS], t, mu;
 } Run;
 
@@ -130,18 +136,23 @@ static void add_params(Run *run, bool matrices, Variable *v)
     }
 }
 
-static size_t add_update(Run *run, const OptimizerUse *use, const Variable *v, size_t k)
+static size_t add_update(Run *run, const Case *c, const OptimizerUse *use, const Variable *v,
+                         size_t k)
 {
     OptimizerState *list;
     size_t n, first = run->n;
     assert_true(optimizer_states(run->e, use, v, &n, &list));
     NodeId leaves[STATES + 1], next[STATES + 1];
     assert_true(n <= STATES);
+    run->compared[k] = k;
     for (size_t i = 0; i < n; i++) {
         assert_int_equal(list[i].init.kind, HONE_INIT_CONSTANT);
         add_tensor(run, NODE_STATE, list[i].dtype, list[i].rank, list[i].dims, list[i].name,
                    list[i].init.a);
         leaves[i] = run->tensors[first + i].leaf;
+        if (c->state != NULL && str_is(list[i].name, c->state)) {
+            run->compared[k] = first + i;
+        }
     }
     assert_true(optimizer_update(run->e, use, v, run->tensors[k].leaf, run->gradients[k], run->t,
                                  NODE_NONE, leaves, &run->tensors[k].next, next));
@@ -171,7 +182,7 @@ static bool build(const Case *c, Run *run)
     const Ast *made = file_item(file, AST_LET, STR("made"))->kids[0];
     bool ok = optimizer_use(run->e, scope, made, &use);
     for (size_t k = 0; ok && k < run->n_params; k++) {
-        states = add_update(run, &use, &v[k], k);
+        states = add_update(run, c, &use, &v[k], k);
     }
     if (!ok || world.c.diags.errors > 0) {
         print_error("%s:\n%.*s", c->name, STR_ARG(world_text(&world)));
@@ -256,12 +267,12 @@ static void step_compiled(Run *run, Planned *planned, const Graph *graph, int64_
     }
 }
 
-/* Relative to the largest element of the parameter. */
+/* Relative to the largest element of the tensor. */
 static double difference(const Run *run, int which, const float *row)
 {
     double worst = 0;
     for (size_t k = 0; k < run->n_params; k++) {
-        const Tensor *tensor = &run->tensors[k];
+        const Tensor *tensor = &run->tensors[run->compared[k]];
         double scale = 0, most = 0;
         for (int64_t i = 0; i < tensor->elements; i++, row++) {
             double error = fabs(tensor->now[which][i] - (double)*row);
