@@ -5,7 +5,7 @@
  *   reduce.c   accumulators in registers
  *   memo.c     which loop an expression belongs to; nothing is emitted twice
  *   scalar.c position.c random.c   expressions to vector values
- *   access.c memory.c fault.c      addresses, conditions, loads, stores, range checks
+ *   access.c memory.c transpose.c fault.c   addresses, conditions, loads, stores, range checks
  *   maths.c maths_trig.c maths_wide.c   exp log tanh erf … as polynomials on vectors (<= 4 ulp)
  *   object.c   modules -> object bytes
  *   cache.c    under which key object bytes are kept between compilations

@@ -174,6 +174,11 @@ void emit_store(Emit *e, const KStore *store, const Point *point, LLVMValueRef v
 const Access *access_of_store(Emit *e, const KStore *store);
 LLVMValueRef load_stored(Emit *e, const Access *a, LLVMValueRef pointer, const Point *point);
 
+/* --- transpose.c ----------------------------------------------------------------------------- */
+size_t transpose_loop(const Emit *e, const Access *a); /* along which it is contiguous; SIZE_MAX */
+LLVMValueRef emit_transposed(Emit *e, const Access *a, MemoEntry *entry, size_t loop,
+                             const Point *point);
+
 /* --- fault.c --------------------------------------------------------------------------------- */
 void fault_prepare(Emit *e);                                       /* of a nest */
 uint64_t fault_deps(Emit *e, const Scalar *read);                  /* of its conditions */

@@ -2,7 +2,7 @@
  *
  *   lanes step 0 (none)  scalar, broadcast late
  *   lanes step 1         vector, masked where lanes are off
- *   else                 gather; stores lane by lane in order
+ *   else                 gather, or transposed vectors; stores lane by lane in order
  */
 #include "emit/internal.h"
 
@@ -49,6 +49,9 @@ LLVMValueRef emit_read(Emit *e, const Scalar *s, MemoEntry *entry, const Point *
         entry->access->to_zeros = access_to_zeros(e, s, entry->access);
     }
     Access *a = entry->access;
+    size_t along = a->gather ? transpose_loop(e, a) : SIZE_MAX;
+    if (along != SIZE_MAX)
+        return emit_transposed(e, a, entry, along, point);
     LLVMValueRef ok = NULL, inside = NULL, on = lane_mask(e, point), pointer, v;
     if (!a->to_zeros)
         access_conditions(e, a, point, &ok, &inside);

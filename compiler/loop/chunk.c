@@ -3,9 +3,28 @@
 #include "loop/internal.h"
 
 #include <assert.h>
+#include <math.h>
 
 static const double chunk_work = 20000;     /* at least; the unit is one element of a plain map */
 static const int64_t most_chunks = 64;
+static const int64_t most_contraction_chunks = 32;  /* each packs for itself */
+
+/* Nearly equal parts of about `most`, a quarter more at most, in steps of `step`. */
+int64_t even_part(int64_t extent, int64_t most, int64_t step)
+{
+    if (most < step)
+        most = step;
+    if (4 * extent <= 5 * most)
+        return extent;
+    for (int64_t part = 5 * most / 4 / step * step; part >= step && 4 * part > 3 * most;
+         part -= step) {
+        if (extent % part == 0)
+            return part;
+    }
+    int64_t parts = (extent + most - 1) / most;
+    int64_t part = (extent + parts - 1) / parts;
+    return (part + step - 1) / step * step;
+}
 
 /* Cuts fall between register tiles and between vectors. */
 static int64_t granularity(const WorkKernel *work, const Var *var)
@@ -41,6 +60,68 @@ static bool may_cut(const WorkKernel *work, const Var *var)
     return false;
 }
 
+static void add_chunk(WorkKernel *work, const Var *var, int64_t tile)
+{
+    KChunk chunk = {.var = var, .tile = tile};
+    VEC_PUSH(work->arena, work->chunks, chunk);
+}
+
+/* Cuts the loops of one side of a contraction, outermost first, into parts of about `points`;
+ * returns how many. */
+static int64_t chunk_side(WorkKernel *work, const WorkNest *nest, const Scalar *operand,
+                          const Scalar *other, double points)
+{
+    double inner = 1;
+    int64_t runs = 1;
+    for (size_t i = 0; i < nest->n_loops; i++) {
+        const KLoop *loop = &nest->loops[i];
+        if (!loop->reduced && sc_uses(operand, loop->var) && !sc_uses(other, loop->var))
+            inner *= (double)loop->var->extent;
+    }
+    for (size_t i = 0; i < nest->n_loops && inner > points; i++) {
+        const KLoop *loop = &nest->loops[i];
+        if (loop->reduced || !sc_uses(operand, loop->var) || sc_uses(other, loop->var) ||
+            !may_cut(work, loop->var))
+            continue;
+        inner /= (double)loop->var->extent;
+        int64_t most = (int64_t)ceil(points / inner), step = granularity(work, loop->var);
+        int64_t tile = even_part(loop->var->extent, most, step);
+        inner *= (double)tile;
+        if (tile == loop->var->extent)
+            continue;
+        add_chunk(work, loop->var, tile);
+        runs *= (loop->var->extent + tile - 1) / tile;
+    }
+    return runs;
+}
+
+void work_chunk_contraction(WorkKernel *work, const ChunkRule *rule)
+{
+    double total = 0, rows = 1, columns = 1;
+    for (size_t i = 0; i < work->nests.len; i++)
+        total += work->nests.at[i].work;
+    double wanted = fmin(total / chunk_work, (double)most_contraction_chunks);
+    for (size_t i = 0; i < rule->nest->left.len; i++) {
+        const Var *var = rule->nest->left.at[i];
+        bool in_rows = sc_uses(rule->row_operand, var);
+        bool in_columns = sc_uses(rule->column_operand, var);
+        if (in_rows && in_columns && may_cut(work, var)) {
+            add_chunk(work, var, 1);
+            wanted /= (double)var->extent;
+        } else if (in_rows) {
+            rows *= (double)var->extent;
+        } else {
+            columns *= (double)var->extent;
+        }
+    }
+    double part = fmax(rows / fmax(wanted, 1), (double)rule->least_rows);
+    wanted /= (double)chunk_side(work, rule->nest, rule->row_operand, rule->column_operand,
+                                 fmin(part, (double)rule->most_rows));
+    if (wanted > 1)
+        (void)chunk_side(work, rule->nest, rule->column_operand, rule->row_operand,
+                         fmax(columns / wanted, (double)rule->least_columns));
+}
+
 void work_chunk(WorkKernel *work)
 {
     double total = 0;
@@ -60,8 +141,7 @@ void work_chunk(WorkKernel *work)
         runs = (var->extent + tile - 1) / tile;
         if (runs < 2)
             continue;
-        KChunk chunk = {.var = var, .tile = tile};
-        VEC_PUSH(work->arena, work->chunks, chunk);
+        add_chunk(work, var, tile);
         wanted /= runs;
     }
 }

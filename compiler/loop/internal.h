@@ -53,8 +53,21 @@ void work_collapse(WorkKernel *work);
 /* schedule.c: orders loops, chooses lanes and register tiles. */
 void work_schedule(WorkKernel *work);
 
+/* block.c: after schedule.c. False: nothing there to be done in blocks; else it chose the chunks. */
+bool work_block(WorkKernel *work);
+/* Can blocks of this operand be copied into vectors over `lanes`, for enough rows to be worth it? */
+bool may_pack(const WorkKernel *work, const WorkNest *nest, const Scalar *read, const Var *lanes);
+
 /* chunk.c */
+/* Nearly equal parts of at most `most`, in steps of `step`. */
+int64_t even_part(int64_t extent, int64_t most, int64_t step);
 void work_chunk(WorkKernel *work);
+typedef struct ChunkRule {        /* out[rows, columns] = sum row_operand * column_operand */
+    const WorkNest *nest;
+    const Scalar *row_operand, *column_operand;
+    int64_t least_rows, most_rows, least_columns;     /* of a chunk, about */
+} ChunkRule;
+void work_chunk_contraction(WorkKernel *work, const ChunkRule *rule);
 /* Moves the buffer to scratch at *bytes if it fits there; its readers are nests of this kernel. */
 bool work_scratch(WorkKernel *work, uint32_t buffer, uint64_t *bytes);
 

@@ -85,11 +85,15 @@ static void look_at_nest(const WorkKernel *work, const WorkNest *nest, Contents 
     c->flops += ops * nest_points(nest);
 }
 
-static bool has_tile(const WorkNest *nest)
+/* A register tile of sums. */
+static bool has_tile(const WorkKernel *work)
 {
-    for (size_t i = 0; i < nest->n_loops; i++) {
-        if (nest->loops[i].kind == KLOOP_UNROLL)
-            return true;
+    for (size_t n = 0; n < work->nests.len; n++) {
+        const WorkNest *nest = &work->nests.at[n];
+        for (size_t i = 0; i < nest->n_loops && nest->reduced.len > 0; i++) {
+            if (nest->loops[i].kind == KLOOP_UNROLL)
+                return true;
+        }
     }
     return false;
 }
@@ -99,9 +103,9 @@ static KernelKind kind_of(const WorkKernel *work, const Contents *c)
     if (c->scatter)
         return KERNEL_SCATTER;
     if (work->nests.len > 1 && c->reduced)
-        return has_tile(&work->nests.at[0]) ? KERNEL_CONTRACT : KERNEL_ROWWISE;
+        return has_tile(work) ? KERNEL_CONTRACT : KERNEL_ROWWISE;
     if (c->reduced)
-        return c->product && has_tile(&work->nests.at[0]) ? KERNEL_CONTRACT : KERNEL_STATISTIC;
+        return c->product && has_tile(work) ? KERNEL_CONTRACT : KERNEL_STATISTIC;
     if (c->data)
         return KERNEL_GATHER;
     return c->identity && work->nests.at[0].stores.len == 1 ? KERNEL_TRANSFER : KERNEL_MAP;
@@ -145,7 +149,8 @@ Kernel *work_finish(WorkKernel *work, const Lowering *in, NodeId id)
     assert(work->nests.len > 0);
     work_collapse(work);
     work_schedule(work);
-    work_chunk(work);
+    if (!work_block(work))
+        work_chunk(work);
     Contents contents = {0};
     for (size_t i = 0; i < work->nests.len; i++)
         look_at_nest(work, &work->nests.at[i], &contents);

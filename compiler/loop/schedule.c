@@ -40,11 +40,19 @@ static Access access_of(const WorkKernel *work, NodeId tensor, const Position *c
 
 static double read_cost(const Plan *plan, const Scalar *read, const Var *lanes)
 {
-    double mask = read->fill && sc_uses(read, lanes) ? 1 : 0;
+    double mask = 0;                             /* is it the lanes that may leave the tensor? */
+    for (size_t d = 0; read->fill && d < read->n; d++) {
+        int64_t extent = work_buffer(plan->work, read->tensor)->dims[d];
+        if (pos_uses(read->at[d], lanes) && !pos_in_range(read->at[d], extent))
+            mask = 1;
+    }
     switch (access_of(plan->work, read->tensor, read->at, lanes)) {
     case ACCESS_FIXED: return 0.3 + mask;
     case ACCESS_UNIT: return 1 + mask;
-    case ACCESS_SPREAD: return 0.8 * plan->work->target->lanes + mask;
+    case ACCESS_SPREAD:
+        if (may_pack(plan->work, plan->nest, read, lanes))
+            return 1.2 + mask;
+        return 0.8 * plan->work->target->lanes + mask;
     }
     return 0;
 }

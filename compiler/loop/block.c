@@ -1,0 +1,467 @@
+/* What of a contraction is done in blocks that stay in cache, and which operands are packed: copied
+ * block by block into scratch, in the order in which the register tiles read them (fusion.md 4.2,
+ * kernels.md 2 and 10). By rule from extents, strides and the target record.
+ *
+ * The contraction is out[m, n] = sum[k] S[m, k] * V[k, n]: V has the lanes variable, S is broadcast.
+ * m, n and k may be several variables each, of which S and V may use sums (convolutions).
+ *
+ *   block k                       partial sums in the output
+ *     pack S                      [rows of a tile] innermost, panels of one tile's rows
+ *     block n by one tile         other variables of n by 1
+ *       pack V                    [lanes of a tile] innermost
+ *       nest: tiles of m
+ */
+#include "loop/internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+typedef struct Contraction {
+    WorkKernel *work;
+    size_t index;                /* of its nest */
+    const KStore *store;
+    const Scalar *s, *v;         /* READs */
+    const Var *lanes, *row;      /* row: the unrolled variable with the tile's rows; may be NULL */
+    int64_t width, rows;         /* of a register tile */
+    double m, n, k;              /* extents */
+    bool pack_s, pack_v;
+    bool v_whole;                /* all columns of the chunk at once, before the rows */
+    int64_t most_k;              /* of a block; INT64_MAX: all */
+} Contraction;
+
+static WorkNest *nest_of(const Contraction *c)
+{
+    return &c->work->nests.at[c->index];
+}
+
+static int64_t stride_in(const WorkKernel *work, const Scalar *read, const Var *var)
+{
+    int64_t stride;
+    if (!access_stride(work_buffer(work, read->tensor), read->at, var, &stride))
+        return INT64_MAX;
+    return llabs(stride);
+}
+
+/* --- recognition ------------------------------------------------------------------------------ */
+static bool is_operand(const Scalar *s)
+{
+    if (s->kind != SCALAR_READ || s->dtype != DT_F32)
+        return false;
+    for (size_t d = 0; d < s->n; d++) {
+        if (s->at[d]->has_data)
+            return false;
+    }
+    return !s->fill || s->fill->kind == SCALAR_CONST;
+}
+
+/* A plain sum of products of two tensors. */
+static bool is_product(const WorkKernel *work, const WorkNest *nest)
+{
+    if (nest->stores.len != 1 || nest->reduced.len == 0)
+        return false;
+    const KStore *store = &nest->stores.at[0];
+    const Scalar *body = store->body;
+    return store->reduce == REDUCE_SUM && store->n_guards == 0 && body->kind == SCALAR_FN &&
+           body->op == OP_MUL && body->n == 2 && is_operand(body->args[0]) &&
+           is_operand(body->args[1]) && body->dtype == DT_F32 &&
+           work->buffers.at[store->buffer].dtype == DT_F32;
+}
+
+static double extents(size_t n, const Var *const *vars, const Scalar *in, const Scalar *not_in)
+{
+    double points = 1;
+    for (size_t i = 0; i < n; i++) {
+        if (sc_uses(in, vars[i]) && !(not_in && sc_uses(not_in, vars[i])))
+            points *= (double)vars[i]->extent;
+    }
+    return points;
+}
+
+static const double worth_packing = 96;  /* rows that use what is packed */
+
+bool may_pack(const WorkKernel *work, const WorkNest *nest, const Scalar *read, const Var *lanes)
+{
+    if (!is_product(work, nest))
+        return false;
+    const Scalar *body = nest->stores.at[0].body;
+    const Scalar *other = body->args[body->args[0] == read];
+    return !sc_uses(other, lanes) &&
+           extents(nest->left.len, nest->left.at, other, read) >= worth_packing;
+}
+
+static bool all_bound(const WorkNest *nest)
+{
+    for (size_t i = 0; i < nest->bound.len; i++) {
+        if (!nest->bound.at[i])
+            return false;
+    }
+    return true;
+}
+
+static bool recognise(Contraction *c)
+{
+    const WorkNest *nest = nest_of(c);
+    if (!is_product(c->work, nest) || !all_bound(nest))
+        return false;
+    c->store = &nest->stores.at[0];
+    for (size_t i = 0; i < nest->n_loops; i++) {
+        const KLoop *loop = &nest->loops[i];
+        if (loop->kind == KLOOP_LANES && !loop->reduced) {
+            c->lanes = loop->var;
+            c->width = loop->tile * c->work->target->lanes;
+        } else if (loop->kind == KLOOP_UNROLL) {
+            c->row = loop->var;                  /* the innermost of them */
+            c->rows = loop->tile;
+        }
+    }
+    if (!c->lanes)
+        return false;
+    const Scalar *const *args = c->store->body->args;
+    size_t v = sc_uses(args[1], c->lanes);
+    c->v = args[v];
+    c->s = args[!v];
+    int64_t out;
+    const KBuffer *buffer = &c->work->buffers.at[c->store->buffer];
+    if (!sc_uses(c->v, c->lanes) || sc_uses(c->s, c->lanes) ||
+        !access_stride(buffer, c->store->left, c->lanes, &out) || out != 1)
+        return false;
+    c->m = extents(nest->left.len, nest->left.at, c->s, c->v);
+    c->n = extents(nest->left.len, nest->left.at, c->v, c->s);
+    c->k = extents(nest->reduced.len, nest->reduced.at, c->s, NULL);
+    return true;
+}
+
+/* --- what to pack ----------------------------------------------------------------------------- */
+static int64_t least_stride(const Contraction *c, const Scalar *read, bool reduced)
+{
+    const WorkNest *nest = nest_of(c);
+    int64_t least = INT64_MAX;
+    for (size_t i = 0; i < (reduced ? nest->reduced.len : nest->left.len); i++) {
+        const Var *var = reduced ? nest->reduced.at[i] : nest->left.at[i];
+        int64_t stride = sc_uses(read, var) ? stride_in(c->work, read, var) : INT64_MAX;
+        least = stride < least ? stride : least;
+    }
+    return least;
+}
+
+/* Do rows and sums move along different dimensions? Else a pack would repeat elements. */
+static bool is_separate(const Contraction *c)
+{
+    const WorkNest *nest = nest_of(c);
+    for (size_t d = 0; d < c->s->n; d++) {
+        bool row = false, sum = false;
+        for (size_t i = 0; i < nest->left.len; i++)
+            row |= pos_uses(c->s->at[d], nest->left.at[i]);
+        for (size_t i = 0; i < nest->reduced.len; i++)
+            sum |= pos_uses(c->s->at[d], nest->reduced.at[i]);
+        if (row && sum)
+            return false;
+    }
+    return c->row && sc_uses(c->s, c->row);
+}
+
+static bool only_lanes(const Contraction *c)
+{
+    const WorkNest *nest = nest_of(c);
+    for (size_t i = 0; i < nest->left.len; i++) {
+        if (nest->left.at[i] != c->lanes && sc_uses(c->v, nest->left.at[i]))
+            return false;
+    }
+    return true;
+}
+
+static int64_t clamp(int64_t value, int64_t low, int64_t high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+/* Rows of at least so many bytes share few sets of the first cache, or none with the next row. */
+enum { FAR_BYTES = 1024, VERY_FAR_BYTES = 4096, PACKED_ROWS = 192, MOST_PACKED_ROWS = 256 };
+
+static void decide(Contraction *c)
+{
+    const Target *target = c->work->target;
+    int64_t l2 = target->l2_bytes;
+    bool across = stride_in(c->work, c->v, c->lanes) != 1;
+    int64_t k_in_v = least_stride(c, c->v, true), k_in_s = least_stride(c, c->s, true);
+    bool passes = k_in_s > 1 && k_in_v > 1;      /* both lie along m and n: k goes over them once */
+    int64_t row_bytes = c->row ? 4 * stride_in(c->work, c->s, c->row) : 0;
+    c->most_k = INT64_MAX;
+    c->pack_v = c->m >= worth_packing &&
+                (across || (passes ? 4 * k_in_v >= FAR_BYTES
+                                   : 4 * c->n * c->k > (double)target->l1_bytes));
+    c->pack_s = c->n >= (double)PACKED_ROWS && is_separate(c) &&
+                (passes ? 4 * k_in_s >= FAR_BYTES
+                        : row_bytes >= VERY_FAR_BYTES || c->k > 4 * (double)target->l2_bytes);
+    if (c->pack_v)
+        c->most_k = l2 / 2 / 4 / c->width;
+    if (passes) {
+        double m = fmin(c->m, 512), n = fmin(c->n, 512);
+        c->most_k = clamp((int64_t)((double)l2 / 2 / 4 / (m + n)), 128, 512);
+    }
+    if (c->pack_s)
+        c->most_k = clamp(l2 / 2 / 4 / PACKED_ROWS, 128, c->most_k < 512 ? c->most_k : 512);
+    c->v_whole = c->pack_v && !passes && only_lanes(c) && c->k <= (double)c->most_k &&
+                 4 * c->n * c->k <= (double)l2 / 4;
+}
+
+/* --- blocks ----------------------------------------------------------------------------------- */
+static void add_block(Contraction *c, const Var *var, int64_t tile, size_t first, bool reduced)
+{
+    if (tile >= var->extent)
+        return;
+    KBlock block = {.var = var, .tile = tile, .first = first, .end = first + 1, .reduced = reduced};
+    VEC_PUSH(c->work->arena, c->work->blocks, block);
+}
+
+/* Cuts reduced loops, outermost first, until a block has at most most_k terms. */
+static void block_reduced(Contraction *c)
+{
+    const WorkNest *nest = nest_of(c);
+    double inner = c->k;
+    for (size_t i = 0; i < nest->n_loops && inner > (double)c->most_k; i++) {
+        const KLoop *loop = &nest->loops[i];
+        if (!loop->reduced)
+            continue;
+        inner /= (double)loop->var->extent;
+        int64_t most = (int64_t)((double)c->most_k / inner);
+        int64_t tile = most < 1 ? 1 : even_part(loop->var->extent, most, most >= 64 ? 16 : 1);
+        add_block(c, loop->var, tile, c->index, true);
+        inner *= (double)tile;
+    }
+}
+
+static void block_panels(Contraction *c)
+{
+    const WorkNest *nest = nest_of(c);
+    for (size_t i = 0; i < nest->n_loops; i++) {
+        const KLoop *loop = &nest->loops[i];
+        if (!loop->reduced && loop->var != c->lanes && sc_uses(c->v, loop->var))
+            add_block(c, loop->var, 1, c->index, false);
+    }
+    add_block(c, c->lanes, c->width, c->index, false);
+}
+
+/* Reduced loops in the order in which S lies: V is packed in whatever order they have. */
+static void order_reduced(Contraction *c)
+{
+    WorkNest *nest = nest_of(c);
+    KLoop *loops = NEW_ARRAY(c->work->arena, KLoop, nest->n_loops);
+    for (size_t i = 0; i < nest->n_loops; i++) {
+        size_t at = i;
+        while (at > 0 && nest->loops[i].reduced && loops[at - 1].reduced &&
+               stride_in(c->work, c->s, loops[at - 1].var) <
+                   stride_in(c->work, c->s, nest->loops[i].var)) {
+            loops[at] = loops[at - 1];
+            at--;
+        }
+        loops[at] = nest->loops[i];
+    }
+    nest->loops = loops;
+}
+
+/* --- packs ------------------------------------------------------------------------------------ */
+/* How much of a variable the chunks and blocks leave. */
+static int64_t part_left(const Contraction *c, const Var *var)
+{
+    const WorkKernel *work = c->work;
+    int64_t left = var->extent;
+    for (size_t i = 0; i < work->chunks.len; i++) {
+        if (work->chunks.at[i].var == var && work->chunks.at[i].tile < left)
+            left = work->chunks.at[i].tile;
+    }
+    for (size_t i = 0; i < work->blocks.len; i++) {
+        if (work->blocks.at[i].var == var && work->blocks.at[i].tile < left)
+            left = work->blocks.at[i].tile;
+    }
+    return left;
+}
+
+typedef VEC(const Var *) Vars;
+
+typedef struct Pack {            /* in memory: left, panels of lanes, reduced, lanes of a panel */
+    const Scalar *read;          /* what is packed */
+    const Var *lanes;            /* of its nest */
+    int64_t width;               /* elements of lanes that lie together */
+    Vars left, reduced;          /* other variables it has more than one value of */
+    bool across;                 /* its elements do not lie along lanes */
+} Pack;
+
+static Pack pack_of(const Contraction *c, const Scalar *read, const Var *lanes, int64_t width)
+{
+    const WorkNest *nest = nest_of(c);
+    Pack pack = {.read = read, .lanes = lanes, .width = width};
+    pack.across = stride_in(c->work, read, lanes) != 1;
+    for (size_t i = 0; i < nest->n_loops; i++) {
+        const Var *var = nest->loops[i].var;
+        if (var == lanes || !sc_uses(read, var) || part_left(c, var) == 1)
+            continue;
+        if (nest->loops[i].reduced)
+            VEC_PUSH(c->work->arena, pack.reduced, var);
+        else
+            VEC_PUSH(c->work->arena, pack.left, var);
+    }
+    return pack;
+}
+
+/* Dimensions of its buffer, loops of its nest: the one along which elements lie is innermost. */
+static Vars pack_vars(const Contraction *c, const Pack *pack)
+{
+    Vars vars = {0};
+    for (size_t i = 0; i < pack->left.len; i++)
+        VEC_PUSH(c->work->arena, vars, pack->left.at[i]);
+    if (pack->across)
+        VEC_PUSH(c->work->arena, vars, pack->lanes);
+    for (size_t i = 0; i < pack->reduced.len; i++)
+        VEC_PUSH(c->work->arena, vars, pack->reduced.at[i]);
+    if (!pack->across)
+        VEC_PUSH(c->work->arena, vars, pack->lanes);
+    return vars;
+}
+
+static size_t place_of(const Vars *vars, const Var *var)
+{
+    size_t d = 0;
+    while (vars->at[d] != var)
+        d++;
+    return d;
+}
+
+static KBuffer *pack_buffer(Contraction *c, const Pack *pack, const Vars *vars)
+{
+    WorkKernel *work = c->work;
+    int64_t *dims = NEW_ARRAY(work->arena, int64_t, vars->len);
+    int64_t *strides = NEW_ARRAY(work->arena, int64_t, vars->len), step = pack->width;
+    for (size_t d = 0; d < vars->len; d++)
+        dims[d] = vars->at[d]->extent;
+    size_t lanes = place_of(vars, pack->lanes);
+    strides[lanes] = 1;
+    for (size_t i = pack->reduced.len; i-- > 0;) {
+        strides[place_of(vars, pack->reduced.at[i])] = step;
+        step *= part_left(c, pack->reduced.at[i]);
+    }
+    KBuffer buffer = {.tensor = (NodeId)(work->graph->nodes.len + work->buffers.len),
+                      .dtype = DT_F32,
+                      .place = KPLACE_SCRATCH,
+                      .slot = work->scratch_bytes,
+                      .rank = vars->len,
+                      .dims = dims,
+                      .strides = strides,
+                      .written = true,
+                      .relative = true};
+    int64_t panels = (part_left(c, pack->lanes) + pack->width - 1) / pack->width;
+    if (panels > 1) {
+        buffer.panel = pack->width;
+        buffer.panel_at = lanes;
+        buffer.panel_stride = step;
+        step *= panels;
+    }
+    for (size_t i = pack->left.len; i-- > 0;) {
+        strides[place_of(vars, pack->left.at[i])] = step;
+        step *= part_left(c, pack->left.at[i]);
+    }
+    buffer.elements = (uint64_t)step;
+    work->scratch_bytes += ((uint64_t)step * 4 + 63) / 64 * 64 + 64;
+    VEC_PUSH(work->arena, work->buffers, buffer);
+    return &work->buffers.at[work->buffers.len - 1];
+}
+
+/* The nest that fills a pack. Where the source lies along another variable, vectors of that are
+ * transposed (emit/transpose.c). */
+static WorkNest pack_nest(Contraction *c, const Pack *pack, const Vars *vars, const KBuffer *buffer,
+                          const Position *const *at)
+{
+    WorkKernel *work = c->work;
+    int64_t lanes = work->target->lanes;
+    WorkNest nest = {.n_loops = vars->len};
+    KLoop *loops = NEW_ARRAY(work->arena, KLoop, vars->len);
+    bool narrow = pack->width % lanes != 0;
+    int64_t vectors = (pack->width + lanes - 1) / lanes;
+    if (pack->across && buffer->panel == 0 && !narrow)
+        vectors = 1;                             /* fewer registers */
+    for (size_t d = 0; d < vars->len; d++) {
+        const Var *var = vars->at[d];
+        VEC_PUSH(work->arena, nest.left, var);
+        VEC_PUSH(work->arena, nest.bound, true);
+        loops[d] = (KLoop){.var = var, .kind = KLOOP_SERIAL, .tile = 1};
+        if (var == pack->lanes)
+            loops[d] = (KLoop){.var = var, .kind = KLOOP_LANES, .tile = vectors,
+                               .width = narrow ? pack->width : 0};
+        else if (pack->across && stride_in(work, pack->read, var) == 1 && part_left(c, var) >= lanes)
+            loops[d] = (KLoop){.var = var, .kind = KLOOP_UNROLL, .tile = lanes};
+    }
+    KStore store = {.buffer = (uint32_t)(buffer - work->buffers.at), .left = at,
+                    .body = pack->read};
+    VEC_PUSH(work->arena, nest.stores, store);
+    nest.loops = loops;
+    return nest;
+}
+
+/* Inserts the nest that packs an operand before the contraction, whose body then reads the pack. */
+static void pack_operand(Contraction *c, const Pack *pack)
+{
+    WorkKernel *work = c->work;
+    ExprPool *pool = work->graph->pool;
+    Vars vars = pack_vars(c, pack);
+    const Position **at = NEW_ARRAY(work->arena, const Position *, vars.len);
+    for (size_t d = 0; d < vars.len; d++)
+        at[d] = pos_var(pool, vars.at[d]);
+    const KBuffer *buffer = pack_buffer(c, pack, &vars);
+    WorkNest nest = pack_nest(c, pack, &vars, buffer, at);
+    const Scalar *packed = sc_read(pool, DT_F32, buffer->tensor, vars.len, at, NULL);
+    const Scalar *other = pack->read == c->s ? c->v : c->s;
+    *(pack->read == c->s ? &c->s : &c->v) = packed;
+    nest_of(c)->stores.at[0].body = sc_fn2(pool, OP_MUL, packed, other);
+    VEC_PUSH(work->arena, work->nests, nest);
+    for (size_t i = work->nests.len - 1; i > c->index; i--)
+        work->nests.at[i] = work->nests.at[i - 1];
+    work->nests.at[c->index++] = nest;
+    for (size_t i = 0; i < work->blocks.len; i++)
+        work->blocks.at[i].end++;
+}
+
+/* --- one kernel ------------------------------------------------------------------------------- */
+static bool find_contraction(Contraction *c)
+{
+    for (c->index = 0; c->index < c->work->nests.len; c->index++) {
+        if (recognise(c))
+            return true;
+    }
+    return false;
+}
+
+static void chunk(Contraction *c)
+{
+    ChunkRule rule = {.nest = nest_of(c),
+                      .row_operand = c->s,
+                      .column_operand = c->v,
+                      .least_rows = c->pack_v ? PACKED_ROWS : 64,
+                      .most_rows = c->pack_s ? MOST_PACKED_ROWS : INT64_MAX,
+                      .least_columns = c->pack_s ? PACKED_ROWS : c->most_k < (int64_t)c->k ? 128 : 1};
+    work_chunk_contraction(c->work, &rule);
+}
+
+bool work_block(WorkKernel *work)
+{
+    Contraction c = {.work = work};
+    if (!find_contraction(&c))
+        return false;
+    decide(&c);
+    if (!c.pack_v && !c.pack_s && c.k <= (double)c.most_k)
+        return false;
+    if (c.pack_v)
+        order_reduced(&c);
+    chunk(&c);
+    block_reduced(&c);
+    if (c.pack_s) {
+        Pack pack = pack_of(&c, c.s, c.row, c.rows);
+        pack_operand(&c, &pack);
+    }
+    if (c.pack_v) {
+        if (!c.v_whole)
+            block_panels(&c);
+        Pack pack = pack_of(&c, c.v, c.lanes, c.width);
+        pack_operand(&c, &pack);
+    }
+    return true;
+}
