@@ -42,13 +42,18 @@ static LLVMValueRef load_gather(Emit *e, const Access *a, LLVMValueRef pointer,
     return intrinsic(e, "llvm.masked.gather", 2, types, 4, args);
 }
 
-LLVMValueRef emit_read(Emit *e, const Scalar *s, MemoEntry *entry, const Point *point)
+static Access *access_of_read(Emit *e, const Scalar *s, MemoEntry *entry)
 {
     if (!entry->access) {
         entry->access = access_new(e, buffer_of(e, s->tensor), s->n, s->at, s);
         entry->access->to_zeros = access_to_zeros(e, s, entry->access);
     }
-    Access *a = entry->access;
+    return entry->access;
+}
+
+LLVMValueRef emit_read(Emit *e, const Scalar *s, MemoEntry *entry, const Point *point)
+{
+    Access *a = access_of_read(e, s, entry);
     size_t along = a->gather ? transpose_loop(e, a) : SIZE_MAX;
     if (along != SIZE_MAX)
         return emit_transposed(e, a, entry, along, point);
@@ -76,6 +81,41 @@ LLVMValueRef emit_read(Emit *e, const Scalar *s, MemoEntry *entry, const Point *
     LLVMValueRef all[] = {valid, v, fill};
     match_lanes(e, 3, all);
     return LLVMBuildSelect(e->ir, all[0], all[1], all[2], "");
+}
+
+/* For reading, into all caches. Where it is not its turn, the line that is read now. */
+static void prefetch(Emit *e, const KPrefetch *p)
+{
+    Point origin = {0};
+    const Access *a = access_of_read(e, p->read, memo_scalar(e, p->read));
+    int64_t size = (int64_t)dtype_bytes(a->buffer->dtype);
+    LLVMValueRef here = access_pointer(e, a, &origin);
+    LLVMValueRef by = make_int(e->i64, p->ahead * size);
+    if (p->drift) {
+        LLVMValueRef step = make_int(e->i64, p->drift * size);
+        by = LLVMBuildAdd(e->ir, by, LLVMBuildMul(e->ir, e->levels[e->depth].base, step, ""), "");
+    }
+    if (p->first) {
+        LLVMValueRef start = make_int(e->i64, 0);
+        for (size_t i = 0; i < e->kernel->n_chunk_loops; i++)
+            start = e->runs[i].var == p->first ? e->runs[i].start : start;
+        LLVMValueRef now = e->levels[loop_of(e, p->first) + 1].base;
+        LLVMValueRef first = LLVMBuildICmp(e->ir, LLVMIntEQ, now, start, "");
+        by = LLVMBuildSelect(e->ir, first, by, make_int(e->i64, 0), "");
+    }
+    for (int64_t line = 0; line < p->lines; line++) {
+        LLVMValueRef to = LLVMBuildAdd(e->ir, by, make_int(e->i64, line * 64), "");
+        LLVMTypeRef type = e->ptr;
+        LLVMValueRef args[] = {LLVMBuildGEP2(e->ir, e->i8, here, &to, 1, ""), make_int(e->i32, 0),
+                               make_int(e->i32, 3), make_int(e->i32, 1)};
+        intrinsic(e, "llvm.prefetch", 1, &type, 4, args);
+    }
+}
+
+void emit_prefetches(Emit *e)
+{
+    for (size_t i = 0; i < e->nest->n_prefetches; i++)
+        prefetch(e, &e->nest->prefetches[i]);
 }
 
 /* --- stores ----------------------------------------------------------------------------------- */

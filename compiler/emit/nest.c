@@ -195,6 +195,7 @@ static void emit_loop(Emit *e, size_t loop, Sums *sums)
 static void emit_from(Emit *e, size_t loop, Sums *sums)
 {
     if (loop == e->nest->n_loops) {
+        emit_prefetches(e);
         if (sums)
             sums_add(e, sums);
         else

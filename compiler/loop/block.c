@@ -26,6 +26,7 @@ typedef struct Contraction {
     double m, n, k;              /* extents */
     bool pack_s, pack_v;
     bool v_whole;                /* all columns of the chunk at once, before the rows */
+    bool passes;                 /* both lie along m and n: k goes over them once */
     int64_t most_k;              /* of a block; INT64_MAX: all */
 } Contraction;
 
@@ -184,7 +185,7 @@ static void decide(Contraction *c)
     int64_t l2 = target->l2_bytes;
     bool across = stride_in(c->work, c->v, c->lanes) != 1;
     int64_t k_in_v = least_stride(c, c->v, true), k_in_s = least_stride(c, c->s, true);
-    bool passes = k_in_s > 1 && k_in_v > 1;      /* both lie along m and n: k goes over them once */
+    bool passes = c->passes = k_in_s > 1 && k_in_v > 1;
     int64_t row_bytes = c->row ? 4 * stride_in(c->work, c->s, c->row) : 0;
     c->most_k = INT64_MAX;
     c->pack_v = c->m >= worth_packing &&
@@ -196,11 +197,11 @@ static void decide(Contraction *c)
     if (c->pack_v)
         c->most_k = l2 / 2 / 4 / c->width;
     if (passes) {
-        double m = fmin(c->m, 512), n = fmin(c->n, 512);
-        c->most_k = clamp((int64_t)((double)l2 / 2 / 4 / (m + n)), 128, 512);
-    }
-    if (c->pack_s)
+        double columns = c->pack_v ? (double)c->width : fmin(c->n, 256);
+        c->most_k = clamp((int64_t)((double)l2 / 2 / 4 / (fmin(c->m, 256) + columns)), 128, 512);
+    } else if (c->pack_s) {
         c->most_k = clamp(l2 / 2 / 4 / PACKED_ROWS, 128, c->most_k < 512 ? c->most_k : 512);
+    }
     c->v_whole = c->pack_v && !passes && only_lanes(c) && c->k <= (double)c->most_k &&
                  4 * c->n * c->k <= (double)l2 / 4;
 }
@@ -430,6 +431,51 @@ static bool find_contraction(Contraction *c)
     return false;
 }
 
+/* --- prefetches ------------------------------------------------------------------------------- */
+/* Elements from one block of k to the next, and 0 if that is not the same everywhere. */
+static int64_t next_block(const Contraction *c, const Scalar *read)
+{
+    const WorkKernel *work = c->work;
+    for (size_t i = work->blocks.len; i-- > 0;) {
+        if (work->blocks.at[i].reduced)
+            return work->blocks.at[i].tile * stride_in(work, read, work->blocks.at[i].var);
+    }
+    return 0;
+}
+
+static void add_prefetch(Contraction *c, KPrefetch prefetch)
+{
+    if (prefetch.ahead > 0)
+        VEC_PUSH(c->work->arena, nest_of(c)->prefetches, prefetch);
+}
+
+static const KLoop *innermost(const Contraction *c)
+{
+    const WorkNest *nest = nest_of(c);
+    return &nest->loops[nest->n_loops - 1];
+}
+
+/* Memory is asked for while the block before is worked on: of k that goes over both operands once,
+ * the next block, V's part by the first tile of rows and S's by the first of columns; of rows that
+ * lie one after another, those of the next tile, bit by bit. */
+static void prefetch_operands(Contraction *c, const Scalar *s, const Scalar *v)
+{
+    const WorkKernel *work = c->work;
+    int64_t line = 16;                           /* elements */
+    if (c->passes) {
+        add_prefetch(c, (KPrefetch){.read = v, .ahead = next_block(c, v),
+                                    .lines = (c->width + line - 1) / line, .first = c->row});
+        add_prefetch(c, (KPrefetch){.read = s, .ahead = next_block(c, s), .lines = 1,
+                                    .first = c->lanes});
+        return;
+    }
+    const KLoop *k = innermost(c);
+    int64_t row = c->row ? stride_in(work, s, c->row) : 0;
+    if (c->pack_s || !k->reduced || stride_in(work, s, k->var) != 1 || row != k->var->extent)
+        return;
+    add_prefetch(c, (KPrefetch){.read = s, .ahead = c->rows * row, .drift = c->rows - 1, .lines = 1});
+}
+
 static void chunk(Contraction *c)
 {
     ChunkRule rule = {.nest = nest_of(c),
@@ -452,6 +498,7 @@ bool work_block(WorkKernel *work)
     if (c.pack_v)
         order_reduced(&c);
     chunk(&c);
+    const Scalar *s = c.s, *v = c.v;
     block_reduced(&c);
     if (c.pack_s) {
         Pack pack = pack_of(&c, c.s, c.row, c.rows);
@@ -463,5 +510,6 @@ bool work_block(WorkKernel *work)
         Pack pack = pack_of(&c, c.v, c.lanes, c.width);
         pack_operand(&c, &pack);
     }
+    prefetch_operands(&c, s, v);
     return true;
 }

@@ -75,6 +75,23 @@ static void dump_buffer(Dump *dump, const KBuffer *buffer, Buf *out)
     buf_printf(out, buffer->relative ? " of a part\n" : "\n");
 }
 
+static void dump_prefetch(Dump *dump, const KPrefetch *prefetch, size_t depth, Buf *out)
+{
+    indent(depth, out);
+    buf_add(out, STR("    prefetch "));
+    dump_expression(dump, prefetch->read);
+    buf_printf(out, " + %" PRId64, prefetch->ahead);
+    if (prefetch->drift)
+        buf_printf(out, " + %" PRId64 " a step", prefetch->drift);
+    if (prefetch->lines > 1)
+        buf_printf(out, ", %" PRId64 " lines", prefetch->lines);
+    if (prefetch->first) {
+        buf_add(out, STR(", first "));
+        dump_variable(dump, prefetch->first);
+    }
+    buf_add(out, STR("\n"));
+}
+
 /* The blocks that begin at a nest; returns how many blocks it lies in. */
 static size_t dump_blocks(Dump *dump, const Kernel *kernel, size_t nest, Buf *out)
 {
@@ -131,6 +148,8 @@ void kernel_dump(const Graph *graph, const Kernel *kernel, Buf *out)
             dump_loop(dump, &nest->loops[k], depth, out);
         for (size_t k = 0; k < nest->n_stores; k++)
             dump_store(dump, kernel, &nest->stores[k], depth, out);
+        for (size_t k = 0; k < nest->n_prefetches; k++)
+            dump_prefetch(dump, &nest->prefetches[k], depth, out);
     }
     for (size_t i = 0; i < kernel->n_buffers; i++)
         dump_buffer(dump, &kernel->buffers[i], out);

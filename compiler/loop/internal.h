@@ -9,6 +9,7 @@ typedef struct WorkNest {
     VEC(const Var *) left, reduced;
     VEC(bool) bound;              /* by left: equal left positions imply equal values of it */
     VEC(KStore) stores;
+    VEC(KPrefetch) prefetches;
     const KLoop *loops;           /* of schedule.c */
     size_t n_loops;
     double work;                  /* in elements of a plain map, about */

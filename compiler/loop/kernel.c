@@ -121,7 +121,9 @@ static const Nest *finished_nests(const WorkKernel *work)
         nests[i] = (Nest){.n_loops = nest->n_loops,
                           .loops = nest->loops,
                           .n_stores = nest->stores.len,
-                          .stores = nest->stores.at};
+                          .stores = nest->stores.at,
+                          .n_prefetches = nest->prefetches.len,
+                          .prefetches = nest->prefetches.at};
     }
     return nests;
 }

@@ -108,11 +108,22 @@ typedef struct KStore {
     const Scalar *body;
 } KStore;
 
+/* At every step of the innermost loop: asks for the cache lines at the address of `read` plus
+ * `ahead` elements, plus `drift` times the innermost variable. May point beside the tensor. */
+typedef struct KPrefetch {
+    const Scalar *read;
+    int64_t ahead, drift;
+    int64_t lines;               /* one after another */
+    const Var *first;            /* only at the start of the chunk's part of this loop's variable;
+                                  * NULL: always */
+} KPrefetch;
+
 typedef struct Nest {
-    size_t n_loops, n_stores;
+    size_t n_loops, n_stores, n_prefetches;
     const KLoop *loops;          /* outermost first; var of a chunk loop appears too: its loop runs
                                   * over the chunk's part only */
     const KStore *stores;        /* evaluated in order for each point */
+    const KPrefetch *prefetches; /* change no result */
 } Nest;
 
 typedef enum KernelKind {

@@ -153,6 +153,17 @@ static void key_nest(Key *key, const Nest *nest)
     key_int(key, (int64_t)nest->n_stores);
     for (size_t i = 0; i < nest->n_stores; i++)
         key_store(key, &nest->stores[i]);
+    key_int(key, (int64_t)nest->n_prefetches);
+    for (size_t i = 0; i < nest->n_prefetches; i++) {
+        const KPrefetch *prefetch = &nest->prefetches[i];
+        key_scalar(key, prefetch->read);
+        key_int(key, prefetch->ahead);
+        key_int(key, prefetch->drift);
+        key_int(key, prefetch->lines);
+        key_int(key, prefetch->first != NULL);
+        if (prefetch->first)
+            key_var(key, prefetch->first);
+    }
 }
 
 Str kernel_key(const Kernel *kernel, Arena *arena)

@@ -185,6 +185,13 @@ static const char *nest_problem(const Check *check, const Nest *nest)
         list = nest_list(check->arena, nest->n_stores, nest->stores, check->kernel->buffers);
     for (size_t i = 0; !why && i < list.n; i++)
         why = scalar_problem(check, nest, list.at[i]);
+    for (size_t i = 0; !why && i < nest->n_prefetches; i++) {
+        const KPrefetch *prefetch = &nest->prefetches[i];
+        if (prefetch->read->kind != SCALAR_READ || prefetch->lines < 1 ||
+            (prefetch->first && !has_loop(nest, prefetch->first)))
+            return "a prefetch of nothing";
+        why = scalar_problem(check, nest, prefetch->read);
+    }
     return why;
 }
 

@@ -48,6 +48,22 @@ static const Case cases[] = {
     {"matmul TN", "param a[19, 37]\nparam b[19, 45]\ny[n:37, o:45] = sum[i:19] a[i, n] * b[i, o]"},
     {"matmul of exact tiles",
      "param a[28, 16]\nparam b[16, 64]\ny[n:28, o:64] = sum[i:16] a[n, i] * b[i, o]"},
+    {"matmul with packed columns",
+     "param a[131, 70]\nparam b[75, 70]\ny[n:131, o:75] = sum[i:70] a[n, i] * b[o, i]"},
+    {"matmul with panels of columns",
+     "param a[125, 1030]\nparam b[35, 1030]\ny[n:125, o:35] = sum[i:1030] a[n, i] * b[o, i]"},
+    {"matmul with packed rows",
+     "param a[30, 1030]\nparam b[1030, 197]\ny[n:30, o:197] = sum[i:1030] a[n, i] * b[i, o]"},
+    {"sum in blocks",
+     "param a[1500, 21]\nparam b[1500, 37]\ny[n:21, o:37] = sum[i:1500] a[i, n] * b[i, o]"},
+    {"sum in blocks of packs",
+     "param a[300, 261]\nparam b[300, 259]\ny[n:97, o:195] = sum[i:300] a[i, n+9] * b[i, o+7]"},
+    {"blocks added to what is there",
+     "param a[600, 61]\nparam b[600, 45]\nparam c[61, 45]\n"
+     "y[n, o | n:61, o:45] of 61, 45 = c[n, o]\n"
+     "y[n, o | n:61, o:45] of 61, 45 += sum[i:600] a[i, n] * b[i, o]"},
+    {"batched matmul with packs", "param a[2, 101, 40]\nparam b[2, 37, 40]\n"
+                                  "y[z:2, n:101, o:37] = sum[i:40] a[z, n, i] * b[z, o, i]"},
     {"batched matmul", "param a[3, 9, 17]\nparam b[3, 17, 33]\n"
                        "y[z:3, n:9, o:33] = sum[i:17] a[z, n, i] * b[z, i, o]"},
     {"matmul with bias", "param a[20, 64]\nparam b[64, 10]\nparam c[10]\n"
@@ -61,6 +77,14 @@ static const Case cases[] = {
     {"conv 3x3 channels last", "param x[2, 8, 9, 5]\nparam w[3, 3, 5, 34]\n"
                                "y[n:2, p:8, q:9, o:34] = sum[i:3, j:3, c:5] "
                                "w[i, j, c, o] * (x[n, p+i-1, q+j-1, c] ?? 0)"},
+    {"conv 3x3 with packed weights",
+     "param x[2, 9, 8, 19]\nparam w[35, 3, 3, 19]\n"
+     "y[n:2, p:9, q:8, o:35] = sum[i:3, j:3, c:19] "
+     "w[o, i, j, c] * (x[n, p+i-1, q+j-1, c] ?? 0)"},
+    {"conv 3x3 by its weights",
+     "param x[3, 15, 16, 18]\nparam d[3, 15, 16, 21]\n"
+     "w[o:21, i:3, j:3, c:18] = sum[n:3, p:15, q:16] "
+     "d[n, p, q, o] * (x[n, p+i-1, q+j-1, c] ?? 0)"},
     {"conv 3x3 stride 2", "param x[2, 4, 9, 10]\nparam w[6, 4, 3, 3]\n"
                           "y[n:2, o:6, p:5, q:5] = sum[c:4, i:3, j:3] "
                           "w[o, c, i, j] * (x[n, c, 2*p+i-1, 2*q+j-1] ?? 0)"},

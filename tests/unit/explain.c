@@ -23,7 +23,7 @@ static bool warned(const char *text, bool plain)
     KernelRun run = {.arena = arena, .graph = e.graph, .target = target_host()};
     kernels_lower(&run);
     assert_int_equal(run.n, 1);
-    Nest nest = run.kernels[0]->nests[0];
+    Nest nest = run.kernels[0]->nests[run.kernels[0]->n_nests - 1]; /* packs come first */
     KLoop *loops = arena_copy(arena, nest.loops, nest.n_loops * sizeof *loops);
     for (size_t i = 0; i < nest.n_loops; i++)
         if (plain && loops[i].kind == KLOOP_UNROLL)
