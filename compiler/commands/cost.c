@@ -92,13 +92,19 @@ static bool in_update_rule(const Look *look, Span span)
     return false;
 }
 
+/* A copy that is the kernel's own business. */
+static bool is_pack(const Look *look, const KBuffer *buffer)
+{
+    return buffer->tensor >= look->plan->graph->nodes.len;
+}
+
 /* A contraction whose results an update rule consumes in place is a gradient's. */
 static Phase phase_of(const Look *look, const Kernel *kernel)
 {
     bool forward = true, update = true;
     for (size_t i = 0; i < kernel->n_buffers; i++) {
         const KBuffer *buffer = &kernel->buffers[i];
-        if (buffer->written) {
+        if (buffer->written && !is_pack(look, buffer)) {
             forward &= look->forward[buffer->tensor];
             update &= in_update_rule(look, graph_node(look->plan->graph, buffer->tensor)->span);
         }
@@ -146,8 +152,11 @@ static Str where_of(const Look *look, const Kernel *kernel)
     Buf out = buf_new(arena);
     Map seen = map_new(arena);
     for (size_t i = 0; i < kernel->n_buffers; i++) {
+        if (!kernel->buffers[i].written || is_pack(look, &kernel->buffers[i])) {
+            continue;
+        }
         const Node *node = graph_node(look->plan->graph, kernel->buffers[i].tensor);
-        if (!kernel->buffers[i].written || node->span.file == 0) {
+        if (node->span.file == 0) {
             continue;
         }
         Buf place = buf_new(arena);
