@@ -158,6 +158,8 @@ static bool add_stage(Build *b, const RecipeStage *stage)
     Arena *arena = b->c->arena;
     Str name = stage->name;
     return add_graph(b, str_join(arena, STR("train"), ".", name), stage->train) &&
+           add_graph(b, str_join(arena, STR("count"), ".", name), stage->count) &&
+           add_graph(b, str_join(arena, STR("update"), ".", name), stage->update) &&
            add_graph(b, str_join(arena, STR("eval"), ".", name), stage->eval) &&
            add_graph(b, str_join(arena, STR("eval-one"), ".", name), stage->eval_one) &&
            add_graph(b, str_join(arena, STR("metrics"), ".", name), stage->metrics);

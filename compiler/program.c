@@ -60,7 +60,7 @@ static const HoneTensor *fill_tensors(const Filling *f)
         tensor_storage(f, n_variables + i, t);
         t->key = str_c(f->arena, s->key);
         t->kind = s->kind;
-        t->of = s->kind == HONE_TOTAL ? HONE_NONE : s->of;
+        t->of = s->of;
         t->load = s->from != NULL ? s->from->load : HONE_NONE;
         t->load_key = s->from != NULL ? str_c(f->arena, s->from->key) : NULL;
         tensor_init(t, s->init);
@@ -169,6 +169,12 @@ static const HoneStage *fill_stages(const Filling *f)
             .name = str_c(f->arena, from->name),
             .data = from->data,
             .train = entry_index(f, from->train),
+            .count = entry_index(f, from->count),
+            .update = entry_index(f, from->update),
+            .accumulate = from->accumulate,
+            .n_zeroed = (uint32_t)from->zeroed.len,
+            .zeroed = from->zeroed.at,
+            .average = from->average,
             .eval = entry_index(f, from->eval),
             .eval_one = entry_index(f, from->eval_one),
             .metrics = entry_index(f, from->metrics),

@@ -1,16 +1,6 @@
 /* evaluate: metrics over a data set. Every sample counts exactly once: whole batches run through the
  * batch entry, the rest one by one, all adding to the same running totals. */
-#include <string.h>
-
 #include "run.h"
-
-static void zero_totals(Engine *engine, const HoneStage *stage)
-{
-    for (uint32_t i = 0; i < stage->n_totals; i++) {
-        const HoneTensor *total = &engine->program->tensors[stage->totals[i]];
-        memset(engine_at(engine, total->at), 0, total->bytes);
-    }
-}
 
 static bool add_batch(Engine *engine, const HoneStage *stage, const HoneDataset *data,
                       const HoneBatch *batch, int64_t whole, const StepValues *values,
@@ -34,7 +24,7 @@ bool evaluate_stage(Engine *engine, const HoneStage *stage, HoneDataset *data, H
                     const StepValues *values, bool *done, HoneError *error)
 {
     *done = false;
-    zero_totals(engine, stage);
+    tensors_zero(engine, stage->n_totals, stage->totals);
     if (!hone_loader_start(loader, 0, 0, error)) {
         return false;
     }

@@ -32,7 +32,8 @@ void *engine_at(const Engine *engine, HoneRef ref);
 
 typedef struct StepValues {
     double progress, epoch;
-    uint64_t updates;              /* of the run before this step: keys random numbers */
+    uint64_t updates;              /* of the run before this step: keys random numbers … */
+    uint64_t part;                 /* … with the part of the update */
     int64_t stage_steps;           /* of this stage before this step */
     const int64_t *steps_of_stage; /* done in each stage */
     uint32_t n_stages;
@@ -65,6 +66,9 @@ bool tensors_write(Engine *engine, TensorSet set, const char *path, HoneError *e
 bool tensors_put(Engine *engine, TensorSet set, const char *path, uint64_t *bytes,
                  HoneDigest *digest, HoneError *error);
 void tensors_copy_initial(Engine *engine);                       /* p0 := p */
+void tensors_copy_averages(Engine *engine);                      /* average := p */
+void tensors_swap_averages(Engine *engine);                      /* average <-> p */
+void tensors_zero(Engine *engine, uint32_t n, const uint32_t *tensors);
 bool tensors_save(Engine *engine, const HoneSave *save, const char *root, HoneError *error);
 
 /* --- train.c: where a run stands ------------------------------------------------------------------- */

@@ -250,7 +250,8 @@ static void put_step_values(Engine *engine, const HoneEntry *entry, const StepVa
             value = port->value;
             break;
         case HONE_STEP_RANDOM:
-            memcpy(to, (uint64_t[2]){engine->program->seed, values->updates}, 16);
+            memcpy(to, (uint64_t[2]){engine->program->seed, values->updates | values->part << 40},
+                   16);
             continue;
         case HONE_STEP_FAULT:
             memset(to, 0, 32);

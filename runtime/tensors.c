@@ -94,6 +94,55 @@ void tensors_copy_initial(Engine *engine)
     }
 }
 
+void tensors_zero(Engine *engine, uint32_t n, const uint32_t *tensors)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const HoneTensor *tensor = &engine->program->tensors[tensors[i]];
+        memset(engine_at(engine, tensor->at), 0, tensor->bytes);
+    }
+}
+
+/* --- averages -------------------------------------------------------------------------------------- */
+void tensors_copy_averages(Engine *engine)
+{
+    for (uint32_t t = 0; t < engine->program->n_tensors; t++) {
+        const HoneTensor *to = &engine->program->tensors[t];
+        if (to->kind != HONE_AVERAGE)
+            continue;
+        const HoneTensor *from = &engine->program->tensors[to->of];
+        hone_copy_strided(engine_at(engine, to->at), to->dtype, to->strides,
+                          engine_at(engine, from->at), from->dtype, from->strides, to->rank,
+                          to->dims);
+    }
+}
+
+static void exchange(Engine *engine, const HoneTensor *a, const HoneTensor *b)
+{
+    char *x = engine_at(engine, a->at), *y = engine_at(engine, b->at), element[16];
+    size_t size = hone_dtype_bytes(a->dtype);
+    int64_t step = (int64_t)size;
+    for (HoneRows rows = hone_rows(a->rank, a->dims, a->strides, b->strides); rows.valid;
+         hone_rows_next(&rows)) {
+        char *from = x + rows.a * step, *to = y + rows.b * step;
+        for (int64_t i = 0; i < rows.n; i++) {
+            memcpy(element, from, size);
+            memcpy(from, to, size);
+            memcpy(to, element, size);
+            from += rows.a_step * step;
+            to += rows.b_step * step;
+        }
+    }
+}
+
+void tensors_swap_averages(Engine *engine)
+{
+    for (uint32_t t = 0; t < engine->program->n_tensors; t++) {
+        const HoneTensor *tensor = &engine->program->tensors[t];
+        if (tensor->kind == HONE_AVERAGE)
+            exchange(engine, tensor, &engine->program->tensors[tensor->of]);
+    }
+}
+
 /* --- loading --------------------------------------------------------------------------------------- */
 enum { SHAPE_TEXT = 256 };           /* room for HONE_MAX_RANK dimensions of 19 digits */
 
@@ -209,8 +258,10 @@ static bool in_set(const HoneTensor *tensor, TensorSet set)
     case HONE_PARAM:
     case HONE_MODEL_STATE: return set == TENSORS_MODEL;
     case HONE_OPTIMIZER_STATE:
-    case HONE_INITIAL: return set == TENSORS_STATE;
-    case HONE_TOTAL: return false;      /* zeroed before every evaluation */
+    case HONE_INITIAL:
+    case HONE_AVERAGE: return set == TENSORS_STATE;
+    case HONE_TOTAL:                    /* zeroed before every evaluation or update */
+    case HONE_GRADIENT: return false;
     }
     return false;
 }

@@ -20,6 +20,7 @@ typedef struct Run {
     Metrics metrics;
     Progress progress;
     uint32_t data;                     /* of the loaders below */
+    int64_t accumulate;                /* batches that one of theirs holds */
     HoneDataset *train, *valid;
     HoneLoader *train_loader, *valid_loader;
     uint64_t loader_bytes;             /* the most that any stage's data take */
@@ -33,7 +34,7 @@ typedef struct Run {
     Best chosen;                       /* whose weights `save` writes */
     bool lost, finished;               /* others than the best seen; saved */
     int lock;                          /* of the run directory; -1: none */
-    int64_t planned_steps[RUN_MAX_STAGES];
+    int64_t planned_steps[RUN_MAX_STAGES], batches[RUN_MAX_STAGES];   /* batches: of an epoch */
 } Run;
 
 /* --- data -------------------------------------------------------------------------------------------- */
@@ -51,7 +52,7 @@ static HoneLoader *new_loader(Run *run, HoneDataset *set, bool training)
 {
     const HoneData *data = &run->program->data[run->data];
     HoneLoaderConfig config = {
-        .batch = data->batch,
+        .batch = data->batch * (training ? run->accumulate : 1),
         .shuffle = training && data->shuffle,
         .augment = training,
         .drop_last = training,
@@ -70,13 +71,15 @@ static uint64_t data_bytes(const Run *run)
     return run->valid == NULL ? bytes : bytes + hone_loading_bytes(run->valid, batch, depth);
 }
 
-static bool open_data(Run *run, uint32_t index)
+/* The batch of the training loader is that of an update, whose parts are slices of it. */
+static bool open_data(Run *run, uint32_t index, int64_t accumulate)
 {
-    if (run->train != NULL && run->data == index) {
+    if (run->train != NULL && run->data == index && run->accumulate == accumulate) {
         return true;
     }
     close_data(run);
     run->data = index;
+    run->accumulate = accumulate;
     const HoneData *data = &run->program->data[index];
     HoneSys *sys = run->options->sys;
     run->train = hone_data_open(sys, data->train, run->options->root, run->error);
@@ -87,7 +90,7 @@ static bool open_data(Run *run, uint32_t index)
         return hone_fail(run->error, HONE_BAD_INPUT, "E705",
                          "data `%s` has %lld training samples, fewer than one batch of %lld",
                          data->name, (long long)hone_data_count(run->train),
-                         (long long)data->batch);
+                         (long long)(data->batch * accumulate));
     }
     if (data->valid != NULL) {
         run->valid = hone_data_open(sys, data->valid, run->options->root, run->error);
@@ -105,7 +108,9 @@ static bool open_data(Run *run, uint32_t index)
 static bool open_stage(Run *run, const HoneStage *stage)
 {
     const HoneEntry *entries = run->program->entries;
-    return open_data(run, stage->data) &&
+    return open_data(run, stage->data, stage->accumulate) &&
+           (stage->count == HONE_NONE ||
+            engine_check_fields(&entries[stage->count], run->train, run->error)) &&
            engine_check_fields(&entries[stage->train], run->train, run->error) &&
            (run->valid == NULL || stage->metrics == HONE_NONE ||
             (engine_check_fields(&entries[stage->eval], run->valid, run->error) &&
@@ -128,11 +133,11 @@ static int64_t total_steps(const Run *run)
 }
 
 /* The data's epochs are counted over all stages: no stage sees the order of another again. */
-static int64_t first_epoch(const Run *run, int64_t batches)
+static int64_t first_epoch(const Run *run)
 {
     int64_t epoch = 0;
     for (uint32_t s = 0; s < run->at.stage; s++) {
-        epoch += (run->at.steps_of_stage[s] + batches - 1) / batches;
+        epoch += (run->at.steps_of_stage[s] + run->batches[s] - 1) / run->batches[s];
     }
     return epoch;
 }
@@ -265,17 +270,27 @@ static void forget_best(Run *run, const HoneStage *stage)
     }
 }
 
+/* While weights are looked at from outside, averages stand in their place. */
+static void swap_averages(Run *run, const HoneStage *stage)
+{
+    if (stage->average) {
+        tensors_swap_averages(&run->engine);
+    }
+}
+
 /* A stop that is asked for meanwhile leaves the evaluation due: resuming does it again. */
 static bool evaluate(Run *run, const HoneStage *stage, int64_t steps, int64_t batches)
 {
     StepValues values = step_values(run, steps, batches);
     const HoneEntry *metrics = &run->program->entries[stage->metrics];
     bool done = false;
+    swap_averages(run, stage);
     if (!evaluate_stage(&run->engine, stage, run->valid, run->valid_loader, &values, &done,
                         run->error)) {
         return false;
     }
     if (!done) {
+        swap_averages(run, stage);
         return true;
     }
     run->at.eval_due = false;
@@ -285,6 +300,7 @@ static bool evaluate(Run *run, const HoneStage *stage, int64_t steps, int64_t ba
     if (stage->monitor != NULL) {
         note_best(run, stage, batches);
     }
+    swap_averages(run, stage);
     return true;
 }
 
@@ -306,16 +322,36 @@ static bool check_finite(Run *run, const HoneEntry *entry, const HoneStage *stag
     return true;
 }
 
+/* One entry over the parts of an update, in order. */
+static bool run_parts(Run *run, const HoneStage *stage, uint32_t entry, const HoneBatch *batch,
+                      StepValues values)
+{
+    int64_t size = run->program->data[stage->data].batch;
+    for (int64_t part = 0; part < stage->accumulate; part++) {
+        values.part = (uint64_t)part;
+        engine_put_batch(&run->engine, &run->program->entries[entry], run->train, batch,
+                         part * size);
+        if (!engine_run(&run->engine, entry, &values, run->error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool train_step(Run *run, const HoneStage *stage, int64_t steps, int64_t batches)
 {
     HoneBatch batch;
     if (!hone_loader_next(run->train_loader, &batch, run->error)) {
         return false;
     }
-    const HoneEntry *entry = &run->program->entries[stage->train];
+    const HoneEntry *entry = &run->program->entries[stage->update != HONE_NONE ? stage->update
+                                                                               : stage->train];
     StepValues values = step_values(run, steps, batches);
-    engine_put_batch(&run->engine, entry, run->train, &batch, 0);
-    if (!engine_run(&run->engine, stage->train, &values, run->error)) {
+    tensors_zero(&run->engine, stage->n_zeroed, stage->zeroed);
+    if ((stage->count != HONE_NONE && !run_parts(run, stage, stage->count, &batch, values)) ||
+        !run_parts(run, stage, stage->train, &batch, values) ||
+        (stage->update != HONE_NONE &&
+         !engine_run(&run->engine, stage->update, &values, run->error))) {
         return false;
     }
     run->at.step++;
@@ -392,8 +428,12 @@ static bool run_stage(Run *run)
         return false;
     }
     int64_t batches = hone_loader_batches(run->train_loader);
-    int64_t steps = steps_of(stage, batches), base = first_epoch(run, batches);
+    int64_t steps = steps_of(stage, batches), base = first_epoch(run);
     forget_best(run, stage);
+    bool averaged = run->at.stage > 0 && run->program->stages[run->at.stage - 1].average;
+    if (stage->average && !averaged && run->at.step == 0) {
+        tensors_copy_averages(&run->engine);
+    }
     for (bool fresh = true;; fresh = false) {
         if (run->at.eval_due && !evaluate(run, stage, steps, batches)) {
             return false;
@@ -435,7 +475,8 @@ static bool check_stages(Run *run)
         if (!open_stage(run, stage)) {
             return false;
         }
-        run->planned_steps[s] = steps_of(stage, hone_loader_batches(run->train_loader));
+        run->batches[s] = hone_loader_batches(run->train_loader);
+        run->planned_steps[s] = steps_of(stage, run->batches[s]);
     }
     return true;
 }
@@ -532,6 +573,9 @@ static bool choose_weights(Run *run)
     bool present = !at->best.has || (at->last.has && better(stage, &at->best, at->last.value));
     run->chosen = present ? at->last : at->best;
     run->lost = at->seen.has && (!run->chosen.has || better(stage, &run->chosen, at->seen.value));
+    if (present) {                     /* the best weights are averages already */
+        swap_averages(run, &run->program->stages[run->program->n_stages - 1]);
+    }
     return present || tensors_read(&run->engine, TENSORS_MODEL, run->best_path, run->error);
 }
 

@@ -34,9 +34,22 @@ static void print_stages(const Session *s, const Recipe *recipe, const HoneProgr
         }
         table_cell(table, STR_FMT, STR_ARG(count_text(s->arena, (int64_t)stage->trainable_elements)));
         table_cell(table, "%u", stage->trainable_tensors);
-        table_cell(table, STR_FMT, STR_ARG(flops_text(s->arena, train->flops)));
-        table_cell(table, STR_FMT, STR_ARG(bytes_text(s->arena, train->activation_bytes)));
-        table_cell(table, "%u", train->n_calls);
+        const uint32_t others[] = {stage->count, stage->update};
+        double flops = train->flops * (double)stage->accumulate;
+        uint64_t activations = train->activation_bytes;
+        uint32_t calls = train->n_calls;
+        for (int k = 0; k < 2; k++) {
+            const HoneEntry *entry = &program->entries[others[k] == HONE_NONE ? 0 : others[k]];
+            if (others[k] != HONE_NONE) {
+                flops += entry->flops * (k == 0 ? (double)stage->accumulate : 1);
+                activations = entry->activation_bytes > activations ? entry->activation_bytes
+                                                                    : activations;
+                calls += entry->n_calls;
+            }
+        }
+        table_cell(table, STR_FMT, STR_ARG(flops_text(s->arena, flops)));
+        table_cell(table, STR_FMT, STR_ARG(bytes_text(s->arena, activations)));
+        table_cell(table, "%u", calls);
     }
     table_print(table, "  ", out);
     buf_char(out, '\n');

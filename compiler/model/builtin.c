@@ -287,6 +287,44 @@ static Value fn_count(Elab *e, const Value *args, const Ast *call)
     return array_scalar(e, sc_const(e->graph->pool, DT_F32, n), CLOCK_TENSOR, call->span);
 }
 
+/* Does a parameter that trains reach the node? */
+static bool reached(const Elab *e, NodeId node)
+{
+    const Graph *g = e->graph;
+    bool *marked = NEW_ARRAY(g->arena, bool, node + 1);
+    marked[node] = true;
+    for (size_t i = node + 1; i-- > 0;) {
+        const Node *n = graph_node(g, (NodeId)i);
+        if (marked[i] && n->kind == NODE_PARAM && e->trainable[n->variable]) {
+            return true;
+        }
+        for (size_t p = 0; marked[i] && p < n->n_pieces; p++) {
+            ScalarList list = piece_list(g->arena, &n->pieces[p], n->rank);
+            for (size_t k = 0; k < list.n; k++) {
+                if (list.at[k]->kind == SCALAR_READ) {
+                    marked[list.at[k]->tensor] = true;
+                }
+            }
+        }
+        for (size_t k = 0; marked[i] && k < n->n_args; k++) {
+            marked[n->args[k]] = true;
+        }
+    }
+    return false;
+}
+
+/* Of what parameters reach, a part of the update sees its own share: times the number of parts it
+ * stands for the whole, and the loss is divided by that number. */
+static Value total_of_parts(Elab *e, const Array *a, Span span)
+{
+    Value args[2] = {array_value(e, a, CLOCK_TENSOR, span), value_float((double)e->parts)};
+    Value whole = array_map(e, OP_MUL, a->dtype, 2, args, span);
+    Array all = *whole.array;
+    array_node(e, &all, STR("total"), span);
+    VEC_PUSH(elab_arena(e), e->multiplied, all.base);
+    return array_value(e, &all, CLOCK_TENSOR, span);
+}
+
 static Value fn_total(Elab *e, const Value *args, const Ast *call)
 {
     Array a;
@@ -305,6 +343,9 @@ static Value fn_total(Elab *e, const Value *args, const Ast *call)
         array_cast(e, &a, DT_F64);
     }
     array_node(e, &a, (Str){0}, call->span);
+    if (e->total_mode == TOTAL_IS_UPDATE && reached(e, a.base)) {
+        return total_of_parts(e, &a, call->span);
+    }
     Total total = {.value = a.base, .rank = a.rank};
     for (size_t i = 0; i < a.rank; i++) {
         total.dims[i] = a.dims[i];

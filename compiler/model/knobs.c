@@ -12,7 +12,6 @@ typedef enum KnobKind {
     KNOB_MONITOR, /* max(metric), min(metric) */
     KNOB_RATE,    /* a float of the step clock */
     KNOB_PRECISION,
-    KNOB_ONE, /* only 1 so far */
     KNOB_LATER
 } KnobKind;
 
@@ -24,10 +23,10 @@ static const struct {
     {"epochs", KNOB_AMOUNT, true},  {"steps", KNOB_STEPS, true},
     {"every", KNOB_STEPS, true},    {"checkpoint", KNOB_STEPS, true},
     {"patience", KNOB_COUNT, true}, {"monitor", KNOB_MONITOR, true},
-    {"clip", KNOB_RATE, true},      {"accumulate", KNOB_ONE, true},
+    {"clip", KNOB_RATE, true},      {"accumulate", KNOB_STEPS, true},
     {"seed", KNOB_COUNT, false},    {"workers", KNOB_COUNT, false},
     {"skip_bad", KNOB_BOOL, false}, {"precision", KNOB_PRECISION, true},
-    {"ema", KNOB_LATER, true},      {"memory", KNOB_LATER, false},
+    {"ema", KNOB_RATE, true},      {"memory", KNOB_LATER, false},
 };
 enum { KNOBS = sizeof knobs / sizeof *knobs };
 
@@ -223,6 +222,20 @@ static bool monitor(RecipeBuild *b, const Ast *knob, RecipeStage *to)
     return true;
 }
 
+static bool enough_samples(RecipeBuild *b, const Ast *knob, int64_t parts)
+{
+    int64_t samples = b->r->facts.len > 0 ? b->r->facts.at[0].count[0] : -1, update;
+    if (knob == NULL || samples < 0 ||
+        (!__builtin_mul_overflow(parts, b->r->data.at[0].batch, &update) && samples >= update)) {
+        return true;
+    }
+    Diag *d = diag(&b->c->diags, E516, knob->kids[0]->span, "`train` has fewer samples than an update");
+    diag_label(d, "%lld samples, an update takes %lld batches of %lld", (long long)samples,
+               (long long)parts, (long long)b->r->data.at[0].batch);
+    diag_help(d, "lower `accumulate` or `batch`");
+    return false;
+}
+
 bool knobs_of_stage(RecipeBuild *b, const Ast *stage, RecipeStage *to)
 {
     bool ok = length(b, stage, to);
@@ -231,11 +244,9 @@ bool knobs_of_stage(RecipeBuild *b, const Ast *stage, RecipeStage *to)
     const Ast *patience = knob_find(b, stage, "patience");
     ok = count(b, patience, 0, &to->patience) && ok;
     const Ast *accumulate = knob_find(b, stage, "accumulate");
-    int64_t parts = 1;
-    ok = count(b, accumulate, 1, &parts) && ok;
-    if (parts > 1) {
-        ok = later(b, accumulate, "`accumulate` above 1");
-    }
+    to->accumulate = 1;
+    ok = count(b, accumulate, 1, &to->accumulate) && ok;
+    ok = enough_samples(b, accumulate, to->accumulate) && ok;
     const Ast *watch = knob_find(b, stage, "monitor");
     ok = (watch == NULL || monitor(b, watch, to)) && ok;
     if (patience != NULL && watch == NULL) {

@@ -159,6 +159,8 @@ typedef struct Total {           /* total(e) met in a metric or a loss */
 typedef enum TotalMode {
     TOTAL_IS_ERROR,              /* not allowed here */
     TOTAL_IS_VALUE,              /* in a training loss without accumulation: e itself */
+    TOTAL_IS_UPDATE,             /* in a training loss of several parts: what no parameter reaches is
+                                  * a running total of all parts; the rest counts `parts` times */
     TOTAL_IS_STATE               /* in a metric: add e to a running f64 total, read that */
 } TotalMode;
 
@@ -173,6 +175,8 @@ typedef struct Elab {            /* one graph under construction */
     TotalMode total_mode;
     VEC(Total) totals;           /* variables numbered from first_total up, in order met */
     uint32_t first_total;
+    int64_t parts;               /* of an update */
+    VEC(NodeId) multiplied;      /* totals of what parameters reach */
     NodeId progress, epoch, t;   /* NODE_STEP leaves, NODE_NONE until first use */
     VEC(NodeId) option_nodes;    /* NODE_STEP leaves of step-clock options, by name */
     struct ElabState *state;     /* internal.h */
@@ -317,6 +321,11 @@ typedef struct RecipeStage {
     VariableUse *uses;           /* by variable */
     int64_t trainable_elements, trainable_tensors;
     const Graph *train;          /* forward, OUT_LOSS, OUT_NEXT of primed states and of the update */
+    int64_t accumulate;          /* parts of an update; above 1, train only adds to gradients: */
+    const Graph *count;          /* adds to the totals of the loss that no parameter reaches, or NULL */
+    const Graph *update;         /* gradients -> next values; OUT_VALUE of the update */
+    VEC(uint32_t) zeroed;        /* persistent tensors that an update begins with at 0 */
+    bool average;                /* `ema`: evaluation and saving use averages */
     const Graph *eval, *eval_one;     /* OUT_NEXT of totals; NULL without metrics or `valid` */
     const Graph *metrics;             /* OUT_VALUE per metric, reads totals */
     NodeId lr;                   /* in train: the default optimizer's first hyperparameter */

@@ -257,6 +257,7 @@ bool stage_build(RecipeBuild *b, const Ast *clause, size_t index)
         .span = clause != NULL ? clause->span : b->item->span,
         .trainable = NEW_ARRAY(b->c->arena, bool, n + 1),
         .uses = NEW_ARRAY(b->c->arena, VariableUse, n + 1),
+        .accumulate = 1,
         .eval = b->evaluation.eval,
         .eval_one = b->evaluation.eval_one,
         .metrics = b->evaluation.metrics,

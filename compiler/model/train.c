@@ -9,7 +9,9 @@ static bool forward(Training *t, const Ast *clause)
     RecipeBuild *b = t->b;
     Graph *g = graph_new(b->c->arena);
     Elab *e = t->forward = elab_new(b->c, b->r->model, g, true, t->stage->trainable);
-    e->total_mode = TOTAL_IS_VALUE;
+    e->parts = t->stage->accumulate;
+    e->total_mode = e->parts > 1 ? TOTAL_IS_UPDATE : TOTAL_IS_VALUE;
+    e->first_total = (uint32_t)(b->r->model->variables.len + b->r->states.len);
     StepResult step = elab_step(e, b->scope, b->step->kids[1], b->step->text,
                                 data_batch(b, b->c->arena, b->r->data.at[0].batch));
     if (!step.ok) {
@@ -24,6 +26,10 @@ static bool forward(Training *t, const Ast *clause)
         diag_help(d, "for instance `loss = cross_entropy(z, b.label)`");
         return false;
     }
+    if (e->parts > 1 && !train_part_loss(t, &step)) {
+        return false;
+    }
+    t->loss = step.loss;
     graph_output(g, OUT_LOSS, STR("loss"), step.loss, NODE_NONE);
     return true;
 }
@@ -72,18 +78,6 @@ static void begin_update(Training *t)
     e->option_nodes.cap = from->option_nodes.cap;
 }
 
-static void next_model_states(Training *t)
-{
-    const Model *model = t->b->r->model;
-    for (size_t i = 0; i < model->variables.len; i++) {
-        const Variable *v = model->variables.at[i];
-        NodeId next = t->forward->next_nodes[i];
-        if (next != NODE_NONE) {
-            graph_output(t->graph, OUT_NEXT, v->key, next, variable_leaf(t, v));
-        }
-    }
-}
-
 /* The default optimizer's first hyperparameter, for people to see. */
 static void show_rate(Training *t)
 {
@@ -103,28 +97,36 @@ bool train_build(RecipeBuild *b, RecipeStage *stage, const Ast *clause, size_t i
     Training training = {.b = b, .stage = stage, .index = index};
     Training *t = &training;
     t->grads = NEW_ARRAY(b->c->arena, NodeId, n + 1);
+    t->nexts = NEW_ARRAY(b->c->arena, NodeId, n + 1);
     for (size_t i = 0; i < n; i++) {
-        t->grads[i] = NODE_NONE;
+        t->grads[i] = t->nexts[i] = NODE_NONE;
     }
     bool whole = b->step_known && forward(t, clause);
     if (whole) {
         differentiate(t);
+        if (stage->accumulate > 1) {
+            train_accumulate(t);
+        }
     } else { /* the optimizer's clauses are checked all the same */
         t->forward = NULL;
         t->graph = graph_new(b->c->arena);
     }
     begin_update(t);
-    const Ast *knob = knob_find(b, clause, "clip");
+    const Ast *knob = knob_find(b, clause, "clip"), *ema = knob_find(b, clause, "ema");
     if ((knob != NULL && !train_clip(t, knob)) ||
         !group_uses(b, t->update, clause, stage->trainable, &t->base, stage->uses) ||
-        !train_penalties(t, clause) || !update_all(t)) {
+        !train_penalties(t, clause) || !update_all(t) || (ema != NULL && !train_average(t, ema))) {
         return false;
     }
     if (!whole) {
         return !b->step_known;
     }
-    next_model_states(t);
+    if (stage->accumulate == 1) {
+        next_model_states(t);
+        stage->train = t->graph;
+    } else {
+        stage->update = t->graph;
+    }
     show_rate(t);
-    stage->train = t->graph;
     return true;
 }

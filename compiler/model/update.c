@@ -38,6 +38,19 @@ NodeId state_leaf(Training *t, const RecipeState *state, Str name, Span span)
     return graph_leaf(t->graph, NODE_STATE, s->dtype, s->rank, s->dims, s->key, index, span);
 }
 
+NodeId state_find(Training *t, const Variable *v, HoneTensorKind kind)
+{
+    for (size_t i = 0; i < t->b->r->states.len; i++) {
+        const RecipeState *s = &t->b->r->states.at[i];
+        if (s->kind == kind && s->of == v->index) {
+            uint32_t index = (uint32_t)(t->b->r->model->variables.len + i);
+            return graph_leaf(t->graph, NODE_STATE, s->dtype, s->rank, s->dims, s->key, index,
+                              v->span);
+        }
+    }
+    return NODE_NONE;
+}
+
 RecipeState state_like(const Training *t, const Variable *v, HoneTensorKind kind, Str name)
 {
     RecipeState state = {.kind = kind, .dtype = v->dtype, .rank = v->rank, .of = v->index};
@@ -120,6 +133,7 @@ static bool update_variable(Training *t, const Variable *v)
         return false;
     }
     graph_output(t->graph, OUT_NEXT, v->key, next_p, p);
+    t->nexts[v->index] = next_p;
     for (size_t i = 0; i < n; i++) {
         if (next[i] != NODE_NONE) {
             Str key = graph_node(t->graph, states[i])->name;
@@ -146,4 +160,16 @@ bool update_all(Training *t)
         }
     }
     return failed.len == 0;
+}
+
+void next_model_states(Training *t)
+{
+    const Model *model = t->b->r->model;
+    for (size_t i = 0; i < model->variables.len; i++) {
+        const Variable *v = model->variables.at[i];
+        NodeId next = t->forward->next_nodes[i];
+        if (next != NODE_NONE) {
+            graph_output(t->graph, OUT_NEXT, v->key, next, variable_leaf(t, v));
+        }
+    }
 }

@@ -9,6 +9,7 @@
  *   lift.c                what repeats for many points of an equation becomes a tensor
  *   separate.c            tensors that one equation adds become equations and a map
  *   recompute.c           maps computed again for the backward pass instead of kept
+ *   linear.c              how a node depends on others
  *   gradcheck.c           gradients against finite differences
  *   layout.c              storage order of every tensor
  *   split.c               large reductions into fixed partial sums
@@ -46,6 +47,16 @@ Graph *pass_lift(Arena *arena, const Graph *graph);
 
 /* Copies node `id` of `from` and all it needs into `to`, once per map entry (NODE_NONE: not yet). */
 NodeId graph_import(Graph *to, const Graph *from, NodeId id, NodeId *map);
+
+/* --- linear.c -------------------------------------------------------------------------------------- */
+typedef enum Linear {
+    LINEAR_ZERO, LINEAR_FREE,    /* independent of them */
+    LINEAR_PURE,                 /* a sum of multiples of them */
+    LINEAR_AFFINE,               /* and something beside that */
+    LINEAR_NOT
+} Linear;
+/* How a node depends on n others. */
+Linear graph_linear(Arena *arena, const Graph *graph, NodeId node, size_t n, const NodeId *of);
 
 /* --- gradcheck.c ------------------------------------------------------------------------------------ */
 /* The gradients of a graph's loss by some of its PARAM nodes, as all passes leave them, against

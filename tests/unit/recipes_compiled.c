@@ -141,6 +141,8 @@ static bool run_text(const char *text)
     Recipe *r = world_recipe(&world, world_load(&world, "t.hone"), false);
     for (size_t i = 0; r != NULL && i < r->stages.len; i++) {
         compare(text, r->stages.at[i].train);
+        compare(text, r->stages.at[i].count);
+        compare(text, r->stages.at[i].update);
     }
     if (r != NULL) {
         compare(text, r->stages.at[0].eval);

@@ -187,7 +187,8 @@ static void make(Made *m)
     m->data = (HoneData){.name = "line", .batch = BATCH, .shuffle = true, .train = &m->source,
                          .valid = &m->source};
     m->total = 1;
-    m->stage = (HoneStage){.name = stage_name, .train = 0, .eval = 1, .eval_one = 2, .metrics = 3,
+    m->stage = (HoneStage){.name = stage_name, .train = 0, .accumulate = 1, .count = HONE_NONE,
+                           .update = HONE_NONE, .eval = 1, .eval_one = 2, .metrics = 3,
                            .n_totals = 1, .totals = &m->total, .epochs = epochs, .monitor = "mse",
                            .monitor_max = monitor_max,
                            .checkpoint = 3};

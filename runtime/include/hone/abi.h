@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HONE_ABI_VERSION 1
+#define HONE_ABI_VERSION 2
 #define HONE_NONE UINT32_MAX
 enum { HONE_MAX_RANK = 12 };
 
@@ -53,7 +53,9 @@ typedef struct HoneCall {
 
 /* --- tensors that live between steps ----------------------------------------------------------- */
 typedef enum HoneTensorKind {
-    HONE_PARAM, HONE_MODEL_STATE, HONE_OPTIMIZER_STATE, HONE_TOTAL, HONE_INITIAL /* p0 */
+    HONE_PARAM, HONE_MODEL_STATE, HONE_OPTIMIZER_STATE, HONE_TOTAL, HONE_INITIAL /* p0 */,
+    HONE_GRADIENT,           /* sums over the parts of an update; nothing between updates */
+    HONE_AVERAGE             /* of a parameter over the updates (`ema`) */
 } HoneTensorKind;
 
 typedef enum HoneInitKind {
@@ -159,7 +161,13 @@ typedef struct HoneSave {
 typedef struct HoneStage {
     const char *name;
     uint32_t data;                          /* of the step clause */
-    uint32_t train;                         /* entry: forward, backward, update */
+    uint32_t train;                         /* entry: forward, backward, and the update if there is no
+                                             * entry for it */
+    int64_t accumulate;                     /* parts of an update, a batch each */
+    uint32_t count, update;                 /* entries before and after all parts; or NONE */
+    uint32_t n_zeroed;
+    const uint32_t *zeroed;                 /* tensors zeroed before an update */
+    bool average;                           /* evaluate and save averages */
     uint32_t eval, eval_one;                /* entries adding to totals; batch and batch 1; or NONE */
     uint32_t metrics;                       /* entry: metrics from totals; or NONE */
     uint32_t n_totals;

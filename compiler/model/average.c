@@ -1,0 +1,70 @@
+/* `ema = d`: beside every parameter that trains lives its average over the updates,
+ *
+ *     average' = d * average + (1 - d) * p'
+ *
+ * from its value after `load` on. Evaluation and `save` use the averages; states of the model (running
+ * statistics) are averages already and stay as they are. */
+#include "model/train.h"
+
+static NodeId decay_node(Training *t, const Ast *knob)
+{
+    RecipeBuild *b = t->b;
+    Value value = elab_expr(t->update, b->scope, knob->kids[0]);
+    NodeId decay = elab_float_node(t->update, value);
+    if (decay == NODE_NONE) {
+        if (value.kind != VALUE_POISON) {
+            diag(&b->c->diags, E106, knob->kids[0]->span, "`ema` is a number");
+        }
+        return NODE_NONE;
+    }
+    double number = value.kind == VALUE_INT ? (double)value.i : value.f;
+    if (value_is_number(&value) && !(number > 0 && number < 1)) {
+        Diag *d = diag(&b->c->diags, E516, knob->kids[0]->span, "`ema` must be between 0 and 1");
+        diag_label(d, "this is %g", number);
+        diag_help(d, "0.999 averages over about a thousand updates");
+        return NODE_NONE;
+    }
+    return decay;
+}
+
+static void move_on(Training *t, const Variable *v, NodeId average, NodeId next, NodeId decay)
+{
+    Graph *g = t->graph;
+    const Var *vars[MAX_RANK];
+    const Position *at[MAX_RANK];
+    for (size_t i = 0; i < v->rank; i++) {
+        vars[i] = var_new(g->pool, v->dims[i], (Str){0});
+        at[i] = pos_var(g->pool, vars[i]);
+    }
+    const Scalar *d = read_scalar(g, decay, DT_F32), *one = sc_const(g->pool, DT_F32, 1);
+    const Scalar *kept = sc_fn2(g->pool, OP_MUL, d, graph_read(g, average, at, NULL));
+    const Scalar *added = sc_fn2(g->pool, OP_MUL, sc_fn2(g->pool, OP_SUB, one, d),
+                                 graph_read(g, next, at, NULL));
+    NodeId moved = graph_define(g, v->dtype, REDUCE_NONE, v->rank, vars, 0, NULL,
+                                sc_fn2(g->pool, OP_ADD, kept, added), STR("average"), v->span);
+    graph_output(g, OUT_NEXT, graph_node(g, average)->name, moved, average);
+}
+
+bool train_average(Training *t, const Ast *knob)
+{
+    const Model *model = t->b->r->model;
+    NodeId decay = decay_node(t, knob);
+    if (decay == NODE_NONE) {
+        return false;
+    }
+    t->stage->average = true;
+    for (size_t i = 0; i < model->variables.len; i++) {
+        const Variable *v = model->variables.at[i];
+        if (t->nexts[i] != NODE_NONE) {
+            RecipeState state = state_like(t, v, HONE_AVERAGE, STR(":=ema"));
+            state.init.kind = HONE_INIT_COPY;
+            move_on(t, v, state_leaf(t, &state, STR(":=ema"), v->span), t->nexts[i], decay);
+            continue;
+        }
+        NodeId average = state_find(t, v, HONE_AVERAGE); /* trained before: goes on towards p */
+        if (average != NODE_NONE) {
+            move_on(t, v, average, variable_leaf(t, v), decay);
+        }
+    }
+    return true;
+}
