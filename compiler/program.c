@@ -244,11 +244,48 @@ static const char *resolved_text(const Filling *f)
     return str_c(f->arena, buf_str(&out));
 }
 
-/* Of the text, the tensors and the kernels: a checkpoint fits a program with the same hash. */
+/* The text without comments, white space at the ends of lines, and where weights are saved: none of
+ * them changes what a run computes. */
+static void add_meaning(Buf *out, Str text)
+{
+    for (size_t i = 0; i < text.len;) {
+        size_t from = i, end;
+        bool quoted = false;
+        while (from < text.len && (text.ptr[from] == ' ' || text.ptr[from] == '\t')) {
+            from++;
+        }
+        for (end = from; end < text.len && text.ptr[end] != '\n'; end++) {
+            char c = text.ptr[end];
+            if (c == '#' && !quoted) {
+                break;
+            }
+            quoted ^= c == '"' && text.ptr[end - (end > 0)] != '\\';
+        }
+        for (i = end; i < text.len && text.ptr[i] != '\n'; i++) {
+        }
+        i++;
+        while (end > from && (text.ptr[end - 1] == ' ' || text.ptr[end - 1] == '\t')) {
+            end--;
+        }
+        Str line = {text.ptr + from, end - from};
+        if (line.len > 0 && !str_starts(line, STR("save "))) {
+            buf_add(out, line);
+            buf_char(out, '\n');
+        }
+    }
+}
+
+/* Of the text, the options, the tensors and the kernels: a checkpoint fits a program with the same hash. */
 static uint64_t program_hash(const Filling *f, const HoneProgram *program)
 {
     Buf all = buf_new(f->arena);
-    buf_add(&all, str_of(program->recipe));
+    buf_printf(&all, "%s\n%s\n", HONE_VERSION, f->planner->target->name);
+    for (size_t i = 0; i < f->c->n_settings; i++) {
+        const OptionSetting *s = &f->c->settings[i];
+        buf_printf(&all, "%d " STR_FMT " " STR_FMT "\n", s->negated, STR_ARG(s->name),
+                   STR_ARG(s->text));
+    }
+    add_meaning(&all, sources_file(&f->c->sources, f->recipe->span.file)->text);
     for (size_t i = 0; i < program->n_tensors; i++) {
         const HoneTensor *t = &program->tensors[i];
         buf_printf(&all, "%s %d %llu\n", t->key, (int)t->dtype, (unsigned long long)t->bytes);

@@ -127,14 +127,18 @@ bool checkpoint_room(Engine *engine, const char *run_dir, HoneError *error)
     int64_t left = hone_disk_free(engine->sys, run_dir);
     uint64_t model = tensors_bytes(engine->program, TENSORS_MODEL);
     uint64_t state = tensors_bytes(engine->program, TENSORS_STATE), needed;
+    size_t there = 0;                /* a resumed run replaces those that it finds */
+    hone_free(engine->sys, list_steps(engine->sys, run_dir, &there));
+    there = there < KEEP ? there : KEEP;
+    uint64_t more = (uint64_t)(KEEP + 1 - there);
     if (left < 0 || __builtin_add_overflow(model, state, &needed) ||
-        __builtin_mul_overflow(needed, (uint64_t)KEEP + 1, &needed) ||
+        __builtin_mul_overflow(needed, more, &needed) ||
         __builtin_add_overflow(needed, model, &needed) || needed <= (uint64_t)left) {
         return true;                 /* where the system does not tell, writing will */
     }
     hone_fail(error, HONE_IO, "E701", "no room for checkpoints in `%.200s`", run_dir);
-    hone_error_note(error, "%d checkpoints and the best weights need %.1f MiB, %.1f MiB are free",
-                    KEEP + 1, (double)needed / 1048576, (double)left / 1048576);
+    hone_error_note(error, "%d more checkpoint%s and the best weights need %.1f MiB, %.1f MiB are free",
+                    (int)more, more == 1 ? "" : "s", (double)needed / 1048576, (double)left / 1048576);
     hone_error_help(error, "free space there, or name another folder with --out");
     return false;
 }
@@ -285,7 +289,50 @@ static bool is_whole(HoneSys *sys, const char *folder, Manifest *m)
     return true;
 }
 
-static bool fits(const Engine *engine, const char *folder, const Manifest *m, HoneError *error)
+/* The next line that says something: no empty line, no comment but those about options and target. */
+static const char *next_line(const char **text, int *n)
+{
+    while (**text != '\0') {
+        const char *line = *text + strspn(*text, " \t\n");
+        size_t length = strcspn(line, "\n");
+        *text = line + length;
+        *n = (int)length;
+        if (length > 0 && (line[0] != '#' || strncmp(line, "# --", 4) == 0 ||
+                           strncmp(line, "# hone ", 7) == 0)) {
+            return line;
+        }
+    }
+    *n = 0;
+    return "";
+}
+
+/* What the run was made from and what there is now, at the first line that differs. */
+static void say_difference(const Engine *engine, const char *run_dir, HoneError *error)
+{
+    char path[HONE_PATH];
+    size_t bytes = 0;
+    char *then = hone_path_join(path, run_dir, "recipe.hone")
+                     ? hone_read_file(engine->sys, path, &bytes)
+                     : NULL;
+    const char *old = then == NULL ? "" : then, *new = engine->program->recipe;
+    const char *was = "", *is = "";
+    int n = 0, k = 0;
+    do {
+        was = next_line(&old, &n);
+        is = next_line(&new, &k);
+    } while (n > 0 && n == k && memcmp(was, is, (size_t)n) == 0);
+    if (then == NULL || (n == 0 && k == 0)) {
+        hone_error_note(error, "the recipe's text is the same: a file that it uses, the seed or hone "
+                               "itself has changed");
+    } else {
+        hone_error_note(error, "then `%.*s`, now `%.*s`", n < 160 ? n : 160, n > 0 ? was : "",
+                        k < 160 ? k : 160, k > 0 ? is : "");
+    }
+    hone_free(engine->sys, then);
+}
+
+static bool fits(const Engine *engine, const char *run_dir, const char *folder, const Manifest *m,
+                 HoneError *error)
 {
     if (m->hash == engine->program->hash && m->seed == engine->program->seed &&
         m->position.stage <= engine->program->n_stages &&
@@ -295,8 +342,7 @@ static bool fits(const Engine *engine, const char *folder, const Manifest *m, Ho
         return true;
     }
     hone_fail(error, HONE_BAD_CHECKPOINT, "E708", "`%.300s` was made by another recipe", folder);
-    hone_error_note(error, "the recipe, an option, the seed, the machine's target or hone itself "
-                           "has changed since");
+    say_difference(engine, run_dir, error);
     hone_error_help(error, "resume with what the run directory's recipe.hone says, or start a new "
                            "run without --resume");
     return false;
@@ -365,7 +411,7 @@ bool checkpoint_read(Engine *engine, const char *run_dir, Position *position, bo
             *skipped += 1;
             continue;
         }
-        ok = fits(engine, folder, &m, error) && take(engine, run_dir, folder, &m, position, error);
+        ok = fits(engine, run_dir, folder, &m, error) && take(engine, run_dir, folder, &m, position, error);
         *found = ok;
     }
     hone_free(engine->sys, steps);

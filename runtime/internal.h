@@ -111,6 +111,9 @@ bool hone_fail_memory(HoneError *error, const char *what, uint64_t bytes); /* E7
 /* Writes safetensors into an open file; order: alignment, then name. */
 bool hone_safetensors_put(HoneOut *out, size_t n, const HoneWrite *tensors);
 
+/* Names of the first few files that were passed over. */
+const char *hone_data_skipped_first(const HoneDataset *data);
+
 /* Reads a tensor of a file in pieces, in order. */
 bool hone_file_begin(HoneFile *file, const HoneFileTensor *tensor, HoneError *error);
 bool hone_file_next(HoneFile *file, void *to, size_t bytes, HoneError *error);

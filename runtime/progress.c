@@ -1,6 +1,7 @@
 /* progress: what a person sees while a run goes on, on standard error: one line redrawn on a
  * terminal, otherwise a plain line per evaluation and at most one a minute. With --json, one object
  * per evaluation on standard output. */
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,35 +50,64 @@ static void format_left(char to[32], double seconds)
     }
 }
 
-static void describe(const Progress *progress, const Position *position, char *line, size_t room)
+/* In the order in which a narrow terminal loses them. */
+typedef enum Field { RATE, LR, NAME, BEST, STAGE, METRICS, FIELDS } Field;
+
+static void describe(const Progress *progress, const Position *position, Field lost, HoneText *line)
 {
     double seconds = clock_seconds() - progress->start;
     double steps = (double)(position->updates - progress->first_update);
     double rate = seconds > 0 ? steps / seconds : 0;
     const HoneStage *stage = &progress->program->stages[position->stage];
     double samples = rate * (double)progress->program->data[stage->data].batch;
-    char left[32] = "";
-    if (rate > 0) {
-        format_left(left, (double)(progress->total - position->updates) / rate);
+    if (lost <= NAME) {
+        hone_text_add(line, "%s · ", progress->program->name);
     }
-    snprintf(line, room,
-             "%s · %s · step %lld/%lld · loss %.4g · lr %.2g · %.*f samples/s%s%s · %s left",
-             progress->program->name, stage->name, (long long)position->updates,
-             (long long)progress->total, progress->loss, progress->lr, samples < 100 ? 1 : 0,
-             samples, progress->metrics[0] ? " · " : "", progress->metrics, left);
+    if (lost <= STAGE) {
+        hone_text_add(line, "%s · ", stage->name);
+    }
+    hone_text_add(line, "step %lld/%lld · loss %.4g", (long long)position->updates,
+                  (long long)progress->total, progress->loss);
+    if (lost <= LR) {
+        hone_text_add(line, " · lr %.2g", progress->lr);
+    }
+    if (lost <= RATE) {
+        hone_text_add(line, " · %.*f samples/s", samples < 100 ? 1 : 0, samples);
+    }
+    if (lost <= METRICS && progress->metrics[0] != '\0') {
+        hone_text_add(line, " · %s", progress->metrics);
+    }
+    if (progress->terminal && lost <= BEST && position->seen.has) {
+        hone_text_add(line, " · best %.4g", position->seen.value);
+    }
+    if (rate > 0) {
+        char left[32];
+        format_left(left, (double)(progress->total - position->updates) / rate);
+        hone_text_add(line, " · %s left", left);
+    }
 }
 
-/* Cuts a line to so many characters: one that wraps could not be redrawn in its place. */
-static void fit(char *line, int columns)
+static int width_of(const char *line)
 {
     int n = 0;
-    for (char *c = line; *c != '\0'; c++) {
-        bool starts = ((unsigned char)*c & 0xC0) != 0x80;
-        if (starts && n++ == columns) {
-            *c = '\0';
+    for (; *line != '\0'; line++) {
+        n += ((unsigned char)*line & 0xC0) != 0x80;
+    }
+    return n;
+}
+
+/* A line that wraps could not be redrawn in its place: fields are left out until it fits. */
+static void describe_within(const Progress *progress, const Position *position, int columns,
+                            char *line, size_t room)
+{
+    for (int lost = 0; lost <= FIELDS; lost++) {
+        HoneText text = hone_text(line, room);
+        describe(progress, position, (Field)lost, &text);
+        if (width_of(line) <= columns) {
             return;
         }
     }
+    line[0] = '\0';
 }
 
 void progress_clear(Progress *progress)
@@ -97,10 +127,8 @@ void progress_step(Progress *progress, const Position *position, double loss, do
     }
     progress->shown = now;
     char line[512], text[560];
-    describe(progress, position, line, sizeof line);
-    if (progress->terminal) {
-        fit(line, hone_terminal_width(progress->options->err_fd) - 1);
-    }
+    int columns = progress->terminal ? hone_terminal_width(progress->options->err_fd) - 1 : INT_MAX;
+    describe_within(progress, position, columns, line, sizeof line);
     snprintf(text, sizeof text, progress->terminal ? "\r\033[K%s" : "%s\n", line);
     write_text(progress, progress->options->err_fd, text);
 }
@@ -165,7 +193,7 @@ void progress_eval(Progress *progress, const Position *position, const HoneEntry
     }
     if (!progress->terminal) {
         char line[768];
-        describe(progress, position, line, sizeof line);
+        describe_within(progress, position, INT_MAX, line, sizeof line);
         progress_note(progress, "%s", line);
     }
 }

@@ -37,6 +37,26 @@ static bool choose(char to[HONE_PATH], HoneSys *sys, const char *runs, const cha
     return numbered(to, runs, name, resume && number > 1 ? number - 1 : number);
 }
 
+/* Resuming wants a folder in which a run has begun. */
+static bool check_run(HoneSys *sys, const char *folder, HoneError *error)
+{
+    size_t n = 0;
+    char **names = hone_list_dir(sys, folder, &n);
+    if (names == NULL && errno != ENOENT && errno != ENOTDIR) {
+        return hone_fail_read(error, folder, errno);
+    }
+    bool found = false;
+    for (size_t i = 0; i < n; i++) {
+        found |= strcmp(names[i], "best") == 0 || strcmp(names[i], "recipe.hone") == 0;
+    }
+    hone_free(sys, names);
+    if (!found) {
+        hone_fail(error, HONE_BAD_CHECKPOINT, "E708", "there is no run in `%.300s` to resume", folder);
+        hone_error_help(error, "name the folder of the run with --out, or start one without --resume");
+    }
+    return found;
+}
+
 static bool make(HoneSys *sys, const char *folder, HoneError *error)
 {
     if (hone_mkdir(sys, folder) == 0) {
@@ -55,7 +75,7 @@ static bool in_use(const char *folder, bool running, HoneError *error)
         hone_fail(error, HONE_IO, "E701", "another run is writing into `%.300s`", folder);
         hone_error_help(error, "wait for it, or name another folder with --out");
     } else {
-        hone_fail(error, HONE_IO, "E701", "the run directory `%.300s` is in use", folder);
+        hone_fail(error, HONE_IO, "E701", "`%.300s` holds an earlier run or other files", folder);
         hone_error_help(error, "add --resume to go on with it, or name another with --out");
     }
     return false;
@@ -82,6 +102,9 @@ static bool named(char to[HONE_PATH], const HoneRunOptions *options, int *lock, 
     if (!options->resume && exists(options->sys, to)) {
         return in_use(to, false, error);
     }
+    if (options->resume && !check_run(options->sys, to, error)) {
+        return false;
+    }
     return take(to, options->sys, lock, error);
 }
 
@@ -93,11 +116,14 @@ static bool unnamed(char to[HONE_PATH], const HoneRunOptions *options, const cha
     if (!hone_path_join(runs, options->root, "runs")) {
         return hone_fail_write(error, options->root, ENAMETOOLONG);
     }
-    if (!make(sys, runs, error)) {
+    if (!options->resume && !make(sys, runs, error)) {
         return false;
     }
     if (!choose(to, sys, runs, name, options->resume)) {
         return hone_fail_write(error, runs, ENAMETOOLONG);
+    }
+    if (options->resume && !check_run(sys, to, error)) {
+        return false;
     }
     return take(to, sys, lock, error);
 }

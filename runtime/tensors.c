@@ -1,6 +1,7 @@
 /* tensors: the values that live between steps, where they start from and how files hold them. Files
  * are row-major in logical dimensions; storage follows the plan's strides. Initial values depend on
  * the logical index, so the layout does not show. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -223,6 +224,37 @@ static bool load_one(Engine *engine, HoneFile *file, const char *path,
     return hone_file_end(file, error) && good;
 }
 
+/* Elements that are not finite, and the place of the first one. */
+static int64_t not_finite(const Engine *engine, const HoneTensor *tensor, int64_t *first)
+{
+    const char *at = engine_at(engine, tensor->at);
+    int64_t size = (int64_t)hone_dtype_bytes(tensor->dtype), n = 0;
+    for (HoneRows rows = hone_rows(tensor->rank, tensor->dims, tensor->strides, NULL); rows.valid;
+         hone_rows_next(&rows))
+        for (int64_t i = 0; i < rows.n; i++) {
+            double value = hone_fetch(at + (rows.a + i * rows.a_step) * size, tensor->dtype);
+            if (!isfinite(value) && n++ == 0)
+                *first = rows.b + i * rows.b_step;
+        }
+    return n;
+}
+
+/* No step can come to a number from a parameter that is none: said here, where the file is known. */
+static bool check_values(const Engine *engine, const HoneTensor *tensor, const char *path,
+                         HoneError *error)
+{
+    int64_t first = 0, n = 0;
+    if (tensor->kind == HONE_PARAM && hone_dtype_is_float(tensor->dtype))
+        n = not_finite(engine, tensor, &first);
+    if (n == 0)
+        return true;
+    hone_fail(error, HONE_BAD_INPUT, "E703", "`%.300s`: `%.100s` has values that are not numbers or "
+                                             "infinite", path, tensor->load_key);
+    hone_error_note(error, "%lld of them, the first is element %lld", (long long)n, (long long)first);
+    hone_error_help(error, "take a file from before they arose, or declare the tensor `fresh`");
+    return false;
+}
+
 static bool load_all(Engine *engine, uint32_t load, const char *root, HoneError *error)
 {
     const HoneProgram *program = engine->program;
@@ -236,7 +268,8 @@ static bool load_all(Engine *engine, uint32_t load, const char *root, HoneError 
         if (tensor->load != load)
             continue;
         const HoneFileTensor *from = hone_file_find(file, tensor->load_key);
-        good = from ? load_one(engine, file, path, tensor, from, error)
+        good = from ? load_one(engine, file, path, tensor, from, error) &&
+                          check_values(engine, tensor, path, error)
                     : fail_missing(error, path, tensor->load_key);
     }
     hone_file_close(file);

@@ -316,7 +316,13 @@ static bool check_finite(Run *run, const HoneEntry *entry, const HoneStage *stag
         hone_fail(run->error, HONE_NOT_FINITE, "E707", "`%.100s` is %s at step %lld (stage %.100s)",
                   port->name, isnan(value) ? "not a number" : "infinite",
                   (long long)run->at.updates, stage->name);
-        hone_error_help(run->error, "lower the learning rate, lengthen its warm-up, or set `clip`");
+        if (run->at.updates == 1) {    /* no update has changed anything yet */
+            hone_error_help(run->error, "the first step depends on the data, the loaded weights and "
+                            "the equations alone: look for logarithms and quotients of zero");
+        } else {
+            hone_error_help(run->error, "lower the learning rate, lengthen its warm-up, or set "
+                            "`clip`");
+        }
         return false;
     }
     return true;
@@ -552,13 +558,17 @@ static bool begin(Run *run)
                       skipped == 1 ? "" : "s");
     }
     if (run->skipped > 0) {
-        progress_note(&run->progress, "%lld file%s cannot be decoded and %s passed over",
+        const char *train = hone_data_skipped_first(run->train);
+        const char *valid = run->valid == NULL ? "" : hone_data_skipped_first(run->valid);
+        progress_note(&run->progress, "%lld file%s cannot be decoded and %s passed over: %s%s%s%s",
                       (long long)run->skipped, run->skipped == 1 ? "" : "s",
-                      run->skipped == 1 ? "is" : "are");
+                      run->skipped == 1 ? "is" : "are", train,
+                      train[0] != '\0' && valid[0] != '\0' ? ", " : "", valid,
+                      run->skipped > 3 ? " …" : "");
     }
     if (options->resume) {
         progress_note(&run->progress, found ? "resumed after step %lld in %s"
-                                            : "no checkpoint (step %lld) in %s: from the beginning",
+                                            : "no checkpoint yet, step %lld, in %s: from the beginning",
                       (long long)run->at.updates, run->dir);
     }
     return true;

@@ -113,15 +113,19 @@ int usage_error(HoneSys *sys, Arena *arena, const CommandLine *line, const char 
 void json_string(Buf *buf, Str text)
 {
     buf_char(buf, '"');
-    for (size_t i = 0; i < text.len; i++) {
+    for (size_t i = 0; i < text.len;) {
         unsigned char c = (unsigned char)text.ptr[i];
-        if (c == '"' || c == '\\') {
+        size_t n = utf8_length((Str){text.ptr + i, text.len - i});
+        if (n == 0) {                              /* a byte that is no character, as in file names */
+            buf_add(buf, STR("\\ufffd"));
+        } else if (c == '"' || c == '\\') {
             buf_printf(buf, "\\%c", c);
         } else if (c < 0x20 || c == 0x7F) {
             buf_printf(buf, "\\u%04x", c);
         } else {
-            buf_char(buf, (char)c);
+            buf_add(buf, (Str){text.ptr + i, n});
         }
+        i += n > 0 ? n : 1;
     }
     buf_char(buf, '"');
 }

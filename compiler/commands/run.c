@@ -66,6 +66,10 @@ static void summary(const Session *s, const HoneProgram *program, const HoneResu
     }
     buf_char(out, '\n');
     print_saves(s, program, result, out);
+    if (program->n_saves == 0) {
+        buf_printf(out, "  weights      the recipe has no `save`; they lie in %s/%s\n", result->run_dir,
+                   result->monitor == NULL ? "checkpoint-*" : "best");
+    }
     buf_printf(out, "  run          %s: metrics.jsonl, recipe.hone, checkpoints\n", result->run_dir);
     Str planned = bytes_text(s->arena, result->planned_bytes);
     Str measured = bytes_text(

@@ -434,7 +434,12 @@ static bool data_knob(RecipeBuild *b, const Ast *knob, HoneData *data, Split *sp
                                 {"batch", 5}, {"length", 6}, {"shuffle", 7}};
     Diag *d = diag(&b->c->diags, E501, knob->name, "`data` has no knob `" STR_FMT "`",
                    STR_ARG(knob->text));
-    diag_note(d, "its knobs are train valid test batch length shuffle");
+    diag_note(d, "its knobs are train valid test batch shuffle");
+    if (str_is(knob->text, "skip_bad") || str_is(knob->text, "workers")) {
+        diag_help(d, "`" STR_FMT "` is a knob of the recipe: write it in `finetune`",
+                  STR_ARG(knob->text));
+        return false;
+    }
     help_nearest(d, knob->text, sizeof names / sizeof *names, names);
     return false;
 }

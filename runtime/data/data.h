@@ -60,6 +60,7 @@ struct HoneDataset {
     size_t n_fields;
     HoneField fields[DATA_MAX_FIELDS];
     int64_t count, skipped;
+    char skipped_first[400];          /* names of the first of them */
     size_t n_classes;
     const char **classes;
     uint64_t bytes;                   /* held in memory */

@@ -170,6 +170,11 @@ int64_t hone_data_skipped(const HoneDataset *data)
     return data->skipped;
 }
 
+const char *hone_data_skipped_first(const HoneDataset *data)
+{
+    return data->skipped_first;
+}
+
 bool hone_data_range(const HoneDataset *data, size_t field, int64_t *low, int64_t *high)
 {
     const HoneField *f = &data->fields[field];

@@ -42,6 +42,17 @@ static bool fail_decode(HoneError *error, const char *path, const char *why)
     return false;
 }
 
+/* A folder, a pipe … among the pictures of a class. */
+static bool fail_place(HoneError *error, const char *path, bool folder)
+{
+    hone_fail(error, HONE_BAD_INPUT, "E704", "`%.300s` is %s, not a picture", path,
+              folder ? "a folder" : "a pipe or device");
+    hone_error_note(error, "pictures lie directly in the class folders: FOLDER/CLASS/PICTURE");
+    hone_error_help(error, folder ? "if the classes are one level deeper, name the folder above them"
+                                  : "remove it");
+    return false;
+}
+
 bool picture_check(HoneSys *sys, const char *path, HoneError *error)
 {
     int fd = hone_open_read(sys, path);
@@ -52,7 +63,12 @@ bool picture_check(HoneSys *sys, const char *path, HoneError *error)
     int64_t size = hone_file_size(sys, fd);
     bool enough = size >= HEADER_BYTES;
     bool read = enough && hone_read_at(sys, fd, head, sizeof head, 0) == 0;
+    int why = errno;
     hone_close(sys, fd);
+    if (size < 0 && (why == EISDIR || why == EINVAL)) {
+        return fail_place(error, path, why == EISDIR);
+    }
+    errno = why;
     if (size < 0 || (enough && !read)) {
         return fail_read(error, path);
     }

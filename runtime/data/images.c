@@ -69,6 +69,11 @@ static bool check_file(HoneDataset *data, Workspace *work, const char *path, boo
             *error = why;
             return false;
         }
+        size_t n = strlen(data->skipped_first);
+        if (data->skipped < 3) {
+            snprintf(data->skipped_first + n, sizeof data->skipped_first - n, "%s`%.120s`",
+                     n > 0 ? ", " : "", path);
+        }
         data->skipped++;
         *good = false;
     }

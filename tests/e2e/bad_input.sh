@@ -82,6 +82,11 @@ edited() {
 fine 'tiny finished' "$hone" run tiny.hone --out first
 fine 'acc' "$hone" eval tiny.hone --weights tiny.safetensors
 
+sed '/save/d' tiny.hone >unsaved.hone
+fine 'the recipe has no `save`; they lie in unsaved/checkpoint-*' "$hone" run unsaved.hone --out unsaved
+"$hone" run tiny.hone --json --out $'name\xff' 2>/dev/null | grep -qF '"run": "name\ufffd"' ||
+  { echo 'FAILED: JSON of a name that is not UTF-8'; failed=1; }
+
 # --- the recipe's file -------------------------------------------------------------------------------
 refused 2 'wants a recipe file' "$hone" run
 refused 2 'cannot read the recipe `nothing.hone`: no such file' "$hone" run nothing.hone
@@ -138,6 +143,7 @@ edited 's/optimizer SGD/optimiser SGD/' 2 'did you mean `optimizer`'
 edited 's/SGD(lr/SGD(rate/' 2 'has no argument `rate`'
 edited 's/SGD(/SDG(/' 2 'did you mean `SGD`'
 edited 's/batch = 32/bach = 32/' 2 'did you mean `batch`'
+edited 's/batch = 32/batch = 32\n  skip_bad = true/' 2 '`skip_bad` is a knob of the recipe'
 edited 's/batch = 32/batch = 0/' 2 '`batch` must be from 1'
 edited 's/batch = 32/batch = 9999999999/' 2 '`batch` must be from 1'
 edited 's/batch = 32/batch = 5000/' 2 'fewer samples than a batch'
@@ -189,6 +195,10 @@ refused 2 'would replace the weights' "$hone" run loads.hone --out never
 loads gone.safetensors
 refused 3 'no such file' "$hone" run loads.hone --out never
 fine 'gone.safetensors: not there yet' "$hone" check loads.hone
+cp tiny.safetensors inf.safetensors       # its last float becomes infinite
+printf '\000\000\200\177' | dd of=inf.safetensors bs=1 seek=$(($(stat -c %s inf.safetensors) - 4)) conv=notrunc 2>/dev/null
+loads inf.safetensors
+refused 3 'has values that are not numbers or infinite' "$hone" run loads.hone --out never
 loads folder.hone
 refused 3 'is a directory' "$hone" run loads.hone --out never
 head -c 60 tiny.safetensors >cut.safetensors
@@ -250,8 +260,14 @@ rm -r train/cat
 echo 'no picture' >train/ant/notes.txt
 refused 3 '`train/ant/notes.txt` is neither a JPEG nor a PNG picture' "$hone" run pictures.hone --out never
 sed 's/steps = 2/steps = 2\n  skip_bad = true/' pictures.hone >skip.hone
-fine '1 file cannot be decoded and is passed over' "$hone" run skip.hone --out p2
+fine '1 file cannot be decoded and is passed over: `train/ant/notes.txt`' "$hone" run skip.hone --out p2
 rm train/ant/notes.txt
+mkdir train/ant/more
+refused 3 '`train/ant/more` is a folder, not a picture' "$hone" run pictures.hone --out never
+rmdir train/ant/more
+mkfifo train/ant/pipe
+refused 3 '`train/ant/pipe` is a pipe or device, not a picture' "$hone" run pictures.hone --out never
+rm train/ant/pipe
 head -c 100 "$picture" >train/bee/2.png
 out=$("$hone" run pictures.hone --out p3 2>&1)
 [ $? = 3 ] && grep -qF '`train/bee/2.png` cannot be decoded' <<<"$out" || { echo "FAILED cut picture: $out"; failed=1; }
@@ -260,10 +276,13 @@ fine 'passed over' "$hone" run skip.hone --out p4
 refused 3 'has no tensor `fc.weight`' "$hone" eval tiny.hone --weights train.npz
 
 # --- where a run writes ----------------------------------------------------------------------------------------
-refused 4 'the run directory `first` is in use' "$hone" run tiny.hone --out first
+refused 4 '`first` holds an earlier run' "$hone" run tiny.hone --out first
 refused 4 'cannot make the run directory' "$hone" run tiny.hone --out tiny.hone
 refused 4 'cannot make the run directory' "$hone" run tiny.hone --out no/such/folder
 refused 7 'was made by another recipe' "$hone" run tiny.hone --out first --resume --lr 0.2
+refused 7 'there is no run in `second` to resume' "$hone" run tiny.hone --out second --resume
+refused 7 'there is no run in `tiny.d` to resume' "$hone" run tiny.hone --out tiny.d --resume
+mkdir -p second/best
 fine 'from the beginning' "$hone" run tiny.hone --out second --resume
 for file in second/checkpoint-*/weights.safetensors; do echo >>"$file"; done
 refused 7 'no checkpoint in `second` is whole' "$hone" run tiny.hone --out second --resume

@@ -61,7 +61,7 @@ done
 # killed again and again: every life makes some way
 rm -f digits.safetensors
 for life in 6 14 38; do
-  "$hone" run finetune.hone --quiet --out killed --threads 1 --resume &
+  "$hone" run finetune.hone --quiet --out killed --threads 1 $([ -d killed/best ] && echo --resume) &
   pid=$!
   wait_lines $pid $life killed
   kill -9 $pid 2>/dev/null
@@ -95,6 +95,18 @@ wait_lines $pid 3 busy
 kill -TERM $pid
 wait $pid 2>/dev/null
 [ $? = 143 ] || fail 'the run that was first'
+
+# what a run does not depend on may change; what it does is named
+printf '# a remark\n\n' | cat - finetune.hone | sed 's/save "digits/save "other/' >remark.hone
+"$hone" run remark.hone --quiet --out whole --resume || fail 'a remark and another place to save'
+[ "$(sum other.safetensors)" = "$want" ] || fail 'a remark: other weights'
+sed 's/batch = 32/batch = 16/' finetune.hone >batch.hone
+"$hone" run batch.hone --out whole --resume >batch.err 2>&1
+[ $? = 7 ] && grep -q 'then `batch = 32`, now `batch = 16`' batch.err || fail "named: $(cat batch.err)"
+"$hone" run finetune.hone --out whole --resume --lr 0.1 >lr.err 2>&1
+[ $? = 7 ] && grep -q 'now `# --lr 0.1`' lr.err || fail "option named: $(cat lr.err)"
+"$hone" run finetune.hone --out hwole --resume >typo.err 2>&1
+[ $? = 7 ] && grep -q 'no run in `hwole` to resume' typo.err && [ ! -e hwole ] || fail "typo: $(cat typo.err)"
 
 # damaged: the newest checkpoint is passed over, the one before it serves
 "$hone" run finetune.hone --quiet --out killed --threads 2 &

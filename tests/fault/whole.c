@@ -180,7 +180,7 @@ static bool run(HoneSys *sys, bool resume, HoneError *error)
     options.sys = sys;
     options.out = "run";
     options.threads = 2;
-    options.resume = resume;
+    options.resume = resume && access("run/best", F_OK) == 0;
     options.quiet = true;
     HoneResult result;
     *error = (HoneError){0};

@@ -1,6 +1,7 @@
 /* A run of the runtime on a program made by hand (linear regression, kernels in C): loss falls, the
  * bits do not depend on threads, a stopped or killed run resumes to the same bytes, failing I/O and
  * refused memory leave what was there. */
+#define _XOPEN_SOURCE 600      /* posix_openpt() */
 #include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
@@ -10,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -28,6 +31,7 @@ static int events = -1;              /* where JSON events go; -1: none */
 static bool monitor_max;
 static int away_from, away_to;       /* steps at which the folder of the best weights goes and returns */
 static char best_folder[128];
+static bool slow, loud;              /* steps take 60 ms; progress is shown */
 static int prefetch;                 /* batches ahead; -1: chosen */
 
 /* --- kernels ----------------------------------------------------------------------------------------- */
@@ -51,6 +55,9 @@ static void kernel_train(void *const *buffers, void *scratch, int64_t chunk)
     }
     for (int i = 0; i < FEATURES; i++) {
         w[i] -= 0.2f * g[i];
+    }
+    if (slow) {
+        nanosleep(&(struct timespec){.tv_nsec = 60000000}, NULL);
     }
     char away[160];
     snprintf(away, sizeof away, "%s-away", best_folder);
@@ -230,6 +237,7 @@ static int make_root(void **state)
     prefetch = -1;
     monitor_max = false;
     away_from = away_to = 0;
+    slow = loud = false;
     if (null == 0) {
         null = open("/dev/null", O_RDWR);
     }
@@ -254,7 +262,7 @@ static bool run(HoneSys *sys, const char *out, int threads, bool resume, HoneRes
     snprintf(dir, sizeof dir, "%s/%s", root, out);
     snprintf(best_folder, sizeof best_folder, "%.100s/best", dir);
     HoneRunOptions options = {.sys = sys, .root = root, .out = dir, .threads = threads,
-                              .resume = resume, .quiet = true, .prefetch = prefetch,
+                              .resume = resume && access(best_folder, F_OK) == 0, .quiet = !loud, .prefetch = prefetch,
                               .json = events >= 0, .err_fd = err,
                               .out_fd = events >= 0 ? events : null};
     *error = (HoneError){0};
@@ -591,6 +599,48 @@ static void test_best_that_cannot_be_kept(void **state)
     }
 }
 
+/* On a terminal of so many columns no line is cut: fields are left out, never the time left. */
+static void test_progress_fits(void **state)
+{
+    (void)state;
+    epochs = 2;
+    slow = loud = true;
+    for (unsigned short columns = 40; columns <= 120; columns += 40) {
+        int master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK);
+        if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) {
+            skip();
+        }
+        err = open(ptsname(master), O_RDWR | O_NOCTTY);
+        assert_int_equal(ioctl(err, TIOCSWINSZ, &(struct winsize){.ws_row = 24, .ws_col = columns}), 0);
+        HoneSys sys = {0};
+        HoneResult result;
+        HoneError error;
+        char out[16], text[8192] = "";
+        snprintf(out, sizeof out, "c%d", columns);
+        assert_true(run(&sys, out, 1, false, &result, &error));
+        ssize_t n = read(master, text, sizeof text - 1);
+        assert_true(n > 0);
+        int drawn = 0;
+        for (char *line = strtok(text, "\r"); line != NULL; line = strtok(NULL, "\r")) {
+            const char *shown = strstr(line, "step ");
+            if (shown == NULL) {
+                continue;
+            }
+            drawn++;
+            int width = 0;
+            for (const char *c = strchr(line, 'K') + 1; *c != '\0'; c++) {
+                width += ((unsigned char)*c & 0xC0) != 0x80;
+            }
+            assert_true(width < columns);
+            assert_string_equal(line + strlen(line) - 5, " left");
+        }
+        assert_true(drawn >= 2);
+        close(err);
+        close(master);
+        err = null;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -603,6 +653,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_damaged_checkpoint_is_passed_over, make_root,
                                         remove_root),
         cmocka_unit_test_setup_teardown(test_best_that_cannot_be_kept, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(test_progress_fits, make_root, remove_root),
         cmocka_unit_test_setup_teardown(test_faults, make_root, remove_root),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
