@@ -179,6 +179,12 @@ static int64_t clamp(int64_t value, int64_t low, int64_t high)
 /* Rows of at least so many bytes share few sets of the first cache, or none with the next row. */
 enum { FAR_BYTES = 1024, VERY_FAR_BYTES = 4096, PACKED_ROWS = 192, MOST_PACKED_ROWS = 256 };
 
+/* A stride in elements; INT64_MAX: the elements do not lie evenly. */
+static bool is_far(int64_t stride, int64_t bytes)
+{
+    return stride != INT64_MAX && stride >= bytes / 4;
+}
+
 static void decide(Contraction *c)
 {
     const Target *target = c->work->target;
@@ -186,14 +192,14 @@ static void decide(Contraction *c)
     bool across = stride_in(c->work, c->v, c->lanes) != 1;
     int64_t k_in_v = least_stride(c, c->v, true), k_in_s = least_stride(c, c->s, true);
     bool passes = c->passes = k_in_s > 1 && k_in_v > 1;
-    int64_t row_bytes = c->row ? 4 * stride_in(c->work, c->s, c->row) : 0;
+    int64_t row_stride = c->row ? stride_in(c->work, c->s, c->row) : 0;
     c->most_k = INT64_MAX;
     c->pack_v = c->m >= worth_packing &&
-                (across || (passes ? 4 * k_in_v >= FAR_BYTES
+                (across || (passes ? is_far(k_in_v, FAR_BYTES)
                                    : 4 * c->n * c->k > (double)target->l1_bytes));
     c->pack_s = c->n >= (double)PACKED_ROWS && is_separate(c) &&
-                (passes ? 4 * k_in_s >= FAR_BYTES
-                        : row_bytes >= VERY_FAR_BYTES || c->k > 4 * (double)target->l2_bytes);
+                (passes ? is_far(k_in_s, FAR_BYTES)
+                        : is_far(row_stride, VERY_FAR_BYTES) || c->k > 4 * (double)target->l2_bytes);
     if (c->pack_v)
         c->most_k = l2 / 2 / 4 / c->width;
     if (passes) {
@@ -437,8 +443,10 @@ static int64_t next_block(const Contraction *c, const Scalar *read)
 {
     const WorkKernel *work = c->work;
     for (size_t i = work->blocks.len; i-- > 0;) {
-        if (work->blocks.at[i].reduced)
-            return work->blocks.at[i].tile * stride_in(work, read, work->blocks.at[i].var);
+        const KBlock *block = &work->blocks.at[i];
+        int64_t ahead;
+        if (block->reduced)
+            return CHECKED_MUL(block->tile, stride_in(work, read, block->var), &ahead) ? ahead : 0;
     }
     return 0;
 }
