@@ -49,4 +49,3 @@ expect 0 'fc2.weight' "$hone" keys "$here/../golden/model/e403_missing.hone"
 expect 2 'E403' "$hone" groups "$here/../golden/model/e403_missing.hone"
 expect 2 'E106' "$hone" keys "$here/../golden/model/e106_module.hone"
 exit $failed
-/root/.pyenv/libexec/pyenv-hooks: line 24: enable: cannot open shared object /root/.pyenv/libexec/pyenv-realpath.dylib: /root/.pyenv/libexec/pyenv-realpath.dylib: cannot open shared object file: No such file or directory
