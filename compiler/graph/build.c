@@ -152,6 +152,16 @@ const Scalar *graph_read(const Graph *graph, NodeId tensor, const Position *cons
     return sc_read(graph->pool, node->dtype, tensor, node->rank, at, inside ? NULL : fill);
 }
 
+void graph_index(Graph *graph, NodeId tensor, const Var *vars[MAX_RANK],
+                 const Position *at[MAX_RANK])
+{
+    const Node *node = graph_node(graph, tensor);
+    for (size_t k = 0; k < node->rank; k++) {
+        vars[k] = var_new(graph->pool, node->dims[k], (Str){0});
+        at[k] = pos_var(graph->pool, vars[k]);
+    }
+}
+
 const Scalar *graph_read0(const Graph *graph, NodeId tensor)
 {
     assert(graph_node(graph, tensor)->rank == 0);

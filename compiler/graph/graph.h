@@ -285,6 +285,9 @@ NodeId graph_define(Graph *graph, DType dtype, ReduceOp reduce, size_t n_vars,
  * (NULL: only data positions may leave the tensor, checked at run time). */
 const Scalar *graph_read(const Graph *graph, NodeId tensor, const Position *const *at,
                          const Scalar *fill);
+/* One new variable per dimension of `tensor`, and the positions where it is read as it lies. */
+void graph_index(Graph *graph, NodeId tensor, const Var *vars[MAX_RANK],
+                 const Position *at[MAX_RANK]);
 const Scalar *graph_read0(const Graph *graph, NodeId tensor);        /* rank 0 */
 bool piece_is_plain(const Node *node, const Piece *piece);   /* left side = its variables, no guards */
 NodeId graph_intrinsic(Graph *graph, Str function, DType dtype, size_t rank, const int64_t *dims,

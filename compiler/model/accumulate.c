@@ -51,21 +51,6 @@ bool train_part_loss(Training *t, StepResult *step)
 }
 
 /* --- counting -------------------------------------------------------------------------------- */
-static NodeId sum_of(Graph *g, DType dtype, NodeId a, NodeId b, Span span)
-{
-    Node node = *graph_node(g, a);
-    const Var *vars[MAX_RANK];
-    const Position *at[MAX_RANK];
-    for (size_t i = 0; i < node.rank; i++) {
-        vars[i] = var_new(g->pool, node.dims[i], (Str){0});
-        at[i] = pos_var(g->pool, vars[i]);
-    }
-    const Scalar *sum =
-        sc_fn2(g->pool, OP_ADD, sc_cast(g->pool, dtype, graph_read(g, a, at, NULL)),
-               sc_cast(g->pool, dtype, graph_read(g, b, at, NULL)));
-    return graph_define(g, dtype, REDUCE_NONE, node.rank, vars, 0, NULL, sum, (Str){0}, span);
-}
-
 static const Graph *count_graph(Training *t)
 {
     const Elab *e = t->forward;
@@ -83,7 +68,7 @@ static const Graph *count_graph(Training *t)
         NodeId value = graph_import(g, e->graph, total->value, map);
         NodeId state = graph_import(g, e->graph, total->state, map);
         Str name = graph_node(g, state)->name;
-        NodeId next = sum_of(g, DT_F64, state, value, graph_node(g, value)->span);
+        NodeId next = node_sum(g, DT_F64, state, value, graph_node(g, value)->span);
         graph_output(g, OUT_NEXT, name, next, state);
     }
     return g;
@@ -95,7 +80,7 @@ static NodeId add_up(Training *t, const RecipeState *state, Str name, NodeId val
     Span span = graph_node(t->graph, value)->span;
     NodeId leaf = state_leaf(t, state, name, span);
     *index = graph_node(t->graph, leaf)->variable;
-    NodeId next = sum_of(t->graph, state->dtype, leaf, value, span);
+    NodeId next = node_sum(t->graph, state->dtype, leaf, value, span);
     graph_output(t->graph, OUT_NEXT, state->key, next, leaf);
     VEC_PUSH(t->b->c->arena, t->stage->zeroed, *index);
     return leaf;

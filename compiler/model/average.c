@@ -32,10 +32,7 @@ static void move_on(Training *t, const Variable *v, NodeId average, NodeId next,
     Graph *g = t->graph;
     const Var *vars[MAX_RANK];
     const Position *at[MAX_RANK];
-    for (size_t i = 0; i < v->rank; i++) {
-        vars[i] = var_new(g->pool, v->dims[i], (Str){0});
-        at[i] = pos_var(g->pool, vars[i]);
-    }
+    graph_index(g, average, vars, at);
     const Scalar *d = read_scalar(g, decay, DT_F32), *one = sc_const(g->pool, DT_F32, 1);
     const Scalar *kept = sc_fn2(g->pool, OP_MUL, d, graph_read(g, average, at, NULL));
     const Scalar *added = sc_fn2(g->pool, OP_MUL, sc_fn2(g->pool, OP_SUB, one, d),

@@ -14,10 +14,7 @@ static NodeId sum_of_squares(Graph *g, NodeId id)
     Node node = *graph_node(g, id);
     const Var *vars[MAX_RANK];
     const Position *at[MAX_RANK];
-    for (size_t i = 0; i < node.rank; i++) {
-        vars[i] = var_new(g->pool, node.dims[i], (Str){0});
-        at[i] = pos_var(g->pool, vars[i]);
-    }
+    graph_index(g, id, vars, at);
     const Scalar *x = sc_read(g->pool, node.dtype, id, node.rank, at, NULL);
     ReduceOp reduce = node.rank > 0 ? REDUCE_SUM : REDUCE_NONE;
     return graph_define(g, DT_F32, reduce, 0, NULL, node.rank, vars, sc_fn2(g->pool, OP_MUL, x, x),
@@ -50,10 +47,7 @@ static NodeId scaled(Graph *g, NodeId id, NodeId by)
     Node node = *graph_node(g, id);
     const Var *vars[MAX_RANK];
     const Position *at[MAX_RANK];
-    for (size_t i = 0; i < node.rank; i++) {
-        vars[i] = var_new(g->pool, node.dims[i], (Str){0});
-        at[i] = pos_var(g->pool, vars[i]);
-    }
+    graph_index(g, id, vars, at);
     const Scalar *x = sc_read(g->pool, node.dtype, id, node.rank, at, NULL);
     return graph_define(g, node.dtype, REDUCE_NONE, node.rank, vars, 0, NULL,
                         sc_fn2(g->pool, OP_MUL, x, read_scalar(g, by, DT_F32)), (Str){0},

@@ -106,21 +106,6 @@ static NodeId same_leaf(Training *t, const Node *leaf)
     return NODE_NONE;
 }
 
-static NodeId add(Graph *g, NodeId a, NodeId other)
-{
-    Node node = *graph_node(g, a);
-    const Var *vars[MAX_RANK];
-    const Position *at[MAX_RANK];
-    for (size_t i = 0; i < node.rank; i++) {
-        vars[i] = var_new(g->pool, node.dims[i], (Str){0});
-        at[i] = pos_var(g->pool, vars[i]);
-    }
-    const Scalar *sum = sc_fn2(g->pool, OP_ADD, graph_read(g, a, at, NULL),
-                               graph_read(g, other, at, NULL));
-    return graph_define(g, node.dtype, REDUCE_NONE, node.rank, vars, 0, NULL, sum, (Str){0},
-                        node.span);
-}
-
 /* The penalty of one parameter as a graph of its own; NODE_NONE after a diagnostic. */
 static NodeId value_node(Penalty *p, Elab *e, const Variable *v, const NodeId *leaves, size_t n)
 {
@@ -190,7 +175,9 @@ static bool penalise(Penalty *p, const Variable *v)
     for (size_t i = 0; i < whole->outputs.len; i++) {
         grad = whole->outputs.at[i].kind == OUT_GRAD ? whole->outputs.at[i].value : grad;
     }
-    t->grads[v->index] = add(t->graph, t->grads[v->index], graph_import(t->graph, whole, grad, map));
+    const Node *node = graph_node(t->graph, t->grads[v->index]);
+    t->grads[v->index] = node_sum(t->graph, node->dtype, t->grads[v->index],
+                                  graph_import(t->graph, whole, grad, map), node->span);
     return true;
 }
 

@@ -114,5 +114,7 @@ bool train_build(RecipeBuild *b, RecipeStage *stage, const Ast *clause, size_t i
 bool labels_check(RecipeBuild *b, const Graph *graph);      /* E705: as many outputs as classes */
 /* A new equation equal to a node, in another type. */
 NodeId node_as(Graph *g, NodeId id, DType dtype, Str name);
+/* a + b in dtype; both have one shape. */
+NodeId node_sum(Graph *g, DType dtype, NodeId a, NodeId b, Span span);
 
 #endif

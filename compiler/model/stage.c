@@ -10,30 +10,29 @@ NodeId node_as(Graph *g, NodeId id, DType dtype, Str name)
     Node node = *graph_node(g, id);
     const Var *vars[MAX_RANK];
     const Position *at[MAX_RANK];
-    for (size_t i = 0; i < node.rank; i++) {
-        vars[i] = var_new(g->pool, node.dims[i], (Str){0});
-        at[i] = pos_var(g->pool, vars[i]);
-    }
+    graph_index(g, id, vars, at);
     const Scalar *read = sc_read(g->pool, node.dtype, id, node.rank, at, NULL);
     return graph_define(g, dtype, REDUCE_NONE, node.rank, vars, 0, NULL,
                         sc_cast(g->pool, dtype, read), name, node.span);
 }
 
+NodeId node_sum(Graph *g, DType dtype, NodeId a, NodeId b, Span span)
+{
+    Node node = *graph_node(g, a);
+    const Var *vars[MAX_RANK];
+    const Position *at[MAX_RANK];
+    graph_index(g, a, vars, at);
+    const Scalar *sum =
+        sc_fn2(g->pool, OP_ADD, sc_cast(g->pool, dtype, graph_read(g, a, at, NULL)),
+               sc_cast(g->pool, dtype, graph_read(g, b, at, NULL)));
+    return graph_define(g, dtype, REDUCE_NONE, node.rank, vars, 0, NULL, sum, (Str){0}, span);
+}
+
 /* total + value, in f64 */
 static NodeId add_to_total(Graph *g, const Total *total)
 {
-    Span span = graph_node(g, total->value)->span;
     NodeId value = node_as(g, total->value, DT_F64, (Str){0});
-    const Var *vars[MAX_RANK];
-    const Position *at[MAX_RANK];
-    for (size_t i = 0; i < total->rank; i++) {
-        vars[i] = var_new(g->pool, total->dims[i], (Str){0});
-        at[i] = pos_var(g->pool, vars[i]);
-    }
-    const Scalar *sum =
-        sc_fn2(g->pool, OP_ADD, sc_read(g->pool, DT_F64, total->state, total->rank, at, NULL),
-               sc_read(g->pool, DT_F64, value, total->rank, at, NULL));
-    return graph_define(g, DT_F64, REDUCE_NONE, total->rank, vars, 0, NULL, sum, (Str){0}, span);
+    return node_sum(g, DT_F64, total->state, value, graph_node(g, total->value)->span);
 }
 
 static bool eval_graph(RecipeBuild *b, int64_t samples, Elab **elab, StepResult *step)

@@ -5,18 +5,7 @@ hone=$1
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-failed=0
-expect() {
-  local code=$1 text=$2
-  shift 2
-  local out
-  out=$("$@" 2>&1)
-  local got=$?
-  if [ "$got" != "$code" ] || ! grep -qF -- "$text" <<<"$out"; then
-    printf 'FAILED %s\n  exit %s, wanted %s; wanted the text: %s\n%s\n' "$*" "$got" "$code" "$text" "$out"
-    failed=1
-  fi
-}
+. "$(dirname "$0")/../support/expect.sh"
 expect 0 '' "$hone" check "$here/../../samples/digits/net.hone"
 for file in "$here"/../../compiler/std/*.hone "$here"/../../compiler/std/models/*.hone; do
   expect 0 '' "$hone" check "$file"

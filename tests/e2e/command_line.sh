@@ -2,19 +2,7 @@
 # The command line: help, version, explain, suggestions, exit codes.   command_line.sh HONE
 set -u
 hone=$1
-failed=0
-# expect EXIT WORD COMMAND…: exits so and prints the word (stdout and stderr together)
-expect() {
-  local code=$1 word=$2
-  shift 2
-  local out
-  out=$("$@" 2>&1)
-  local got=$?
-  if [ "$got" != "$code" ] || ! grep -qF -- "$word" <<<"$out"; then
-    printf 'FAILED %s\n  exit %s, wanted %s; wanted the text: %s\n%s\n' "$*" "$got" "$code" "$word" "$out"
-    failed=1
-  fi
-}
+. "$(dirname "$0")/../support/expect.sh"
 expect 0 'hone explain' "$hone"
 expect 0 'hone explain' "$hone" help
 expect 0 'hone explain' "$hone" --help

@@ -34,17 +34,7 @@ finetune t {
   stage full { epochs = 2 }
 }
 RECIPE
-failed=0
-expect() {
-  local code=$1 word=$2 out got
-  shift 2
-  out=$("$@" 2>&1)
-  got=$?
-  if [ "$got" != "$code" ] || ! grep -qF -- "$word" <<<"$out"; then
-    printf 'FAILED %s\n  exit %s, wanted %s; wanted the text: %s\n%s\n' "$*" "$got" "$code" "$word" "$out"
-    failed=1
-  fi
-}
+. "$(dirname "$0")/../support/expect.sh"
 expect 0 '8 gradients, 0 differ' "$hone" grad-check "$folder/small.hone"
 expect 0 '9 gradients, 0 differ' "$hone" grad-check "$folder/small.hone"
 expect 0 '"parameter": "fc.bias"' "$hone" grad-check "$folder/small.hone" --json

@@ -6,19 +6,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 samples=$here/../../samples
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-failed=0
-# expect EXIT TEXT COMMAND…: exits so and prints the text (stdout and stderr together)
-expect() {
-  local code=$1 text=$2
-  shift 2
-  local out
-  out=$("$@" 2>&1)
-  local got=$?
-  if [ "$got" != "$code" ] || ! grep -qF -- "$text" <<<"$out"; then
-    printf 'FAILED %s\n  exit %s, wanted %s; wanted the text: %s\n%s\n' "$*" "$got" "$code" "$text" "$out"
-    failed=1
-  fi
-}
+. "$(dirname "$0")/../support/expect.sh"
 digits=$samples/digits/finetune.hone
 expect 0 'block2.shortcut.0.weight        f32    [32, 16, 1, 1]' "$hone" keys "$digits"
 expect 0 '{"key": "bn1.running_mean", "dtype": "f32", "shape": [16], "kind": "state"}' \
