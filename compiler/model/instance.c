@@ -450,9 +450,8 @@ static void tie(Build *b, const Ast *item)
 /* --- instances
  * ----------------------------------------------------------------------------------------------------------
  */
-static bool bind_arguments(Elab *e, Instance *in, const Ast *call, Scope *scope)
+static bool bind_arguments(Elab *e, Instance *in, const Ast *params, const Ast *call, Scope *scope)
 {
-    const Ast *params = in->module->kids[0];
     const Ast **slots = NEW_ARRAY(e->c->arena, const Ast *, params->n + 1);
     if (!match_arguments(e, params, call->n - 1, call->kids + 1, call->span, in->module->text,
                          slots)) {
@@ -518,7 +517,7 @@ static Instance *build_instance(Elab *e, Instance *parent, const Ast *call, Scop
     in->parent = parent;
     in->members = map_new(arena);
     in->scope = scope_new(arena, NULL, m.file, NULL);
-    if (!bind_arguments(e, in, call, scope)) {
+    if (!bind_arguments(e, in, m.item->kids[0], call, scope)) {
         return NULL;
     }
     Frame frame;
@@ -611,4 +610,93 @@ Instance *model_instance(Compiler *c, Model *model, const Ast *call, Scope *scop
     aliases(c, model, in);
     VEC_PUSH(c->arena, model->roots, in);
     return c->diags.errors == errors ? in : NULL;
+}
+
+/* --- adapters -------------------------------------------------------------------------------- */
+static void replace_child(Instance *parent, Instance *old, Instance *with)
+{
+    for (size_t i = 0; i < parent->members.len; i++) {
+        Member *member = parent->members.entries[i].value;
+        if (member->kind == MEMBER_INSTANCE && member->instance == old) {
+            member->instance = with;
+        }
+        for (size_t k = 0; member->kind == MEMBER_ARRAY && k < member->n; k++) {
+            member->array[k] = member->array[k] == old ? with : member->array[k];
+        }
+    }
+    for (size_t i = 0; i < parent->children.len; i++) {
+        if (parent->children.at[i] == old) {
+            parent->children.at[i] = with;
+        }
+    }
+}
+
+static bool wraps(Elab *e, const Ast *module, const Ast *call)
+{
+    const Ast *first = module->kids[0]->n > 0 ? module->kids[0]->kids[0] : NULL;
+    if (first != NULL && first->kids[0] != NULL && first->kids[0]->kind == AST_TYPE_SCALAR &&
+        str_is(first->kids[0]->text, "module")) {
+        return true;
+    }
+    Diag *d = elab_error(e, E509, call->span, "`" STR_FMT "` does not wrap a module",
+                         STR_ARG(module->text));
+    diag_note_at(d, module->name, "declared here", "its first argument is not of type `module`");
+    diag_help(d, "begin its arguments with `base: module`, and call `base(x)` in its `forward`");
+    return false;
+}
+
+static Instance *build_wrapper(Elab *e, Instance *base, const Ast *call, Scope *scope)
+{
+    Meaning m = lookup(e, scope, call->kids[0]);
+    if (m.kind != MEANING_MODULE) {
+        if (m.kind != MEANING_NONE) {
+            elab_error(e, E106, call->kids[0]->span, "this is not a module");
+        }
+        return NULL;
+    }
+    if (!wraps(e, m.item, call)) {
+        return NULL;
+    }
+    Arena *arena = e->c->arena;
+    Instance *in = NEW(arena, Instance);
+    *in = (Instance){.path = base->path, .module = m.item, .file = m.file, .span = call->span,
+                     .parent = base->parent, .base = base, .members = map_new(arena),
+                     .scope = scope_new(arena, NULL, m.file, NULL)};
+    Ast rest = *m.item->kids[0];
+    scope_set(in->scope, rest.kids[0]->text, value_instance(base), call->span);
+    rest.kids++;
+    rest.n--;
+    Frame frame;
+    if (!bind_arguments(e, in, &rest, call, scope) ||
+        !frame_push(e, &frame, m.item, NULL, in, call->span)) {
+        return NULL;
+    }
+    in->scope->self = in->scope->instance = in;
+    Build build = {.e = e, .in = in};
+    add_items(&build, m.item->kids[1]);
+    for (size_t i = 0; i < build.ties.len; i++) {
+        tie(&build, build.ties.at[i]);
+    }
+    frame_pop(e);
+    return in;
+}
+
+bool model_adapt(Compiler *c, Model *model, Instance *base, const Ast *call, Scope *scope)
+{
+    size_t errors = c->diags.errors, first = model->variables.len;
+    Elab *e = elab_new(c, model, NULL, false, NULL);
+    e->state->adapted = base;
+    Instance *in = build_wrapper(e, base, call, scope);
+    if (in == NULL || c->diags.errors != errors) {
+        return false;
+    }
+    number(c, model, in);
+    aliases(c, model, in);
+    for (size_t i = first; i < model->variables.len; i++) {
+        model->variables.at[i]->of_adapter = true;
+    }
+    replace_child(base->parent, base, in);
+    VEC_PUSH(c->arena, in->children, base);
+    base->parent = in;
+    return c->diags.errors == errors;
 }

@@ -130,6 +130,7 @@ struct ElabState {
     size_t n_primes;             /* inside an optimizer's update */
     Prime *primes;
     BlockRun *run;
+    const Instance *adapted;     /* while the wrapper of it is made */
     const Variable *updated;     /* the parameter an optimizer's update is elaborated for */
     VEC(UsedStates) used;
 };

@@ -19,8 +19,7 @@ typedef struct Layering {
 } Layering;
 
 /* --- one key --------------------------------------------------------------------------------- */
-/* The shortest beginning of the key that the pattern matches; false: none. */
-static bool matching_node(Str pattern, Str key, Str *node)
+bool matching_node(Str pattern, Str key, Str *node)
 {
     for (size_t i = 0; i <= key.len; i++) {
         *node = (Str){key.ptr, i};

@@ -199,7 +199,8 @@ static void report_missing(Load *l)
     size_t n = 0, states = 0;
     for (size_t i = 0; i < model->variables.len; i++) {
         const Variable *v = model->variables.at[i];
-        if (!load_covers(l, v) || l->b->r->loaded[i].fresh || l->taken[i] != NULL) {
+        if (!load_covers(l, v) || l->b->r->loaded[i].fresh || l->taken[i] != NULL ||
+            v->of_adapter) {
             continue;
         }
         VEC_PUSH(arena, l->missing, v);
@@ -316,7 +317,7 @@ static void without_file(Load *l, const HoneError *error)
     Model *model = l->b->r->model;
     for (size_t i = 0; i < model->variables.len; i++) {
         const Variable *v = model->variables.at[i];
-        if (load_covers(l, v) && !l->b->r->loaded[i].fresh) {
+        if (load_covers(l, v) && !l->b->r->loaded[i].fresh && !v->of_adapter) {
             l->b->r->loaded[i].load = l->index;
             l->b->r->loaded[i].key = v->key;
         }

@@ -95,6 +95,13 @@ static Diag *no_member(Elab *e, const Instance *in, Str name, Span span)
         diag_help(d, "use it under the same `if`");
         return d;
     }
+    if (in == e->state->adapted) {
+        Diag *d = elab_error(e, E509, span, "adapter does not fit `" STR_FMT "`", STR_ARG(in->path));
+        diag_label(d, "`" STR_FMT "` has no argument `" STR_FMT "`", STR_ARG(in->module->text),
+                   STR_ARG(name));
+        diag_help(d, "select modules that have it: a `Linear(I, O)` has `I` and `O`");
+        return d;
+    }
     Diag *d = elab_error(e, E101, span, "`" STR_FMT "` has no member `" STR_FMT "`",
                          STR_ARG(in->module->text), STR_ARG(name));
     Str *names = NEW_ARRAY(e->c->arena, Str, in->members.len + in->module->kids[1]->n + 1);
@@ -170,6 +177,8 @@ static Meaning follow(Elab *e, Value value, const Chain *chain, size_t used)
             } else if (fn != NULL && used + 1 == chain->n) {
                 return (Meaning){
                     .kind = MEANING_FN, .item = fn, .file = in->file, .self = in, .name = seg};
+            } else if (in->base != NULL) {
+                value = value_instance(in->base);
             } else {
                 no_member(e, in, seg, span);
                 return (Meaning){.kind = MEANING_NONE};

@@ -123,6 +123,7 @@ typedef struct Variable {        /* a parameter or state of the model */
     Init init;
     Span span;                   /* its declaration */
     Instance *owner;
+    bool of_adapter;             /* new beside what a file may have */
 } Variable;
 
 struct Instance {
@@ -131,6 +132,7 @@ struct Instance {
     File *file;
     Span span;                   /* where it is declared or constructed */
     Instance *parent;
+    Instance *base;              /* what it wraps (`adapt`); its members and arguments show through */
     Scope *scope;                /* its arguments */
     Map members;                 /* declared path -> Member (variable, instance, array) */
     VEC(Instance *) children;
@@ -146,6 +148,10 @@ typedef struct Model {           /* all instances of one finetune item */
 Model *model_new(Compiler *c);
 /* Constructs `Ctor(args)`. prefix: key prefix ("" or "teacher"). NULL after a diagnostic. */
 Instance *model_instance(Compiler *c, Model *model, const Ast *call, Scope *scope, Str prefix);
+
+/* Puts `Ctor(args)` around an instance, in whose place it stands from now on, under the same path.
+ * False after a diagnostic. */
+bool model_adapt(Compiler *c, Model *model, Instance *base, const Ast *call, Scope *scope);
 
 /* --- elaborating graphs (function.c, expr.c, equation.c) --------------------------------------------- */
 typedef struct Total {           /* total(e) met in a metric or a loss */

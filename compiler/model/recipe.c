@@ -191,7 +191,6 @@ static const struct {
     AstKind kind;
     const char *what, *instead;
 } later[] = {
-    {AST_ADAPT, "`adapt`", "write the adapter as a module of the model"},
     {AST_RECOMPUTE, "`recompute`", NULL},
     {AST_REMEMBER, "`remember`", NULL},
 };
@@ -212,6 +211,8 @@ static void sort_clause(RecipeBuild *b, const Ast *clause)
         add_knob(b, clause);
     } else if (clause->kind == AST_MODEL) {
         add_model(b, clause);
+    } else if (clause->kind == AST_ADAPT) {
+        VEC_PUSH(arena, b->adapts, clause);
     } else if (clause->kind == AST_LOAD) {
         VEC_PUSH(arena, b->loads, clause);
     } else if (clause->kind == AST_SAVE) {
@@ -320,6 +321,9 @@ static bool build_models(RecipeBuild *b)
         Value value = in != NULL ? value_instance(in) : value_poison();
         value.span = clause->span;
         scope_set(b->scope, clause->text, value, clause->name);
+    }
+    for (size_t i = 0; ok && i < b->adapts.len; i++) {
+        ok = adapt_build(b, b->adapts.at[i]);
     }
     Model *model = b->r->model;
     b->build = elab_new(b->c, model, NULL, false, NULL);

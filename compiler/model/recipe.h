@@ -27,7 +27,7 @@ typedef struct RecipeBuild {
     Elab *build;                     /* evaluates build-clock values */
     const Ast *step, *optimizer;     /* clauses that stand once; NULL: absent */
     const Ast *layers;
-    VEC(const Ast *) models, loads, saves, freezes, groups, knobs, penalties;
+    VEC(const Ast *) models, adapts, loads, saves, freezes, groups, knobs, penalties;
     VEC(const Ast *) effective;      /* penalties that met a trainable parameter */
     VEC(const Ast *) sequence;       /* `stage` and `for` clauses */
     VEC(StageClause) stages;         /* made of them */
@@ -90,7 +90,12 @@ const Ast *knob_find(RecipeBuild *b, const Ast *stage, const char *name);   /* s
 void stages_check(RecipeBuild *b, const Ast *clause);   /* what may stand in a `stage` or `for` */
 bool stages_expand(RecipeBuild *b);                     /* sequence -> stages */
 
+/* --- adapt.c: wrappers around selected instances ------------------------------------------------------ */
+bool adapt_build(RecipeBuild *b, const Ast *clause);
+
 /* --- layers.c ------------------------------------------------------------------------------------------- */
+/* The shortest beginning of a key that the pattern matches; false: none. */
+bool matching_node(Str pattern, Str key, Str *node);
 /* The depth of every variable; false after an error. */
 bool layers_build(RecipeBuild *b);
 /* Each trainable parameter must be in a layer (E504). */

@@ -19,7 +19,7 @@ module Net(H = 24, K = 5, p = 0.0) {
   }
 }
 END
-head='use net, nn, losses, optim, sched
+head='use lora, net, nn, losses, optim, sched
 data old {
   train = arrays("old-train.npz")
   valid = arrays("old-valid.npz")
