@@ -257,7 +257,8 @@ bool build_recipe(Compiler *c, const Recipe *recipe, const BuildOptions *options
             return false;
         }
     }
-    if (!add_graph(&b, STR("predict"), recipe->predict)) {
+    if (!add_graph(&b, STR("predict"), recipe->predict) ||
+        !add_graph(&b, STR("merge"), recipe->merge)) {
         return false;
     }
     place_entries(&b);

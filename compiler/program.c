@@ -201,6 +201,7 @@ static const HoneSave *fill_saves(const Filling *f)
         const RecipeSave *from = &f->recipe->saves.at[i];
         saves[i] = (HoneSave){
             .path = str_c(f->arena, from->path),
+            .merged = from->merged,
             .n_items = (uint32_t)from->items.len,
             .items = from->items.at,
         };
@@ -292,7 +293,8 @@ static uint64_t program_hash(const Filling *f, const HoneProgram *program)
     }
     for (size_t i = 0; i < f->n_entries; i++) {
         const PlanEntry *plan = f->entries[i].plan;
-        for (size_t k = 0; k < plan->n_kernels; k++) {
+        bool saves = f->entries[i].graph == f->recipe->merge;
+        for (size_t k = 0; !saves && k < plan->n_kernels; k++) {
             buf_add(&all, kernel_key(plan->kernels[k], f->arena));
         }
     }
@@ -333,6 +335,7 @@ void program_fill(Compiler *c, const Recipe *recipe, const Planner *planner, siz
         .stages = fill_stages(f),
         .places = fill_places(f),
         .predict = entry_index(f, recipe->predict),
+        .merge = entry_index(f, recipe->merge),
         .predict_data = recipe->stages.len > 0 ? recipe->stages.at[0].data : 0,
     };
     program->entries = fill_entries(f, program);

@@ -621,16 +621,37 @@ static bool fail_incomplete(Run *run)
     return false;
 }
 
+/* Folding adapters in changes the parameters in place: nothing but merged files may come after it. */
+static bool save_all(Run *run, bool merged)
+{
+    const HoneProgram *program = run->program;
+    bool folded = false;
+    for (uint32_t i = 0; i < program->n_saves; i++) {
+        const HoneSave *save = &program->saves[i];
+        if (save->merged != merged) {
+            continue;
+        }
+        StepValues values = {.progress = 1, .steps_of_stage = run->at.steps_of_stage};
+        if (merged && !folded && program->merge != HONE_NONE &&
+            !engine_run(&run->engine, program->merge, &values, run->error)) {
+            return false;
+        }
+        folded = true;
+        if (!tensors_save(&run->engine, save, run->options->root, run->error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool finish(Run *run)
 {
     checkpoint(run);
     if (!choose_weights(run)) {
         return false;
     }
-    for (uint32_t i = 0; i < run->program->n_saves; i++) {
-        if (!tensors_save(&run->engine, &run->program->saves[i], run->options->root, run->error)) {
-            return false;
-        }
+    if (!save_all(run, false) || !save_all(run, true)) {
+        return false;
     }
     if (run->missed > 0) {
         progress_note(&run->progress, "metrics.jsonl misses %lld record%s", (long long)run->missed,

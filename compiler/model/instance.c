@@ -695,6 +695,7 @@ bool model_adapt(Compiler *c, Model *model, Instance *base, const Ast *call, Sco
     for (size_t i = first; i < model->variables.len; i++) {
         model->variables.at[i]->of_adapter = true;
     }
+    VEC_PUSH(c->arena, model->wrappers, in);
     replace_child(base->parent, base, in);
     VEC_PUSH(c->arena, in->children, base);
     base->parent = in;

@@ -130,7 +130,8 @@ struct ElabState {
     size_t n_primes;             /* inside an optimizer's update */
     Prime *primes;
     BlockRun *run;
-    const Instance *adapted;     /* while the wrapper of it is made */
+    const Instance *adapted;     /* while the wrapper of it is made or folded into it */
+    bool merging;                /* parameters may be given next values */
     const Variable *updated;     /* the parameter an optimizer's update is elaborated for */
     VEC(UsedStates) used;
 };

@@ -154,7 +154,8 @@ static const Variable *find_variable(const Load *l, Str key)
 static void take(Load *l, LoadTensor *t)
 {
     const Variable *v = t->variable = find_variable(l, t->key);
-    if (v == NULL) {
+    if (v == NULL || (l->adapter && !v->of_adapter)) {
+        t->variable = NULL;
         return;
     }
     LoadedTensor *loaded = &l->b->r->loaded[v->index];
@@ -199,8 +200,7 @@ static void report_missing(Load *l)
     size_t n = 0, states = 0;
     for (size_t i = 0; i < model->variables.len; i++) {
         const Variable *v = model->variables.at[i];
-        if (!load_covers(l, v) || l->b->r->loaded[i].fresh || l->taken[i] != NULL ||
-            v->of_adapter) {
+        if (!load_covers(l, v) || l->b->r->loaded[i].fresh || l->taken[i] != NULL) {
             continue;
         }
         VEC_PUSH(arena, l->missing, v);
@@ -250,13 +250,19 @@ static void report_extra(Load *l)
 }
 
 /* --- the clause ------------------------------------------------------------------------------ */
+static bool below(Str prefix, const Variable *v)
+{
+    return str_starts(v->key, prefix) && v->key.len > prefix.len &&
+           v->key.ptr[prefix.len] == '.';
+}
+
+
 bool load_covers(const Load *l, const Variable *v)
 {
-    if (l->prefix.len == 0) {
-        return true;
+    if (v->of_adapter != l->adapter) {
+        return false;
     }
-    return str_starts(v->key, l->prefix) && v->key.len > l->prefix.len &&
-           v->key.ptr[l->prefix.len] == '.';
+    return l->prefix.len == 0 || below(l->prefix, v);
 }
 
 static void read_header(Load *l)
@@ -317,7 +323,7 @@ static void without_file(Load *l, const HoneError *error)
     Model *model = l->b->r->model;
     for (size_t i = 0; i < model->variables.len; i++) {
         const Variable *v = model->variables.at[i];
-        if (load_covers(l, v) && !l->b->r->loaded[i].fresh && !v->of_adapter) {
+        if (load_covers(l, v) && !l->b->r->loaded[i].fresh) {
             l->b->r->loaded[i].load = l->index;
             l->b->r->loaded[i].key = v->key;
         }
@@ -329,6 +335,10 @@ static bool target(Load *l)
     RecipeBuild *b = l->b;
     for (size_t i = 0; i < b->loads.len && b->loads.at[i] != l->clause; i++) {
         if (str_eq(b->loads.at[i]->text, l->clause->text)) {
+            if (b->r->model->wrappers.len > 0 && !l->adapter) {
+                l->adapter = true;
+                continue;
+            }
             Diag *d = diag(&b->c->diags, E510, l->clause->name, "`load` stands twice");
             diag_note_at(d, b->loads.at[i]->name, "", "the first one");
             diag_help(d, "several models load each their own: `load \"file\" into name`");

@@ -16,6 +16,7 @@ typedef struct Load {
     const Ast *clause;
     uint32_t index;                  /* in Recipe.loads */
     Str prefix;                      /* `into`, of several models */
+    bool adapter;                    /* the second file: what `adapt` has added, and nothing else */
     HoneFile *file;
     size_t n;
     LoadTensor *tensors;

@@ -97,8 +97,14 @@ static Diag *no_member(Elab *e, const Instance *in, Str name, Span span)
     }
     if (in == e->state->adapted) {
         Diag *d = elab_error(e, E509, span, "adapter does not fit `" STR_FMT "`", STR_ARG(in->path));
-        diag_label(d, "`" STR_FMT "` has no argument `" STR_FMT "`", STR_ARG(in->module->text),
-                   STR_ARG(name));
+        diag_label(d, "`" STR_FMT "` has no %s `" STR_FMT "`", STR_ARG(in->module->text),
+                   e->state->merging ? "function" : "argument", STR_ARG(name));
+        if (e->state->merging) {
+            diag_note_at(d, in->module->name, "", "`" STR_FMT "` is declared here",
+                         STR_ARG(in->module->text));
+            diag_help(d, "give it one: `Linear` of `nn` has `fn stored(w: [O, I]) -> [O, I] = w`");
+            return d;
+        }
         diag_help(d, "select modules that have it: a `Linear(I, O)` has `I` and `O`");
         return d;
     }

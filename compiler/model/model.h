@@ -142,6 +142,7 @@ struct Instance {
 typedef struct Model {           /* all instances of one finetune item */
     VEC(Instance *) roots;
     VEC(Variable *) variables;   /* in order of declaration, depth first */
+    VEC(Instance *) wrappers;    /* by `adapt`, in the order in which they were put on */
     Map by_key;                  /* key or alias -> Variable */
 } Model;
 
@@ -293,6 +294,7 @@ typedef struct LoadedTensor {    /* where a variable's first value comes from */
 typedef struct RecipeSave {
     Str path;
     Span span;
+    bool merged;                 /* after `merge` has run */
     VEC(HoneSaveItem) items;     /* tensor = variable index */
 } RecipeSave;
 
@@ -356,6 +358,7 @@ typedef struct Recipe {
     VEC(RecipeData) facts;       /* of each data */
     VEC(RecipeStage) stages;
     const Graph *predict;        /* batch 1; OUT_VALUE; NULL without `predict` */
+    const Graph *merge;          /* OUT_NEXT: adapters folded into what they wrap; NULL: not asked */
     uint64_t seed;
     int64_t workers;
     bool skip_bad;

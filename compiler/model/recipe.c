@@ -195,15 +195,6 @@ static const struct {
     {AST_REMEMBER, "`remember`", NULL},
 };
 
-static void add_save(RecipeBuild *b, const Ast *save)
-{
-    if (save->flags & AST_FLAG_MERGED) {
-        not_yet(b, save, "`save … merged`", NULL);
-    } else {
-        VEC_PUSH(b->c->arena, b->saves, save);
-    }
-}
-
 static void sort_clause(RecipeBuild *b, const Ast *clause)
 {
     Arena *arena = b->c->arena;
@@ -216,7 +207,7 @@ static void sort_clause(RecipeBuild *b, const Ast *clause)
     } else if (clause->kind == AST_LOAD) {
         VEC_PUSH(arena, b->loads, clause);
     } else if (clause->kind == AST_SAVE) {
-        add_save(b, clause);
+        VEC_PUSH(arena, b->saves, clause);
     } else if (clause->kind == AST_FREEZE) {
         VEC_PUSH(arena, b->freezes, clause);
     } else if (clause->kind == AST_GROUP) {

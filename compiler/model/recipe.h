@@ -59,7 +59,10 @@ typedef struct Candidate {           /* something with a key that a selector may
     int64_t elements;
     uint32_t variable;               /* HONE_NONE: not one of the model's */
 } Candidate;
-typedef enum SelectOf { SELECT_PARAMETERS, SELECT_VARIABLES, SELECT_FILE } SelectOf;
+typedef enum SelectOf {
+    SELECT_PARAMETERS, SELECT_VARIABLES, SELECT_FILE,
+    SELECT_BASE                      /* variables, but for those of adapters */
+} SelectOf;
 /* patterns [except patterns] [where condition] over candidates. A pattern that selects nothing is
  * E401 (W407 for SELECT_FILE), an empty result W505. False after an error. */
 bool select_among(RecipeBuild *b, const Ast *select, SelectOf of, size_t n,
@@ -92,6 +95,8 @@ bool stages_expand(RecipeBuild *b);                     /* sequence -> stages */
 
 /* --- adapt.c: wrappers around selected instances ------------------------------------------------------ */
 bool adapt_build(RecipeBuild *b, const Ast *clause);
+/* merge.c: Recipe.merge, for `save … merged`. */
+bool merge_build(RecipeBuild *b, const Ast *save);
 
 /* --- layers.c ------------------------------------------------------------------------------------------- */
 /* The shortest beginning of a key that the pattern matches; false: none. */

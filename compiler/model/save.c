@@ -116,8 +116,14 @@ bool save_build(RecipeBuild *b, const Ast *clause)
     size_t errors = b->c->diags.errors;
     Model *model = b->r->model;
     const Ast *maps = clause->kids[2];
-    RecipeSave save = {.span = clause->span};
+    bool merged = clause->flags & AST_FLAG_MERGED;
+    RecipeSave save = {.span = clause->span, .merged = merged};
     if (!recipe_str(b, clause->kids[0], &save.path) || !maps_ok(b, maps)) {
+        return false;
+    }
+    if (merged && clause->text.len > 0) {
+        Diag *d = diag(&b->c->diags, E004, clause->name, "`state` and `merged` do not go together");
+        diag_help(d, "write two `save` clauses");
         return false;
     }
     if (save.path.len == 0) {
@@ -133,8 +139,11 @@ bool save_build(RecipeBuild *b, const Ast *clause)
     }
     bool *selected = NEW_ARRAY(b->c->arena, bool, model->variables.len + 1);
     bool *used = NEW_ARRAY(b->c->arena, bool, maps != NULL ? maps->n + 1 : 1);
-    if (clause->kids[1] != NULL &&
-        !select_variables(b, clause->kids[1], SELECT_VARIABLES, (Str){0}, selected)) {
+    SelectOf of = merged ? SELECT_BASE : SELECT_VARIABLES;
+    if (clause->kids[1] != NULL && !select_variables(b, clause->kids[1], of, (Str){0}, selected)) {
+        return false;
+    }
+    if (merged && !merge_build(b, clause)) {
         return false;
     }
     Map keys = map_new(b->c->arena);
@@ -142,7 +151,8 @@ bool save_build(RecipeBuild *b, const Ast *clause)
         const Variable *v = model->variables.at[i];
         Str key;
         uint32_t tensor = clause->text.len > 0 ? state_of(b, v, clause->text) : v->index;
-        if ((clause->kids[1] != NULL && !selected[i]) || tensor == HONE_NONE) {
+        if ((clause->kids[1] != NULL && !selected[i]) || tensor == HONE_NONE ||
+            (merged && v->of_adapter)) {
             continue;
         }
         save_key(b, maps, v, used, &key);

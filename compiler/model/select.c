@@ -160,7 +160,8 @@ bool select_variables(RecipeBuild *b, const Ast *select, SelectOf of, Str prefix
     for (size_t i = 0; i < model->variables.len; i++) {
         const Variable *v = model->variables.at[i];
         selected[i] = false;
-        if ((of == SELECT_PARAMETERS && v->is_state) || !str_starts(v->key, dot)) {
+        bool other = (of == SELECT_PARAMETERS && v->is_state) || (of == SELECT_BASE && v->of_adapter);
+        if (other || !str_starts(v->key, dot)) {
             continue;
         }
         Str *aliases = NEW_ARRAY(arena, Str, v->aliases.len + 1);

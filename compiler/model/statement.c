@@ -125,8 +125,12 @@ static Variable *own_variable(Elab *e, const Scope *scope, Str path)
     }
     for (size_t at = 0, used; in != NULL && at < n; at += used) {
         Member *member = instance_member(e, in, n - at, segs + at, &used);
-        if (member == NULL) {
-            return NULL;
+        if (member == NULL) { /* an argument that is an instance; or what is wrapped shows through */
+            const Binding *arg = map_get(&in->scope->names, segs[at]);
+            bool given = arg != NULL && arg->value.kind == VALUE_INSTANCE;
+            in = given ? arg->value.instance : in->base;
+            used = given;
+            continue;
         }
         if (member->kind == MEMBER_VARIABLE) {
             return at + used == n ? member->variable : NULL;
@@ -193,7 +197,7 @@ static void assign_prime(Elab *e, Scope *scope, const Ast *lhs, Value value, Spa
         return;
     }
     Variable *v = own_variable(e, scope, lhs->text);
-    if (v == NULL || !v->is_state) {
+    if (v == NULL || !(v->is_state || e->state->merging)) {
         Diag *d = elab_error(e, E305, lhs->span, "`" STR_FMT "` is not state; it has no next value",
                              STR_ARG(lhs->text));
         if (v != NULL) {

@@ -138,6 +138,7 @@ static const char *bad(World *w, Str what, const Graph *graph)
 const char *world_verify(World *w, const Recipe *r)
 {
     const char *why = bad(w, STR("predict"), r->predict);
+    why = why == NULL ? bad(w, STR("merge"), r->merge) : why;
     for (size_t i = 0; i < r->stages.len && why == NULL; i++) {
         const RecipeStage *s = &r->stages.at[i];
         const Graph *graphs[] = {s->train, s->eval, s->eval_one, s->metrics};

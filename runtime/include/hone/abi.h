@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HONE_ABI_VERSION 2
+#define HONE_ABI_VERSION 3
 #define HONE_NONE UINT32_MAX
 enum { HONE_MAX_RANK = 12 };
 
@@ -154,6 +154,7 @@ typedef struct HoneSaveItem {
 } HoneSaveItem;
 typedef struct HoneSave {
     const char *path;
+    bool merged;                            /* written last, after the entry `merge` */
     uint32_t n_items;
     const HoneSaveItem *items;
 } HoneSave;
@@ -210,6 +211,7 @@ typedef struct HoneProgram {
     const HoneStage *stages;
     const HonePlace *places;
     uint32_t predict;                       /* entry with batch 1, or NONE */
+    uint32_t merge;                         /* entry: adapters folded into parameters; or NONE */
     uint32_t predict_data;                  /* whose reader decodes the pictures */
 } HoneProgram;
 
