@@ -103,6 +103,17 @@ static const HonePort *step_ports(const Filling *f, const ProgramEntry *entry)
     return ports;
 }
 
+static const HoneCondition *fill_conditions(const Filling *f, const PlanEntry *plan,
+                                            const Demand *demand)
+{
+    HoneCondition *conditions = NEW_ARRAY(f->arena, HoneCondition, DEMAND_MOST);
+    for (uint32_t i = 0; i < demand->n; i++) {
+        conditions[i] = (HoneCondition){.at = plan->decisions[demand->literals[i].decision],
+                                        .holds = demand->literals[i].holds};
+    }
+    return conditions;
+}
+
 static const HoneCall *fill_calls(const Filling *f, const PlanEntry *plan)
 {
     HoneCall *calls = NEW_ARRAY(f->arena, HoneCall, plan->n_kernels + 1);
@@ -116,6 +127,8 @@ static const HoneCall *fill_calls(const Filling *f, const PlanEntry *plan)
             .flops = kernel->flops,
             .bytes = kernel->bytes,
             .place = kernel->place,
+            .n_conditions = plan->demands[i].n,
+            .conditions = fill_conditions(f, plan, &plan->demands[i]),
         };
     }
     return calls;

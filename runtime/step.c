@@ -291,6 +291,16 @@ static bool check_fault(const Engine *engine, const HoneEntry *entry, HoneError 
     return true;
 }
 
+static bool is_due(const Engine *engine, const HoneCall *call)
+{
+    for (uint32_t i = 0; i < call->n_conditions; i++) {
+        const uint8_t *byte = engine_at(engine, call->conditions[i].at);
+        if ((*byte != 0) != call->conditions[i].holds)
+            return false;
+    }
+    return true;
+}
+
 /* Adds the time of each call. */
 static void run_timed(Engine *engine, uint32_t index)
 {
@@ -303,7 +313,8 @@ static void run_timed(Engine *engine, uint32_t index)
     double start = clock_seconds();
     for (uint32_t k = 0; k < entry->n_calls; k++) {
         const HoneCall *call = &entry->calls[k];
-        hone_pool_run(engine->pool, call->fn, pointers, call->chunks);
+        if (is_due(engine, call))
+            hone_pool_run(engine->pool, call->fn, pointers, call->chunks);
         pointers += call->n_buffers;
         double end = clock_seconds();
         seconds[k] += end - start;
@@ -318,7 +329,8 @@ static void run_plain(Engine *engine, uint32_t index)
     void *const *pointers = engine->pointers + engine->first[index];
     for (uint32_t k = 0; k < entry->n_calls; k++) {
         const HoneCall *call = &entry->calls[k];
-        hone_pool_run(engine->pool, call->fn, pointers, call->chunks);
+        if (is_due(engine, call))
+            hone_pool_run(engine->pool, call->fn, pointers, call->chunks);
         pointers += call->n_buffers;
     }
 }

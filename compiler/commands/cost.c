@@ -144,8 +144,24 @@ static void add_place(const Look *look, const Node *node, Buf *out)
     add_name(node->name, out);
 }
 
+/* " if t % every == 1": what the kernel waits for, as it is written. */
+static void add_conditions(const Look *look, const Demand *demand, Buf *out)
+{
+    for (uint32_t i = 0; i < demand->n; i++) {
+        Span span = graph_node(look->plan->graph, demand->literals[i].decision)->span;
+        const char *word = demand->literals[i].holds ? "if" : "unless";
+        if (span.file == 0) {
+            buf_printf(out, " %s a condition of the step holds", word);
+            continue;
+        }
+        Str text = sources_file(&look->s->c.sources, span.file)->text;
+        buf_printf(out, " %s " STR_FMT, word,
+                   STR_ARG(((Str){text.ptr + span.start, span.end - span.start})));
+    }
+}
+
 /* The equations of what is written, each once: the first two, and how many more there are. */
-static Str where_of(const Look *look, const Kernel *kernel)
+static Str where_of(const Look *look, const Kernel *kernel, const Demand *demand)
 {
     enum { SHOWN = 2 };
     Arena *arena = look->s->arena;
@@ -172,6 +188,7 @@ static Str where_of(const Look *look, const Kernel *kernel)
     if (seen.len > SHOWN) {
         buf_printf(&out, " +%zu", seen.len - SHOWN);
     }
+    add_conditions(look, demand, &out);
     return buf_str(&out);
 }
 
@@ -294,7 +311,7 @@ KernelCost *cost_kernels(const Session *s, const Recipe *recipe, const PlanEntry
                                 .bytes = kernel->bytes,
                                 .bound = "",
                                 .tile = tile_of(&look, target, kernel),
-                                .where = where_of(&look, kernel)};
+                                .where = where_of(&look, kernel, &plan->demands[k])};
         if (limits != NULL) {
             predict(&costs[k], limits, home);
         }

@@ -397,8 +397,9 @@ DType values_dtype(size_t n, const Value *values)
     return strong == DT_BOOL ? DT_I32 : strong;
 }
 
-/* A step-clock scalar used by tensors: computed once per step in f64, a node of its own. */
-static void step_scalar(Elab *e, Array *a)
+/* A step-clock scalar used by tensors: computed once per step in f64, a node of its own. A condition
+ * keeps its place: kernels may wait for it. */
+static void step_scalar(Elab *e, Array *a, Span span)
 {
     struct ElabState *state = e->state;
     for (size_t i = 0; i < state->step_bodies.len && a->base == NODE_NONE; i++) {
@@ -412,7 +413,7 @@ static void step_scalar(Elab *e, Array *a)
         return;
     }
     VEC_PUSH(elab_arena(e), state->step_bodies, a->body);
-    array_node(e, a, (Str){0}, (Span){0});
+    array_node(e, a, (Str){0}, a->dtype == DT_BOOL ? span : (Span){0});
     VEC_PUSH(elab_arena(e), state->step_nodes, a->base);
 }
 
@@ -434,7 +435,7 @@ Value array_map(Elab *e, ScalarOp op, DType in, size_t n, const Value *args, Spa
             result.integral && (step ? arrays[i].integral : args[i].kind == VALUE_INT);
         result.draws = result.draws || arrays[i].draws;
         if (clock == CLOCK_TENSOR && step) {
-            step_scalar(e, &arrays[i]);
+            step_scalar(e, &arrays[i], args[i].span);
         }
         if (op != OP_SELECT || i > 0) {
             array_cast(e, &arrays[i], in);
@@ -463,7 +464,7 @@ bool array_strong(Elab *e, const Value *v, Array *a)
         return false;
     }
     if (v->kind == VALUE_TENSOR && v->clock == CLOCK_STEP) {
-        step_scalar(e, a);
+        step_scalar(e, a, v->span);
         array_cast(e, a, DT_F32);
     }
     return true;

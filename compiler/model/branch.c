@@ -1,7 +1,8 @@
 /* branch: `if` on a value of the step clock, which stands in updates only. Both branches become
  * equations, and what they define is chosen by the condition: next values (a state that a branch
- * leaves alone keeps its value there) and names. What is known when the graph is built never comes
- * here: statement.c runs the branch that is taken. */
+ * leaves alone keeps its value there) and names. Sums and products of the branch that is not taken are
+ * not computed: passes/demand.c finds them, the runtime leaves their kernels out. What is known when
+ * the graph is built never comes here: statement.c runs the branch that is taken. */
 #include "model/internal.h"
 
 typedef struct Branch {

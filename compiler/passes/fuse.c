@@ -21,7 +21,9 @@ typedef struct Bundle {          /* a group under construction */
     VEC(Member) members;
     size_t n_rows;
     uint32_t nests;
-    bool closed;                 /* several pieces: nothing joins */
+    bool closed;                 /* several pieces, or a decision: nothing joins */
+    bool maps;                   /* all members are: a demand of theirs may be weaker than one of them's */
+    Demand demand;               /* else: of all members */
     const Piece *contraction;    /* its first member; maps and sums of its own rows join, or NULL */
     double points;
     double bytes;                /* of all tensors its members write */
@@ -36,6 +38,8 @@ typedef struct Fuse {
     size_t words;
     uint64_t **needs;            /* by bundle: bits of all bundles it depends on */
     VEC(uint32_t) *readers;      /* by node: bundles that read it */
+    const Demand *demands;       /* by node */
+    const bool *decisions;       /* by node: somebody waits for it */
 } Fuse;
 
 #define NO_BUNDLE UINT32_MAX
@@ -353,6 +357,9 @@ static void add_member(const Joining *j, uint32_t b, uint32_t nest)
             rows[r] = rows[j->kept[r]];
     }
     memcpy(member.rows, j->rows, j->n_rows);
+    bundle->maps = (bundle->members.len == 0 || bundle->maps) && node_is_map(j->node);
+    bool same = bundle->members.len == 0 || demand_equal(&bundle->demand, &f->demands[j->id]);
+    bundle->demand = same ? f->demands[j->id] : (Demand){.any = true};
     bundle->n_rows = j->n_rows;
     bundle->points += piece_points(j->piece);
     bundle->bytes += (double)node_elements(j->node) * (double)dtype_bytes(j->node->dtype);
@@ -378,10 +385,17 @@ static bool is_far(const Joining *j, const Bundle *bundle)
     return bytes >= (double)RECOMPUTE_BYTES && j->id - last >= RECOMPUTE_GAP;
 }
 
+/* What is needed only sometimes stays apart from what always is, except that maps share a pass. */
+static bool same_demand(const Joining *j, const Bundle *bundle)
+{
+    return (bundle->maps && node_is_map(j->node)) ||
+           demand_equal(&bundle->demand, &j->f->demands[j->id]);
+}
+
 static bool try_join(Joining *j, uint32_t b)
 {
     Bundle *bundle = &j->f->bundles.at[b];
-    if (bundle->closed || needs_itself(j, b))
+    if (bundle->closed || needs_itself(j, b) || !same_demand(j, bundle))
         return false;
     j->n_rows = 0;
     keep_rows(j, bundle);
@@ -427,7 +441,7 @@ static bool join_any(Joining *j)
 {
     Fuse *f = j->f;
     if (j->node->n_pieces != 1 || !piece_is_plain(j->node, j->piece) ||
-        piece_is_contraction(f->arena, j->node, j->piece))
+        piece_is_contraction(f->arena, j->node, j->piece) || f->decisions[j->id])
         return false;
     for (size_t i = j->reads.n; i-- > 0;) {
         uint32_t of = f->of[j->reads.at[i]->tensor];
@@ -447,7 +461,8 @@ static bool join_any(Joining *j)
 static void start_bundle(Joining *j)
 {
     Fuse *f = j->f;
-    Bundle bundle = {.closed = j->node->n_pieces != 1 || !piece_is_plain(j->node, j->piece),
+    Bundle bundle = {.closed = j->node->n_pieces != 1 || !piece_is_plain(j->node, j->piece) ||
+                               f->decisions[j->id],
                      .contraction = piece_is_contraction(f->arena, j->node, j->piece) ? j->piece : NULL};
     VEC_PUSH(f->arena, f->bundles, bundle);
     j->n_rows = 0;
@@ -483,7 +498,9 @@ Groups pass_fuse(Arena *arena, const Graph *graph, const Target *target)
               .target = target,
               .of = NEW_ARRAY(arena, uint32_t, n),
               .words = (n + 63) / 64,
-              .needs = NEW_ARRAY(arena, uint64_t *, n)};
+              .needs = NEW_ARRAY(arena, uint64_t *, n),
+              .demands = graph_demands(arena, merged, NULL, NULL),
+              .decisions = graph_decisions(arena, merged)};
     f.readers = arena_alloc_array(arena, n, sizeof *f.readers, _Alignof(max_align_t));
     for (NodeId id = 0; id < n; id++)
         f.of[id] = NO_BUNDLE;

@@ -17,6 +17,11 @@ double piece_points(const Piece *piece);
  * register tile. */
 bool piece_is_contraction(Arena *arena, const Node *node, const Piece *piece);
 
+/* One equation per element: no sums, left side its variables. */
+bool node_is_map(const Node *node);
+/* By node: rank 0 and follows from step values alone (demand.c). */
+bool *graph_of_steps(Arena *arena, const Graph *graph);
+
 Graph *pass_inline(Arena *arena, const Graph *graph);
 
 /* Tensors below are hardly worth a kernel; the gap is in equations between two groups of readers. */

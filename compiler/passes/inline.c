@@ -30,6 +30,7 @@ typedef struct Inline {
     Uses *uses;                  /* by old node */
     NodeIds *inputs;             /* by old node: old nodes it reads, inlined ones replaced by theirs */
     bool *fixed;                 /* by old node: an output */
+    const bool *decisions;       /* by old node: kept, see graph_decisions */
 } Inline;
 
 /* --- who reads what ------------------------------------------------------------------------------- */
@@ -151,12 +152,6 @@ static bool worth_inlining(Inline *in, NodeId id, const Piece *piece)
     return again <= store;
 }
 
-static bool is_map(const Node *node)
-{
-    return node->kind == NODE_EQUATION && node->n_pieces == 1 && node->pieces[0].n_reduced == 0 &&
-           piece_is_plain(node, &node->pieces[0]);
-}
-
 /* --- rebuilding ----------------------------------------------------------------------------------------- */
 static const Scalar *read_mapped(void *context, ExprPool *pool, const Scalar *old, size_t rank,
                                  const Position *const *at, const Scalar *fill)
@@ -169,11 +164,27 @@ static const Scalar *read_mapped(void *context, ExprPool *pool, const Scalar *ol
     return sc_subst(pool, piece->body, &subst);
 }
 
+/* A decision reads step values and nothing that is computed. */
+static const Scalar *step_expanded(void *context, ExprPool *pool, const Scalar *old, size_t rank,
+                                   const Position *const *at, const Scalar *fill)
+{
+    const Inline *in = context;
+    const Node *node = graph_node(in->from, old->tensor);
+    if (node->kind == NODE_STEP)
+        return sc_read(pool, old->dtype, in->ids[old->tensor], rank, at, fill);
+    return sc_rewrite(pool, sc_cast(in->from->pool, node->dtype, node->pieces[0].body),
+                      step_expanded, context);
+}
+
 static void copy_node(Inline *in, NodeId id)
 {
     const Node *node = graph_node(in->from, id);
+    if (in->decisions[id]) {
+        in->ids[id] = node_rewrite(in->to, node, step_expanded, in, in->ids);
+        return;
+    }
     in->inputs[id] = inputs_of(in, id);
-    if (is_map(node) && !in->fixed[id] && in->uses[id].len > 0) {
+    if (node_is_map(node) && !in->fixed[id] && in->uses[id].len > 0) {
         Piece *piece = NEW(in->arena, Piece);
         *piece = piece_rewrite(in->to, &node->pieces[0], node->rank, read_mapped, in);
         piece->body = sc_cast(in->to->pool, node->dtype, piece->body);
@@ -195,7 +206,8 @@ Graph *pass_inline(Arena *arena, const Graph *graph)
                  .pieces = NEW_ARRAY(arena, const Piece *, n),
                  .uses = NEW_ARRAY(arena, Uses, n),
                  .inputs = NEW_ARRAY(arena, NodeIds, n),
-                 .fixed = NEW_ARRAY(arena, bool, n)};
+                 .fixed = NEW_ARRAY(arena, bool, n),
+                 .decisions = graph_decisions(arena, graph)};
     for (size_t i = 0; i < graph->outputs.len; i++)
         in.fixed[graph->outputs.at[i].value] = true;
     for (NodeId id = 0; id < n; id++) {

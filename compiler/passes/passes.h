@@ -13,6 +13,7 @@
  *   gradcheck.c           gradients against finite differences
  *   layout.c              storage order of every tensor
  *   split.c               large reductions into fixed partial sums
+ *   demand.c              what is needed only under a condition of the step clock
  *   fuse.c                which equations are computed together (groups)
  */
 #ifndef HONE_PASSES_H
@@ -90,6 +91,27 @@ typedef struct Layout {
 } Layout;
 /* fixed_strides[variable] (NULL entries: free) pins PARAM and STATE nodes to another graph's choice. */
 Layout pass_layout(Arena *arena, const Graph *graph, const int64_t *const *fixed_strides);
+
+/* --- demand.c ---------------------------------------------------------------------------------------- */
+/* A decision is a bool of rank 0 that follows from step values alone: known before the step. */
+typedef struct Literal {
+    NodeId decision;
+    bool holds;
+} Literal;
+enum { DEMAND_MOST = 4 };
+typedef struct Demand {          /* needed where all literals hold; any false: by nobody */
+    bool any;
+    uint32_t n;
+    Literal literals[DEMAND_MOST];   /* by ascending decision */
+} Demand;
+bool demand_equal(const Demand *a, const Demand *b);
+/* By node. unit_of: nodes of equal numbers are computed together (NULL: all alone; leaves are in
+ * none; numbers are below the number of nodes). lies_in[node] != node: its value takes that leaf's storage (NULL:
+ * every next value does). */
+Demand *graph_demands(Arena *arena, const Graph *graph, const uint32_t *unit_of,
+                      const NodeId *lies_in);
+/* By node: decisions that more than maps wait for. */
+bool *graph_decisions(Arena *arena, const Graph *graph);
 
 /* Equations computed by one kernel, producers first. By position in `nodes`: equal numbers in nests
  * share one nest; rows: the n_rows dimensions that correspond in all of them (Lowering of loop/). */

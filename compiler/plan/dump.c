@@ -29,6 +29,10 @@ static void dump_kernel(const PlanEntry *entry, size_t k, Buf *out)
         HoneRef ref = entry->buffers[k][buffer->slot];
         buf_printf(out, "@%s+%" PRIu64, arena_name(ref.arena), ref.offset);
     }
+    const Demand *demand = &entry->demands[k];
+    for (uint32_t i = 0; i < demand->n; i++)
+        buf_printf(out, "  %s t%u", demand->literals[i].holds ? "if" : "unless",
+                   demand->literals[i].decision);
     buf_char(out, '\n');
 }
 

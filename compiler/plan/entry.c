@@ -151,6 +151,20 @@ static void place_outputs(Entry *entry, Ports *outputs)
     }
 }
 
+/* Where the runtime reads them. */
+static void place_decisions(Entry *entry)
+{
+    for (size_t u = 0; u < entry->units.len; u++) {
+        const Demand *demand = &entry->units.at[u].demand;
+        for (uint32_t i = 0; i < demand->n; i++) {
+            NodeId id = demand->literals[i].decision;
+            Str name = str_format(entry->arena, "if %u", id);
+            entry->refs[id] =
+                port_place(entry->planner, PORT_DECISION, port_of(entry, id, name));
+        }
+    }
+}
+
 /* The port of random numbers or of faults, added to the entry's step values once. */
 static HoneRef special_port(Entry *entry, Ports *steps, HoneStepKind kind)
 {
@@ -201,6 +215,7 @@ static void bind_kernels(Entry *entry, PlanEntry *plan, Ports *steps)
     const Kernel **kernels = NEW_ARRAY(arena, const Kernel *, plan->n_kernels + 1);
     const HoneRef **buffers = NEW_ARRAY(arena, const HoneRef *, plan->n_kernels + 1);
     const uint32_t **tensors = NEW_ARRAY(arena, const uint32_t *, plan->n_kernels + 1);
+    Demand *demands = NEW_ARRAY(arena, Demand, plan->n_kernels + 1);
     size_t n = 0;
     for (size_t at = 0; at < entry->units.len; at++) {
         const Unit *unit = &entry->units.at[entry->order[at]];
@@ -214,6 +229,7 @@ static void bind_kernels(Entry *entry, PlanEntry *plan, Ports *steps)
             kernels[n] = kernel;
             buffers[n] = refs;
             tensors[n] = indices;
+            demands[n] = unit->demand;
             plan->flops += kernel->flops;
             plan->bytes += kernel->bytes;
             if (kernel->scratch_bytes > plan->scratch_bytes)
@@ -223,12 +239,15 @@ static void bind_kernels(Entry *entry, PlanEntry *plan, Ports *steps)
     plan->kernels = kernels;
     plan->buffers = buffers;
     plan->tensors = tensors;
+    plan->demands = demands;
+    plan->decisions = entry->refs;
 }
 
 PlanEntry *plan_entry(Planner *planner, Str name, const Graph *graph)
 {
     Entry entry = entry_new(planner, name, graph);
     entry_settle(&entry);
+    entry_decide(&entry);
     lay_out(&entry);
     find_stored(&entry);
     lower_units(&entry);
@@ -238,6 +257,7 @@ PlanEntry *plan_entry(Planner *planner, Str name, const Graph *graph)
     for (NodeId id = 0; id < entry.graph->nodes.len; id++)
         place_leaf(&entry, id, &fields, &steps);
     place_outputs(&entry, &outputs);
+    place_decisions(&entry);
     PlanEntry *plan = NEW(planner->arena, PlanEntry);
     *plan = (PlanEntry){.name = name, .graph = entry.graph,
                         .activation_bytes = entry.activation_bytes};

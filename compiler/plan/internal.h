@@ -12,6 +12,7 @@ typedef VEC(HonePort) Ports;
 typedef struct Unit {            /* a group of equations and its kernels, which run together */
     Group group;
     Indices before;              /* units that must have run; entries may repeat */
+    Demand demand;               /* it runs where this holds */
     Kernels kernels;
 } Unit;
 
@@ -40,6 +41,8 @@ bool reads_in_place(const Entry *entry, const Unit *unit, NodeId node, NodeId te
 
 /* settle.c: next values in place where that is legal, copies elsewhere; who must run before whom. */
 void entry_settle(Entry *entry);
+/* decide.c: which units need not run in every step */
+void entry_decide(Entry *entry);
 /* order.c */
 void entry_order(Entry *entry);
 /* memory.c: refs and activation_bytes */

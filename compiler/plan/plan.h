@@ -2,6 +2,7 @@
  *
  *   entry.c    one graph -> one entry with its kernels
  *   settle.c   next values in place where that is legal, copies elsewhere
+ *   decide.c   which kernels run only under a condition of the step clock
  *   order.c    execution order (memory first, deterministic)
  *   memory.c   lifetimes -> offsets of activations (first fit by decreasing size)
  *   ports.c    batch fields, step values, outputs, constants
@@ -32,6 +33,8 @@ typedef struct PlanEntry {
     const HoneRef *const *buffers;       /* by kernel: its global buffers (PARAMS/STATE refs final
                                           * after plan_place_tensors) */
     const uint32_t *const *tensors;      /* by kernel and buffer: PlanTensor index or HONE_NONE */
+    const Demand *demands;       /* by kernel: it runs where this holds; decisions are nodes of graph */
+    const HoneRef *decisions;    /* by node of graph: where a decision's byte lies */
     uint64_t activation_bytes, scratch_bytes;
     size_t n_fields, n_steps, n_outputs;
     const HonePort *fields, *steps, *outputs;
@@ -40,7 +43,7 @@ typedef struct PlanEntry {
 
 /* What a port is for: ports share a place only within one use. Of several outputs of an entry that
  * have one name, the i-th has use PORT_OUTPUT + i. */
-enum { PORT_FIELD, PORT_STEP, PORT_OUTPUT };
+enum { PORT_FIELD, PORT_STEP, PORT_DECISION, PORT_OUTPUT };
 typedef struct PlacedPort {
     size_t use;
     HonePort port;

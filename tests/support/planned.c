@@ -146,6 +146,17 @@ static void fill_leaves(const Planned *p)
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
+static bool is_due(const Planned *p, size_t kernel)
+{
+    const Demand *demand = &p->entry->demands[kernel];
+    for (uint32_t i = 0; i < demand->n; i++) {
+        HoneRef ref = p->entry->decisions[demand->literals[i].decision];
+        if ((p->memory[ref.arena][ref.offset] != 0) != demand->literals[i].holds)
+            return false;
+    }
+    return true;
+}
+
 static void run_kernels(const Planned *p)
 {
     void *scratch = arena_alloc(p->arena, p->entry->scratch_bytes + 64, 64);
@@ -156,7 +167,7 @@ static void run_kernels(const Planned *p)
             HoneRef ref = p->entry->buffers[k][b];
             buffers[b] = p->memory[ref.arena] + ref.offset;
         }
-        for (int64_t chunk = kernel_chunks(kernel); chunk-- > 0;) {
+        for (int64_t chunk = kernel_chunks(kernel); is_due(p, k) && chunk-- > 0;) {
             memset(scratch, 0xA5, p->entry->scratch_bytes);
             code_function(p->code, k)(buffers, scratch, chunk);
         }

@@ -41,6 +41,12 @@ typedef struct HoneRef {
  * HONE_STEP_FAULT). */
 typedef void HoneKernelFn(void *const *buffers, void *scratch, int64_t chunk);
 
+/* A byte that an earlier call of the entry wrote: 0 or 1. */
+typedef struct HoneCondition {
+    HoneRef at;
+    bool holds;
+} HoneCondition;
+
 typedef struct HoneCall {
     HoneKernelFn *fn;
     const char *name;                       /* "conv.3": stable within a program */
@@ -49,6 +55,8 @@ typedef struct HoneCall {
     int64_t chunks;
     double flops, bytes;                    /* of one call, for reports */
     uint32_t place;                         /* index in HoneProgram.places */
+    uint32_t n_conditions;                  /* the call is left out of a pass where one does not hold: */
+    const HoneCondition *conditions;        /* nobody looks at what it would compute */
 } HoneCall;
 
 /* --- tensors that live between steps ----------------------------------------------------------- */

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Rules of one's own: an `if` on the step's number is decided before the step, and what it leaves out is
+# not computed; the same bits as if it were, for any number of threads, and after resuming.
+#   optimizers.sh HONE
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../support/clauses.sh" "$1" "$here/../../samples"
+
+# rule NAME TEXT: an optimizer of matrices whose u' is made by TEXT
+rule() {
+  printf 'optimizer %s(lr = 0.02, every = 3) {\n  state m: f32[R, C] = zeros()\n  state u: f32[R, C] = zeros()
+  fn update(p: f32[R, C], g: f32[R, C], t: int) {\n    m'"'"' = 0.9 * m + g\n    %s
+    p'"'"' = p - lr * u'"'"'\n  }\n}\n' "$1" "$2"
+}
+head=$(rule Late "if t % every == 1 { u' = newton_schulz(m', 3) }"
+  rule Else "if t % every != 1 { u' = u } else { d = newton_schulz(m', 2); u' = 0.5 * d + 0.5 * newton_schulz(d, 1) }"
+  rule Whole "u' = select(t % every == 1 and sum(abs(p)) >= 0.0, newton_schulz(m', 3), u)"
+  printf '%s\n' "$head")
+for rule in Late Whole Else; do
+  recipe "$rule" <<END
+  optimizer SGD(lr = 0.1)
+  group "**.weight" { optimizer $rule() }
+  steps = 31
+  checkpoint = 4
+END
+done
+stable Late
+stable Else
+train Whole || fail 'Whole'
+same Late Whole 'a branch that is decided before the step'
+waiting() { "$hone" check "$1.hone" --dump=plan | awk '/^# plan of eval/ { exit } / if t[0-9]+| unless t[0-9]+/ { n++ } END { print n + 0 }'; }
+[ "$(waiting Late)" -gt 20 ] && [ "$(waiting Else)" -gt 20 ] || fail 'nothing waits for the condition'
+[ "$(waiting Whole)" = 0 ] || fail 'a condition of data is no decision'
+"$hone" explain Late.hone --threads 1 | grep -q "contract .*Late.hone:6 u' if t % every == 1" ||
+  fail 'hone explain does not say what waits'
