@@ -1,10 +1,14 @@
-/* Speed of compiled contractions on one thread, beside the core's rate of fused multiply-adds
- * measured in turns with them: every distinct product and convolution of ResNet-50 (batch 8),
- * MobileNetV2 (batch 32) and GPT-2 (4 x 64 and 4 x 256 tokens), forward, by the data, by the weights,
- * each as one equation over tensors as hone lays them out. Processor time, so that a busy machine
- * disturbs less; the best of some runs. By hand:
+/* Speed of compiled contractions, beside the machine's rate of fused multiply-adds measured in turns
+ * with them: every distinct product and convolution of ResNet-50 (batch 8), MobileNetV2 (batch 32, its
+ * depthwise ones too) and GPT-2 (4 x 64 and 4 x 256 tokens), and some small products, forward, by the
+ * data, by the weights, each as one equation over tensors as hone lays them out; and maps over 8 M
+ * elements. The best of some runs. By hand:
  *
  *   ninja -C build bench_contract && build/tests/bench_contract [PART-OF-NAME [TARGET [asm|dump]]]
+ *   build/tests/bench_contract json THREADS PART-OF-NAME [TARGET]      what compare.py reads
+ *
+ * The table counts processor time of one thread, so that a busy machine disturbs less; json counts
+ * time of the clock on that many threads and takes the beginning of names.
  */
 #include "support/kernels.h"
 
@@ -19,7 +23,7 @@
 
 typedef struct Conv {
     const char *name;
-    int n, size, in, out, taps, stride; /* size: of the output */
+    int n, size, in, out, taps, stride; /* size: of the output; in == 0: depthwise over `out` */
 } Conv;
 
 static const Conv convs[] = {
@@ -44,21 +48,52 @@ static const Conv convs[] = {
     {"mb2.96-576", 32, 14, 96, 576, 1, 1},  {"mb2.576-96", 32, 14, 576, 96, 1, 1},
     {"mb2.576-160", 32, 7, 576, 160, 1, 1}, {"mb2.160-960", 32, 7, 160, 960, 1, 1},
     {"mb2.960-160", 32, 7, 960, 160, 1, 1}, {"mb2.960-320", 32, 7, 960, 320, 1, 1},
-    {"mb2.320-1280", 32, 7, 320, 1280, 1, 1},
+    {"mb2.320-1280", 32, 7, 320, 1280, 1, 1}, {"dw.32", 32, 112, 0, 32, 3, 1},
+    {"dw.96s2", 32, 56, 0, 96, 3, 2},       {"dw.144", 32, 56, 0, 144, 3, 1},
+    {"dw.144s2", 32, 28, 0, 144, 3, 2},     {"dw.192", 32, 28, 0, 192, 3, 1},
+    {"dw.192s2", 32, 14, 0, 192, 3, 2},     {"dw.384", 32, 14, 0, 384, 3, 1},
+    {"dw.576", 32, 14, 0, 576, 3, 1},       {"dw.576s2", 32, 7, 0, 576, 3, 2},
+    {"dw.960", 32, 7, 0, 960, 3, 1},
     {"gpt256.qkv", 256, 1, 768, 2304, 1, 1}, {"gpt256.proj", 256, 1, 768, 768, 1, 1},
     {"gpt256.up", 256, 1, 768, 3072, 1, 1}, {"gpt256.down", 256, 1, 3072, 768, 1, 1},
     {"gpt256.head", 256, 1, 768, 50257, 1, 1}, {"gpt1024.qkv", 1024, 1, 768, 2304, 1, 1},
     {"gpt1024.proj", 1024, 1, 768, 768, 1, 1}, {"gpt1024.up", 1024, 1, 768, 3072, 1, 1},
     {"gpt1024.down", 1024, 1, 3072, 768, 1, 1}, {"gpt1024.head", 1024, 1, 768, 50257, 1, 1},
+    {"small.mlp", 32, 1, 64, 128, 1, 1},    {"small.mlp2", 32, 1, 128, 10, 1, 1},
+    {"small.64", 64, 1, 64, 64, 1, 1},      {"small.128", 128, 1, 128, 128, 1, 1},
+    {"small.256", 256, 1, 256, 256, 1, 1},
+};
+
+/* Maps: y[n] = body over 8 M elements of a; bytes in and out. */
+typedef struct Formula {
+    const char *name, *body;
+} Formula;
+
+static const Formula maps[] = {
+    {"add", "a[n] + b[n]"},
+    {"exp", "exp(a[n])"},
+    {"tanh", "tanh(a[n])"},
+    {"erf", "erf(a[n])"},
+    {"gelu", "0.5 * a[n] * (1 + erf(a[n] * 0.70710678))"},
+    {"gelu_tanh", "0.5 * a[n] * (1 + tanh(0.79788456 * (a[n] + 0.044715 * a[n] * a[n] * a[n])))"},
 };
 
 typedef enum What { FORWARD, BY_DATA, BY_WEIGHT } What;
 static const char *const whats[] = {"y", "dx", "dw"};
 
-static double now(void)
+typedef struct Bench {
+    const Target *target;
+    const char *show;            /* "asm", "dump" or NULL */
+    int threads;                 /* 0: the table */
+    HonePool *pool;
+    HoneSys sys;
+    double flops, seconds;       /* of all so far */
+} Bench;
+
+static double now(const Bench *bench)
 {
     struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    clock_gettime(bench->threads > 0 ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -114,7 +149,30 @@ static double convolution(const Conv *c, What what)
     return flops;
 }
 
-/* --- the core's rate -------------------------------------------------------------------------- */
+/* One channel by itself; by the data with stride 2 the residue that most taps reach. */
+static double depthwise(const Conv *c, What what)
+{
+    int n = c->n, p = c->size, s = c->stride, h = p * s, t = c->taps, o = c->out, pad = t / 2;
+    int reach = s == 1 || what != BY_DATA ? t : (t + 1) / 2;
+    if (what == FORWARD)
+        say("input x[%d, %d, %d, %d]\ninput w[%d, %d, %d]\n"
+            "y[n:%d, p:%d, q:%d, c:%d] = sum[i:%d, j:%d] "
+            "w[i, j, c] * (x[n, %d*p+i-%d, %d*q+j-%d, c] ?? 0)",
+            n, h, h, o, t, t, o, n, p, p, o, t, t, s, pad, s, pad);
+    else if (what == BY_WEIGHT)
+        say("input x[%d, %d, %d, %d]\ninput d[%d, %d, %d, %d]\n"
+            "y[i:%d, j:%d, c:%d] = sum[n:%d, p:%d, q:%d] "
+            "d[n, p, q, c] * (x[n, %d*p+i-%d, %d*q+j-%d, c] ?? 0)",
+            n, h, h, o, n, p, p, o, t, t, o, n, p, p, s, pad, s, pad);
+    else
+        say("input d[%d, %d, %d, %d]\ninput w[%d, %d, %d]\n"
+            "y[n:%d, p:%d, q:%d, c:%d] = sum[i:%d, j:%d] "
+            "w[%d*i, %d*j, c] * (d[n, p-i+%d, q-j+%d, c] ?? 0)",
+            n, p, p, o, t, t, o, n, p, p, o, reach, reach, s, s, reach / 2, reach / 2);
+    return 2.0 * n * p * p * o * reach * reach;
+}
+
+/* --- the machine's rate -------------------------------------------------------------------------- */
 #define CHAINS 12
 __attribute__((target("avx512f"))) static float fma_512(int turns)
 {
@@ -142,20 +200,27 @@ __attribute__((target("avx2,fma"))) static float fma_256(int turns)
     return _mm256_cvtss_f32(sums[0]);
 }
 
-static double peak(const Target *target)
+static void multiply_512(void *const *buffers, void *scratch, int64_t chunk)
 {
-    int turns = 100000;
-    double start = now();
-    volatile float keep = target->lanes >= 16 ? fma_512(turns) : fma_256(turns);
-    (void)keep;
-    return 2.0 * CHAINS * target->lanes * turns / (now() - start);
+    (void)buffers, (void)chunk;
+    *(volatile float *)scratch = fma_512(100000);
+}
+
+static void multiply_256(void *const *buffers, void *scratch, int64_t chunk)
+{
+    (void)buffers, (void)chunk;
+    *(volatile float *)scratch = fma_256(100000);
+}
+
+static double peak(const Bench *bench)
+{
+    int64_t chunks = bench->threads > 0 ? bench->threads : 1;
+    double start = now(bench);
+    hone_pool_run(bench->pool, bench->target->lanes >= 16 ? multiply_512 : multiply_256, NULL, chunks);
+    return 2.0 * CHAINS * bench->target->lanes * 100000 * (double)chunks / (now(bench) - start);
 }
 
 /* --- cases ------------------------------------------------------------------------------------ */
-typedef struct Total {
-    double flops, seconds;
-} Total;
-
 static void **buffers_of(Arena *arena, HoneSys *sys, const KernelRun *run, const Kernel *kernel,
                          void **nodes)
 {
@@ -176,95 +241,142 @@ static void **buffers_of(Arena *arena, HoneSys *sys, const KernelRun *run, const
     return buffers;
 }
 
-static void time_kernels(Arena *arena, HoneSys *sys, KernelRun *run, const char *name,
-                         const char *what, double flops, Total *total)
+static double run_once(Arena *arena, Bench *bench, const KernelRun *run, void **nodes)
+{
+    double took = 0;
+    for (size_t k = 0; k < run->n; k++) {
+        void **buffers = buffers_of(arena, &bench->sys, run, run->kernels[k], nodes);
+        double start = now(bench);
+        hone_pool_run(bench->pool, code_function(run->code, k), buffers,
+                      kernel_chunks(run->kernels[k]));
+        took += now(bench) - start;
+    }
+    return took;
+}
+
+typedef struct Case {
+    const char *name, *what;
+    double flops, bytes;
+    const Conv *conv;            /* NULL: a map */
+} Case;
+
+static void print_json(const Bench *bench, const Case *c, double seconds, double rate)
+{
+    printf("{\"name\": \"%s\", \"what\": \"%s\", \"threads\": %d, \"seconds\": %.9g, \"flops\": %.9g, "
+           "\"bytes\": %.9g, \"flops_per_s\": %.6g",
+           c->name, c->what, bench->threads, seconds, c->flops, c->bytes, rate);
+    if (c->conv)
+        printf(", \"shape\": [%d, %d, %d, %d, %d, %d]", c->conv->n, c->conv->size, c->conv->in,
+               c->conv->out, c->conv->taps, c->conv->stride);
+    printf("}\n");
+}
+
+static void time_kernels(Arena *arena, Bench *bench, KernelRun *run, const Case *c)
 {
     void **nodes = NEW_ARRAY(arena, void *, run->graph->nodes.len);
     double best = INFINITY, most = 0, spent = 0;
-    for (int turn = 0; turn < 40 && (turn < 3 || spent < 0.15); turn++) {
-        double took = 0;
-        for (size_t k = 0; k < run->n; k++) {
-            const Kernel *kernel = run->kernels[k];
-            void **buffers = buffers_of(arena, sys, run, kernel, nodes);
-            static char *scratch;
-            static size_t room;
-            if (room < kernel->scratch_bytes + 64) {
-                room = kernel->scratch_bytes + 64;
-                scratch = hone_map(sys, room);
-            }
-            int64_t chunks = kernel_chunks(kernel);
-            HoneKernelFn *fn = code_function(run->code, k);
-            double start = now();
-            for (int64_t i = 0; i < chunks; i++)
-                fn(buffers, scratch, i);
-            took += now() - start;
-        }
+    uint64_t scratch = 0;
+    for (size_t k = 0; k < run->n; k++)
+        if (run->kernels[k]->scratch_bytes > scratch)
+            scratch = run->kernels[k]->scratch_bytes;
+    bench->pool = hone_pool_new(&bench->sys, bench->threads > 0 ? bench->threads : 1, scratch + 64);
+    for (int turn = 0; bench->pool && turn < 200 && (turn < 5 || spent < 0.15); turn++) {
+        double took = run_once(arena, bench, run, nodes);
         spent += took;
         best = fmin(best, took);
-        most = fmax(most, peak(run->target));
+        most = turn < 40 ? fmax(most, peak(bench)) : most;
     }
-    printf("%-14s %-3s %9.2f ms %7.1f Gop/s  %5.1f %% of %5.1f %4lld chunks %5zu kB of scratch\n", name,
-           what, 1e3 * best, 1e-9 * flops / best, 100 * flops / best / most, 1e-9 * most,
-           (long long)kernel_chunks(run->kernels[0]), run->kernels[0]->scratch_bytes / 1024);
+    hone_pool_free(bench->pool);
+    if (bench->threads > 0)
+        print_json(bench, c, best, most);
+    else
+        printf("%-14s %-3s %9.3f ms %7.1f Gop/s  %5.1f %% of %5.1f %5.1f GB/s %4lld chunks %5zu kB of "
+               "scratch\n",
+               c->name, c->what, 1e3 * best, 1e-9 * c->flops / best, 100 * c->flops / best / most,
+               1e-9 * most, 1e-9 * c->bytes / best, (long long)kernel_chunks(run->kernels[0]),
+               run->kernels[0]->scratch_bytes / 1024);
     fflush(stdout);
-    total->flops += flops;
-    total->seconds += best;
+    bench->flops += c->flops;
+    bench->seconds += best;
     for (size_t i = 0; i < run->graph->nodes.len; i++)
         if (nodes[i])
-            hone_unmap(sys, nodes[i], (size_t)node_elements(graph_node(run->graph, (NodeId)i)) * 4);
+            hone_unmap(&bench->sys, nodes[i],
+                       (size_t)node_elements(graph_node(run->graph, (NodeId)i)) * 4);
 }
 
-static void measure(const char *name, const char *what, double flops, const Target *target,
-                    const char *show, Total *total)
+/* The equation in `text`. */
+static void measure(Bench *bench, Case *c)
 {
-    HoneSys sys = {0};
     Mem mem;
-    mem_init(&mem, &sys);
+    mem_init(&mem, &bench->sys);
     mem.armed = true;
     if (setjmp(mem.on_failure))
         return;
     Arena *arena = arena_new(&mem, "test");
     Equations e = equations_read(arena, text, 7);
-    KernelRun run = {.arena = arena, .graph = e.graph, .target = target};
+    KernelRun run = {.arena = arena, .graph = e.graph, .target = bench->target};
     kernels_lower(&run);
     Buf out = buf_new(arena);
-    EmitOptions options = {.target = target, .threads = 1};
+    EmitOptions options = {.target = bench->target, .threads = 1};
     const Graph **graphs = NEW_ARRAY(arena, const Graph *, run.n);
     for (size_t i = 0; i < run.n; i++) {
         graphs[i] = e.graph;
+        c->bytes += run.kernels[i]->bytes;
         const char *why = kernel_verify(run.kernels[i], arena);
         if (why)
-            printf("%s: %s\n", name, why);
-        if (show && strcmp(show, "asm") == 0)
+            printf("%s: %s\n", c->name, why);
+        if (bench->show && strcmp(bench->show, "asm") == 0)
             emit_asm(e.graph, run.kernels[i], &options, &out);
-        else if (show)
+        else if (bench->show)
             kernel_dump(e.graph, run.kernels[i], &out);
     }
     fwrite(out.ptr, 1, out.len, stdout);
     run.code = code_compile(arena, graphs, run.kernels, run.n, &options, &run.why);
     if (run.code)
-        time_kernels(arena, &sys, &run, name, what, flops, total);
+        time_kernels(arena, bench, &run, c);
     else
-        printf("%s: %s\n", name, run.why);
+        printf("%s: %s\n", c->name, run.why);
     mem_release(&mem);
+}
+
+static void measure_conv(Bench *bench, const Conv *c, What what)
+{
+    Case one = {.name = c->name, .what = whats[what], .conv = c};
+    one.flops = c->in == 0                           ? depthwise(c, what)
+                : c->taps == 1 && c->stride == 1 ? product(c, what)
+                                                     : convolution(c, what);
+    measure(bench, &one);
+}
+
+/* In json a part is the beginning of a name. */
+static bool wanted(const Bench *bench, const char *name, const char *what, const char *part)
+{
+    char whole[64];
+    snprintf(whole, sizeof whole, "%s %s", name, what);
+    return bench->threads > 0 ? strncmp(whole, part, strlen(part)) == 0 : strstr(whole, part) != NULL;
 }
 
 int main(int argc, char **argv)
 {
-    const char *part = argc > 1 ? argv[1] : "";
-    const Target *target = argc > 2 ? target_find(str_of(argv[2])) : target_host();
-    Total total = {0};
-    for (size_t i = 0; target && i < sizeof convs / sizeof *convs; i++) {
-        for (What what = FORWARD; what <= BY_WEIGHT; what++) {
-            const Conv *c = &convs[i];
-            char name[64];
-            snprintf(name, sizeof name, "%s %s", c->name, whats[what]);
-            if (!strstr(name, part))
-                continue;
-            double flops = c->taps == 1 && c->stride == 1 ? product(c, what) : convolution(c, what);
-            measure(c->name, whats[what], flops, target, argc > 3 ? argv[3] : NULL, &total);
-        }
+    bool json = argc > 3 && strcmp(argv[1], "json") == 0;
+    Bench bench = {.threads = json ? atoi(argv[2]) : 0};
+    int first = json ? 3 : 1;
+    const char *part = argc > first ? argv[first] : "";
+    bench.target = argc > first + 1 ? target_find(str_of(argv[first + 1])) : target_host();
+    bench.show = argc > first + 2 && !json ? argv[first + 2] : NULL;
+    for (size_t i = 0; bench.target && i < sizeof convs / sizeof *convs; i++)
+        for (What what = FORWARD; what <= BY_WEIGHT; what++)
+            if (wanted(&bench, convs[i].name, whats[what], part))
+                measure_conv(&bench, &convs[i], what);
+    for (size_t i = 0; bench.target && i < sizeof maps / sizeof *maps; i++) {
+        if (!wanted(&bench, maps[i].name, "y", part))
+            continue;
+        const int64_t n = 8 << 20;
+        say("input a[%lld]\ninput b[%lld]\ny[n:%lld] = %s", (long long)n, (long long)n, (long long)n,
+            maps[i].body);
+        measure(&bench, &(Case){.name = maps[i].name, .what = "y", .flops = (double)n});
     }
-    printf("all: %.1f Gop/s\n", 1e-9 * total.flops / total.seconds);
+    if (!json)
+        printf("all: %.1f Gop/s\n", 1e-9 * bench.flops / bench.seconds);
     return 0;
 }
