@@ -1,9 +1,11 @@
-/* pool: the threads that run kernels. Chunks are handed out by one atomic counter; which thread runs
- * which chunk changes nothing, because the plan fixed what a chunk computes.
+/* pool: the threads that run kernels. Every thread has a range of the chunks, the same part of each
+ * kernel, so that it finds in its cache what it wrote a kernel before; whoever is done takes from
+ * the others' ranges. Which thread runs which chunk changes nothing, because the plan fixed what a
+ * chunk computes.
  *
- * `left` is the number of chunks not yet taken. Whoever decrements a positive value owns chunk
- * n - left, and the job's description stays as it is until `done` has reached n; so a worker that
- * wakes late either gets a valid chunk of the present job or none. Between kernels workers spin
+ * `left` is the number of chunks of a range not yet taken. Whoever decrements a positive value owns
+ * chunk end - left, and the job's description stays as it is until `done` has reached n; so a worker
+ * that wakes late either gets a valid chunk of the present job or none. Between kernels workers spin
  * for some microseconds (a step is hundreds of small kernels), then sleep.
  */
 #define _GNU_SOURCE
@@ -20,16 +22,18 @@ enum {
     PAUSES = 32          /* between two looks at the clock */
 };
 
-typedef struct Worker {
+typedef struct Thread {          /* the first is the caller's */
+    _Alignas(LINE) _Atomic int64_t left;
+    int64_t end;                 /* of its range: part of the job's description */
     HonePool *pool;
-    pthread_t thread;
     void *scratch;
-} Worker;
+    pthread_t id;
+} Thread;
 
 struct HonePool {
-    _Alignas(LINE) _Atomic int64_t left;
+    _Alignas(LINE) _Atomic uint64_t jobs;        /* offered so far */
     _Alignas(LINE) _Atomic int64_t done;
-    /* the job: written before `left`, constant until done == n */
+    /* the job: written before any `left`, constant until done == n */
     _Alignas(LINE) HoneKernelFn *fn;
     void *const *buffers;
     int64_t n;
@@ -45,8 +49,7 @@ struct HonePool {
     int started;                 /* of them; equal to workers but while starting fails */
     int useful;                  /* workers that have a core */
     void *scratch;
-    void *own_scratch;           /* the caller's part of it */
-    Worker *worker;
+    Thread *threads;
 };
 
 int hone_cpu_count(void)
@@ -74,44 +77,60 @@ static int64_t now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* Takes and runs chunks until none is left. */
-static void run_chunks(HonePool *pool, void *scratch)
+/* Takes and runs chunks of a range until none is left. */
+static int64_t run_range(HonePool *pool, Thread *range, void *scratch)
 {
-    while (atomic_load_explicit(&pool->left, memory_order_relaxed) > 0) {
-        int64_t left = atomic_fetch_sub_explicit(&pool->left, 1, memory_order_acquire);
+    int64_t ran = 0;
+    while (atomic_load_explicit(&range->left, memory_order_relaxed) > 0) {
+        int64_t left = atomic_fetch_sub_explicit(&range->left, 1, memory_order_acquire);
         if (left <= 0)
-            return;
+            break;
+        pool->fn(pool->buffers, scratch, range->end - left);
+        ran++;
+    }
+    return ran;
+}
+
+/* The thread's own range first, then the others'. Until `ran` is counted the job cannot end. */
+static void run_chunks(HonePool *pool, const Thread *self)
+{
+    size_t threads = (size_t)pool->workers + 1, own = (size_t)(self - pool->threads);
+    for (size_t i = 0; i < threads; i++) {
+        int64_t ran = run_range(pool, &pool->threads[(own + i) % threads], self->scratch);
+        if (ran == 0)
+            continue;
         int64_t n = pool->n;
-        pool->fn(pool->buffers, scratch, n - left);
-        if (atomic_fetch_add(&pool->done, 1) + 1 == n && atomic_load(&pool->waiting)) {
-            pthread_mutex_lock(&pool->lock);
-            pthread_cond_signal(&pool->finished);
-            pthread_mutex_unlock(&pool->lock);
-        }
+        if (atomic_fetch_add(&pool->done, ran) + ran < n || !atomic_load(&pool->waiting))
+            continue;
+        pthread_mutex_lock(&pool->lock);
+        pthread_cond_signal(&pool->finished);
+        pthread_mutex_unlock(&pool->lock);
     }
 }
 
-static bool work_offered(HonePool *pool)
-{
-    return atomic_load_explicit(&pool->left, memory_order_relaxed) > 0 ||
-           atomic_load_explicit(&pool->stop, memory_order_relaxed);
-}
+typedef bool Ready(HonePool *pool, uint64_t seen);
 
-static bool all_done(HonePool *pool)
+static bool all_done(HonePool *pool, uint64_t seen)
 {
+    (void)seen;
     return atomic_load_explicit(&pool->done, memory_order_acquire) == pool->n;
 }
 
-/* Looks for up to SPIN_NS whether `ready`; never spins where threads outnumber cores. */
-static bool spin(HonePool *pool, bool (*ready)(HonePool *))
+static bool job_offered(HonePool *pool, uint64_t seen)
 {
-    if (ready(pool))
+    return atomic_load(&pool->jobs) != seen || atomic_load_explicit(&pool->stop, memory_order_relaxed);
+}
+
+/* Looks for up to SPIN_NS whether `ready`; never spins where threads outnumber cores. */
+static bool spin(HonePool *pool, Ready *ready, uint64_t seen)
+{
+    if (ready(pool, seen))
         return true;
     if (pool->useful < pool->workers)
         return false;
     for (int64_t end = now_ns() + SPIN_NS; now_ns() < end;)
         for (int i = 0; i < PAUSES; i++) {
-            if (ready(pool))
+            if (ready(pool, seen))
                 return true;
             cpu_pause();
         }
@@ -120,15 +139,16 @@ static bool spin(HonePool *pool, bool (*ready)(HonePool *))
 
 static void *worker_main(void *arg)
 {
-    Worker *self = arg;
+    Thread *self = arg;
     HonePool *pool = self->pool;
     while (!atomic_load(&pool->stop)) {
-        run_chunks(pool, self->scratch);
-        if (spin(pool, work_offered))
+        uint64_t seen = atomic_load(&pool->jobs);
+        run_chunks(pool, self);
+        if (spin(pool, job_offered, seen))
             continue;
         pthread_mutex_lock(&pool->lock);
         atomic_fetch_add(&pool->sleepers, 1);
-        while (atomic_load(&pool->left) <= 0 && !atomic_load(&pool->stop))
+        while (!job_offered(pool, seen))
             pthread_cond_wait(&pool->work, &pool->lock);
         atomic_fetch_sub(&pool->sleepers, 1);
         pthread_mutex_unlock(&pool->lock);
@@ -152,21 +172,33 @@ static void wake(HonePool *pool)
     pthread_mutex_unlock(&pool->lock);
 }
 
+static void offer(HonePool *pool, int64_t chunks)
+{
+    int64_t threads = pool->workers + 1, each = chunks / threads, more = chunks % threads, end = 0;
+    for (int64_t i = 0; i < threads; i++) {
+        end += each + (i < more);
+        pool->threads[i].end = end;
+    }
+    for (int64_t i = 0; i < threads; i++)
+        atomic_store_explicit(&pool->threads[i].left, each + (i < more), memory_order_release);
+    atomic_fetch_add(&pool->jobs, 1);
+}
+
 void hone_pool_run(HonePool *pool, HoneKernelFn *fn, void *const *buffers, int64_t chunks)
 {
     if (chunks <= 1 || pool->workers == 0) {
         for (int64_t chunk = 0; chunk < chunks; chunk++)
-            fn(buffers, pool->own_scratch, chunk);
+            fn(buffers, pool->threads[0].scratch, chunk);
         return;
     }
     pool->fn = fn;
     pool->buffers = buffers;
     pool->n = chunks;
     atomic_store_explicit(&pool->done, 0, memory_order_relaxed);
-    atomic_store(&pool->left, chunks);
+    offer(pool, chunks);
     wake(pool);
-    run_chunks(pool, pool->own_scratch);
-    if (spin(pool, all_done))
+    run_chunks(pool, &pool->threads[0]);
+    if (spin(pool, all_done, 0))
         return;
     pthread_mutex_lock(&pool->lock);
     atomic_store(&pool->waiting, true);
@@ -188,8 +220,8 @@ static bool start_workers(HonePool *pool)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     while (pool->started < pool->workers) {
-        Worker *worker = &pool->worker[pool->started];
-        if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0)
+        Thread *worker = &pool->threads[pool->started + 1];
+        if (pthread_create(&worker->id, NULL, worker_main, worker) != 0)
             break;
         pool->started++;
     }
@@ -215,15 +247,13 @@ HonePool *hone_pool_new(HoneSys *sys, int threads, size_t scratch_bytes)
     pthread_cond_init(&pool->work, NULL);
     pthread_cond_init(&pool->finished, NULL);
     pool->scratch = hone_alloc(sys, all);
-    pool->worker = hone_alloc(sys, ((size_t)wanted + 1) * sizeof *pool->worker);
-    if (!pool->scratch || !pool->worker) {
+    pool->threads = hone_alloc(sys, ((size_t)wanted + 1) * sizeof *pool->threads);
+    if (!pool->scratch || !pool->threads) {
         hone_pool_free(pool);
         return NULL;
     }
-    pool->own_scratch = pool->scratch;
-    for (int i = 0; i < wanted; i++)
-        pool->worker[i] =
-            (Worker){.pool = pool, .scratch = (char *)pool->scratch + each * ((size_t)i + 1)};
+    for (int i = 0; i <= wanted; i++)
+        pool->threads[i] = (Thread){.pool = pool, .scratch = (char *)pool->scratch + each * (size_t)i};
     if (!start_workers(pool)) {
         hone_pool_free(pool);
         return NULL;
@@ -240,13 +270,13 @@ void hone_pool_free(HonePool *pool)
     pthread_cond_broadcast(&pool->work);
     pthread_mutex_unlock(&pool->lock);
     for (int i = 0; i < pool->started; i++)
-        pthread_join(pool->worker[i].thread, NULL);
+        pthread_join(pool->threads[i + 1].id, NULL);
     pthread_cond_destroy(&pool->work);
     pthread_cond_destroy(&pool->finished);
     pthread_mutex_destroy(&pool->lock);
     if (pool->scratch)
         hone_free(pool->sys, pool->scratch);
-    if (pool->worker)
-        hone_free(pool->sys, pool->worker);
+    if (pool->threads)
+        hone_free(pool->sys, pool->threads);
     hone_free(pool->sys, pool);
 }

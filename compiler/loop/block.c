@@ -249,6 +249,12 @@ static void block_panels(Contraction *c)
     add_block(c, c->lanes, c->width, c->index, false);
 }
 
+/* Does the first cache hold all of V, in whatever order it is read? */
+static bool stays_near(const Contraction *c)
+{
+    return !c->passes && 4 * c->n * c->k <= (double)c->work->target->l1_bytes;
+}
+
 /* Reduced loops in the order in which S lies: V is packed in whatever order they have. */
 static void order_reduced(Contraction *c)
 {
@@ -501,10 +507,10 @@ bool work_block(WorkKernel *work)
     if (!find_contraction(&c))
         return false;
     decide(&c);
+    if (c.pack_v || stays_near(&c))
+        order_reduced(&c);
     if (!c.pack_v && !c.pack_s && c.k <= (double)c.most_k)
         return false;
-    if (c.pack_v)
-        order_reduced(&c);
     chunk(&c);
     const Scalar *s = c.s, *v = c.v;
     block_reduced(&c);

@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <math.h>
 
-static const double chunk_work = 20000;     /* at least; the unit is one element of a plain map */
+static const double chunk_work = 12000;     /* at least; the unit is one element of a plain map */
 static const int64_t most_chunks = 64;
 static const int64_t most_contraction_chunks = 32;  /* each packs for itself */
 
@@ -24,6 +24,21 @@ int64_t even_part(int64_t extent, int64_t most, int64_t step)
     int64_t parts = (extent + most - 1) / most;
     int64_t part = (extent + parts - 1) / parts;
     return (part + step - 1) / step * step;
+}
+
+enum { FEW_PARTS = 16 };
+
+/* As even_part, but few parts are a power of two, so that they come out even for most numbers of
+ * threads: three parts keep two threads busy for as long as four do. */
+static int64_t thread_part(int64_t extent, int64_t most, int64_t step)
+{
+    int64_t part = even_part(extent, most, step), parts = (extent + part - 1) / part, even = 1;
+    if (parts == 1 || parts >= FEW_PARTS)
+        return part;
+    while (even < parts)
+        even *= 2;
+    int64_t steps = (extent + step - 1) / step;
+    return steps < even ? part : (steps + even - 1) / even * step;
 }
 
 /* Cuts fall between register tiles and between vectors. */
@@ -85,7 +100,7 @@ static int64_t chunk_side(WorkKernel *work, const WorkNest *nest, const Scalar *
             continue;
         inner /= (double)loop->var->extent;
         int64_t most = (int64_t)ceil(points / inner), step = granularity(work, loop->var);
-        int64_t tile = even_part(loop->var->extent, most, step);
+        int64_t tile = thread_part(loop->var->extent, most, step);
         inner *= (double)tile;
         if (tile == loop->var->extent)
             continue;
@@ -135,10 +150,8 @@ void work_chunk(WorkKernel *work)
         if (!may_cut(work, var))
             continue;
         int64_t step = granularity(work, var);
-        int64_t steps = (var->extent + step - 1) / step;
-        int64_t runs = steps < wanted ? steps : wanted;
-        int64_t tile = (steps + runs - 1) / runs * step;
-        runs = (var->extent + tile - 1) / tile;
+        int64_t tile = thread_part(var->extent, (var->extent + wanted - 1) / wanted, step);
+        int64_t runs = (var->extent + tile - 1) / tile;
         if (runs < 2)
             continue;
         add_chunk(work, var, tile);

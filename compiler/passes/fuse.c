@@ -8,8 +8,8 @@
 #include <string.h>
 
 enum { MOST_STREAMS = 14, MOST_STORES = 6 };
-static const double parallel_points = 100000;   /* from here on, rows must be enough for threads */
-static const double least_rows = 64, least_columns = 1024;   /* whole rows; parts of all rows */
+/* Rows that are enough for threads: whole rows; parts of all rows. */
+static const double least_rows = 64, least_columns = 1024;
 
 typedef struct Member {
     NodeId node;
@@ -304,7 +304,7 @@ static bool joins_group(const Joining *j, const Bundle *bundle)
         return false;
     if (bundle->contraction)
         return joins_contraction(j, bundle);
-    if (!keeps_all_rows(j, bundle) && points > parallel_points && rows < least_of(j, bundle))
+    if (!keeps_all_rows(j, bundle) && points > (double)PARALLEL_POINTS && rows < least_of(j, bundle))
         return false;
     return (j->pointwise && j->piece->n_reduced == 0) ||
            bytes / rows <= (double)j->f->target->l2_bytes / 2;

@@ -17,6 +17,10 @@ double piece_points(const Piece *piece);
  * register tile. */
 bool piece_is_contraction(Arena *arena, const Node *node, const Piece *piece);
 
+/* Work from here on is shared by threads: some microseconds of a map, several times what handing it
+ * to another core costs. */
+enum { PARALLEL_POINTS = 1 << 14 };
+
 /* One equation per element: no sums, left side its variables. */
 bool node_is_map(const Node *node);
 /* By node: rank 0 and follows from step values alone (demand.c). */

@@ -10,7 +10,6 @@
 enum { FEW_SLOTS = 8, SLOTS = 64, MOST_SLOTS = 1 << 16, LEAST_ROW = 24 };
 static const double few_results[] = {1024, 4096};   /* more of them are enough work to share */
 static const double long_reduction[] = {1024, 256};
-static const double parallel_points = 100000;
 
 typedef struct Split {
     Graph *to;
@@ -74,7 +73,7 @@ static bool worth_splitting(const Graph *graph, const Node *node)
     bool rows = reduces_rows(graph, &node->pieces[0]) ||
                 piece_is_contraction(graph->arena, node, &node->pieces[0]);
     return results <= few_results[rows] && points / results >= long_reduction[rows] &&
-           points >= parallel_points;
+           points >= (double)PARALLEL_POINTS;
 }
 
 /* --- slots ------------------------------------------------------------------------------------------ */
