@@ -251,6 +251,10 @@ bool build_recipe(Compiler *c, const Recipe *recipe, const BuildOptions *options
     *report = (BuildReport){0};
     Build b = {
         .c = c, .recipe = recipe, .options = options, .report = report, .error = error};
+    if (options->dump == STAGE_recipe) {
+        dump_title(&b, STAGE_recipe, recipe->name);
+        recipe_dump(recipe, options->dumped);
+    }
     describe_tensors(&b);
     for (size_t i = 0; i < recipe->stages.len; i++) {
         if (!add_stage(&b, &recipe->stages.at[i])) {

@@ -325,7 +325,8 @@ static void without_file(Load *l, const HoneError *error)
         const Variable *v = model->variables.at[i];
         if (load_covers(l, v) && !l->b->r->loaded[i].fresh) {
             l->b->r->loaded[i].load = l->index;
-            l->b->r->loaded[i].key = v->key;
+            size_t n = l->prefix.len > 0 ? l->prefix.len + 1 : 0;
+            l->b->r->loaded[i].key = (Str){v->key.ptr + n, v->key.len - n};
         }
     }
 }

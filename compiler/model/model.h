@@ -376,6 +376,7 @@ typedef struct RecipeOptions {
     int64_t most_batch;      /* cuts the batch of every data; 0: as the recipe says */
 } RecipeOptions;
 Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeOptions *options);
+void recipe_dump(const Recipe *r, Buf *out);      /* --dump=recipe: deterministic, the golden form */
 /* Checks a file without `finetune`: definitions, and modules whose arguments all have defaults. */
 bool library_check(Compiler *c, File *file);
 /* Elaborates every function and module of a file for training, with small sizes that are made up, and
