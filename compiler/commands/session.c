@@ -80,15 +80,38 @@ static int unknown_setting(Session *s, Str name)
     return HONE_USAGE;
 }
 
+static int unknown_item(Session *s, Str name)
+{
+    const Ast *tree = file_tree(s->file);
+    VEC(Str) names = {0};
+    Buf list = buf_new(s->arena);
+    for (size_t i = 0; i < tree->n; i++) {
+        if (tree->kids[i]->kind == AST_FINETUNE) {
+            buf_printf(&list, "%s`" STR_FMT "`", names.len > 0 ? ", " : "",
+                       STR_ARG(tree->kids[i]->text));
+            VEC_PUSH(s->arena, names, tree->kids[i]->text);
+        }
+    }
+    Diag *d = diag(&s->c.diags, E710, (Span){0}, STR_FMT " has no finetune item `" STR_FMT "`",
+                   STR_ARG(s->c.root_path), STR_ARG(name));
+    Str near = str_nearest(name, names.at, names.len);
+    if (names.len > 0) {
+        diag_note(d, "it has " STR_FMT, STR_ARG(buf_str(&list)));
+    }
+    if (near.len > 0) {
+        diag_help(d, "did you mean `" STR_FMT "`?", STR_ARG(near));
+    }
+    print_diags(s->sys, s->arena, s->line, &s->c.diags);
+    return HONE_USAGE;
+}
+
 /* Items by name in any order of the command line; they run in file order. */
 static bool choose(Session *s, size_t first_name, int *exit)
 {
     const Ast *tree = file_tree(s->file);
     for (size_t k = first_name; k < s->line->args.len; k++) {
         if (file_item(s->file, AST_FINETUNE, s->line->args.at[k]) == NULL) {
-            *exit = usage_error(s->sys, s->arena, s->line,
-                                STR_FMT " has no finetune item `" STR_FMT "`",
-                                STR_ARG(s->c.root_path), STR_ARG(s->line->args.at[k]));
+            *exit = unknown_item(s, s->line->args.at[k]);
             return false;
         }
     }

@@ -52,10 +52,10 @@ near() {
 # stable NAME: the same bits for 1, 2, 3 and 8 threads, and after kill -9 in the middle and --resume
 stable() {
   local want name=$1
-  train "$name" --threads 1
+  train "$name" --threads 1 || fail "$name"
   want=$(sum "$name.safetensors")
   for threads in 2 3 8; do
-    train "$name" --threads $threads
+    train "$name" --threads $threads || fail "$name"
     [ "$(sum "$name.safetensors")" = "$want" ] || fail "$name: other bits with $threads threads"
   done
   local lines=$(wc -l <"run-$name/metrics.jsonl")
@@ -67,6 +67,6 @@ stable() {
   done
   kill -9 $pid 2>/dev/null
   wait $pid 2>/dev/null
-  "$hone" run "$name.hone" --quiet --out "run-$name" --resume
+  "$hone" run "$name.hone" --quiet --out "run-$name" --resume || fail "$name: resuming"
   [ "$(sum "$name.safetensors")" = "$want" ] || fail "$name: other bits after resuming"
 }
