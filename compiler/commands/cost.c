@@ -212,6 +212,10 @@ static const Nest *main_nest(const Kernel *kernel)
 /* "6x32 of 8x56x56x64 sum 576": the register tile, the extents of the left side, the terms. */
 static Str tile_of(const Look *look, const Target *target, const Kernel *kernel)
 {
+    if (kernel->kind == KERNEL_CALL) {
+        return str_format(look->s->arena, "%lldx%lld", (long long)kernel->buffers[0].dims[0],
+                          (long long)kernel->buffers[0].dims[1]);
+    }
     const Nest *nest = main_nest(kernel);
     Buf out = buf_new(look->s->arena);
     int64_t rows = 1, columns = 1;
@@ -254,6 +258,7 @@ static double share_of(const Kernel *kernel)
         return 0.5;
     case KERNEL_GATHER:
     case KERNEL_SCATTER:
+    case KERNEL_CALL:
         break;
     }
     return 0.05;

@@ -7,6 +7,7 @@
  *   scalar.c position.c random.c   expressions to vector values
  *   access.c memory.c transpose.c fault.c   addresses, conditions, loads, stores, range checks
  *   maths.c maths_trig.c maths_wide.c   exp log tanh erf … as polynomials on vectors (<= 4 ulp)
+ *   call.c     calls of functions of the runtime
  *   object.c   modules -> object bytes
  *   cache.c    under which key object bytes are kept between compilations
  *   jit.c      object bytes -> LLJIT -> function pointers

@@ -228,6 +228,9 @@ typedef struct LibmSymbol { /* a function that kernels may call */
     uintptr_t address;
 } LibmSymbol;
 size_t libm_symbols(LibmSymbol symbols[LIBM_MOST]);
+/* call.c: these and the functions of matrices */
+size_t call_symbols(LibmSymbol symbols[LIBM_MOST]);
+void emit_call(Emit *e);                     /* the body of a kernel that is a call */
 
 /* --- nest.c, block.c, reduce.c, kernel.c --------------------------------------------------------------- */
 LLVMBasicBlockRef new_block(Emit *e, const char *name);

@@ -127,10 +127,10 @@ static const char *error_text(Arena *arena, LLVMErrorRef error)
     return copy;
 }
 
-static const char *define_libm(Arena *arena, LLVMOrcLLJITRef jit)
+static const char *define_calls(Arena *arena, LLVMOrcLLJITRef jit)
 {
     LibmSymbol symbols[LIBM_MOST];
-    size_t n = libm_symbols(symbols);
+    size_t n = call_symbols(symbols);
     LLVMOrcCSymbolMapPair *pairs = NEW_ARRAY(arena, LLVMOrcCSymbolMapPair, n);
     for (size_t i = 0; i < n; i++) {
         pairs[i].Name = LLVMOrcLLJITMangleAndIntern(jit, symbols[i].name);
@@ -178,7 +178,7 @@ static const char *load(Arena *arena, Code *code, bool debug)
         code->jit = NULL;
         return error_text(arena, error);
     }
-    const char *problem = define_libm(arena, code->jit);
+    const char *problem = define_calls(arena, code->jit);
     if (!problem && debug && (error = LLVMOrcLLJITEnableDebugSupport(code->jit)))
         LLVMConsumeError(error); /* then debuggers see addresses without names */
     if (!problem)

@@ -88,9 +88,13 @@ LLVMValueRef emit_kernel(Emit *e, const Graph *graph, const Kernel *kernel, cons
     e->function = LLVMAddFunction(e->module, name, type);
     set_attributes(e);
     enter_block(e, new_block(e, "entry"));
-    load_buffers(e);
-    split_chunk(e);
-    emit_chunk(e);
+    if (kernel->kind == KERNEL_CALL) {
+        emit_call(e);
+    } else {
+        load_buffers(e);
+        split_chunk(e);
+        emit_chunk(e);
+    }
     LLVMPositionBuilderAtEnd(e->ir, e->block);
     LLVMBuildRetVoid(e->ir);
     return e->function;

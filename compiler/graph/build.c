@@ -162,6 +162,14 @@ void graph_index(Graph *graph, NodeId tensor, const Var *vars[MAX_RANK],
     }
 }
 
+const Scalar *graph_read_whole(const Graph *graph, NodeId tensor)
+{
+    const Var *vars[MAX_RANK];
+    const Position *at[MAX_RANK];
+    graph_index((Graph *)(uintptr_t)graph, tensor, vars, at);
+    return graph_read(graph, tensor, at, NULL);
+}
+
 const Scalar *graph_read0(const Graph *graph, NodeId tensor)
 {
     assert(graph_node(graph, tensor)->rank == 0);

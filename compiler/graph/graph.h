@@ -288,6 +288,7 @@ const Scalar *graph_read(const Graph *graph, NodeId tensor, const Position *cons
 /* One new variable per dimension of `tensor`, and the positions where it is read as it lies. */
 void graph_index(Graph *graph, NodeId tensor, const Var *vars[MAX_RANK],
                  const Position *at[MAX_RANK]);
+const Scalar *graph_read_whole(const Graph *graph, NodeId tensor);   /* over variables of its own */
 const Scalar *graph_read0(const Graph *graph, NodeId tensor);        /* rank 0 */
 bool piece_is_plain(const Node *node, const Piece *piece);   /* left side = its variables, no guards */
 NodeId graph_intrinsic(Graph *graph, Str function, DType dtype, size_t rank, const int64_t *dims,
@@ -327,7 +328,7 @@ void node_dump(const Graph *graph, NodeId id, Buf *out);
  * and STEP nodes; the others are computed on `arena`. Integer and bool tensors hold exact doubles.
  * Narrow float dtypes are not rounded. seed and step key the random numbers; random values equal
  * those of compiled code exactly. Selections evaluate only what they choose. Returns false, with
- * `fault`, if a position without fill leaves its tensor, or at an intrinsic (extent 0). */
+ * `fault`, if a position without fill leaves its tensor, or at a collective (extent 0). */
 typedef struct InterpFault {
     NodeId node;           /* whose definition it is */
     int64_t value, extent; /* the position and what it should have been below */

@@ -9,9 +9,11 @@
 #include "graph/internal.h"
 
 #include "hone/hone.h"
+#include "hone/linalg.h"
 
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 typedef struct FlatTerm {
     AtomKind kind;
@@ -455,6 +457,27 @@ static void run_constant(double *values, const Node *node)
         values[i] = node->data ? node->data[i] : node->value;
 }
 
+static void run_intrinsic(Interp *interp, NodeId id)
+{
+    static const struct {
+        const char *name;
+        HoneMatrixFn *run;
+    } rows[] = {
+#define INTRINSIC(name, arguments) {#name, hone_matrix_##name},
+#include "graph/intrinsic.def"
+#undef INTRINSIC
+    };
+    const Node *node = graph_node(interp->graph, id);
+    int64_t n = node->dims[0];
+    size_t elements = (size_t)node_elements(node), row = 0;
+    while (!str_is(node->function, rows[row].name))
+        row++;
+    double *a = interp->values[id] = NEW_ARRAY(interp->arena, double, elements);
+    memcpy(a, interp->values[node->args[0]], elements * sizeof *a);
+    double k = node->n_args > 1 ? interp->values[node->args[1]][0] : 0;
+    rows[row].run(n, k, a, NEW_ARRAY(interp->arena, double, hone_matrix_work(n)));
+}
+
 bool interp_node(Interp *interp, NodeId id)
 {
     const Node *node = graph_node(interp->graph, id);
@@ -466,6 +489,8 @@ bool interp_node(Interp *interp, NodeId id)
         assert(interp->values[id]);
         return true;
     case NODE_INTRINSIC:
+        run_intrinsic(interp, id);
+        return true;
     case NODE_COLLECTIVE:
         interp->faulted = true;
         interp->fault = (InterpFault){.node = id};

@@ -139,6 +139,8 @@ void kernel_dump(const Graph *graph, const Kernel *kernel, Buf *out)
         buf_printf(out, " by %" PRId64, kernel->chunk_loops[i].tile);
     }
     buf_printf(out, kernel->n_chunk_loops > 0 ? "\n" : "");
+    if (kernel->kind == KERNEL_CALL)
+        buf_printf(out, "  call " STR_FMT "\n", STR_ARG(kernel->function));
     for (size_t i = 0; i < kernel->n_nests; i++) {
         const Nest *nest = &kernel->nests[i];
         size_t depth = dump_blocks(dump, kernel, i, out);

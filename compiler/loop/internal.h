@@ -72,6 +72,9 @@ void work_chunk_contraction(WorkKernel *work, const ChunkRule *rule);
 /* Moves the buffer to scratch at *bytes if it fits there; its readers are nests of this kernel. */
 bool work_scratch(WorkKernel *work, uint32_t buffer, uint64_t *bytes);
 
+/* call.c */
+Kernel *call_kernel(Arena *arena, const Lowering *in, NodeId id);
+
 /* kernel.c: collapse, schedule, chunks, counts; `id`: the equation it is named after. */
 Kernel *work_finish(WorkKernel *work, const Lowering *in, NodeId id);
 

@@ -20,6 +20,8 @@ const char *kernel_kind_name(KernelKind kind)
         return "transfer";
     case KERNEL_STATISTIC:
         return "statistic";
+    case KERNEL_CALL:
+        return "call";
     }
     return "?";
 }

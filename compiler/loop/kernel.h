@@ -1,6 +1,7 @@
 /* kernel: loop nests over buffers, between graph and LLVM.
  *
  *   lower.c     equations of a group -> kernels
+ *   call.c      intrinsics -> calls of functions of the runtime
  *   coverage.c  which elements the pieces of an equation write: stores, adds, clearing
  *   collapse.c  neighbouring loops of contiguous elements become one
  *   schedule.c  which variable is lanes, which are unrolled, reduced; from a Target record
@@ -128,7 +129,8 @@ typedef struct Nest {
 
 typedef enum KernelKind {
     KERNEL_MAP, KERNEL_ROWWISE, KERNEL_CONTRACT, KERNEL_GATHER, KERNEL_SCATTER, KERNEL_TRANSFER,
-    KERNEL_STATISTIC
+    KERNEL_STATISTIC,
+    KERNEL_CALL          /* a function of the runtime; no nests */
 } KernelKind;
 const char *kernel_kind_name(KernelKind kind);
 
@@ -142,6 +144,7 @@ typedef struct Kernel {
     const Nest *nests;
     const KBuffer *buffers;      /* globals are slots 0 .. n_globals-1; n_globals counts the random
                                   * and fault buffers when used: they are the last slots, in this order */
+    Str function;                /* CALL: hone_call_NAME of hone/linalg.h; buffers as it takes them */
     bool uses_random, uses_fault;
     uint32_t place;              /* index of the span among the program's places, for faults */
     uint64_t scratch_bytes;

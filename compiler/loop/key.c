@@ -169,6 +169,7 @@ static void key_nest(Key *key, const Nest *nest)
 Str kernel_key(const Kernel *kernel, Arena *arena)
 {
     Key key = {.kernel = kernel, .out = buf_new(arena), .seen = map_new(arena)};
+    buf_add(&key.out, kernel->function);
     key_int(&key, kernel->uses_random);
     key_int(&key, kernel->uses_fault ? (int64_t)kernel->place + 1 : 0);
     key_int(&key, (int64_t)kernel->n_globals);

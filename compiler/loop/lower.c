@@ -301,6 +301,10 @@ static void choose_rows(WorkKernel *work, const Lowering *in)
 void kernel_lower(Arena *arena, const Lowering *in, Kernels *kernels)
 {
     assert(in->n > 0);
+    if (graph_node(in->graph, in->nodes[0])->kind == NODE_INTRINSIC) {
+        VEC_PUSH(arena, *kernels, call_kernel(arena, in, in->nodes[0]));
+        return;
+    }
     if (in->n == 1 && !is_plain(in, in->nodes[0])) {
         lower_pieces(arena, in, in->nodes[0], NULL, kernels);
         return;

@@ -198,7 +198,8 @@ static const char *nest_problem(const Check *check, const Nest *nest)
 const char *kernel_verify(const Kernel *kernel, Arena *arena)
 {
     Check check = {.kernel = kernel, .arena = arena};
-    const char *why = kernel->n_nests == 0 ? "a kernel without nests" : NULL;
+    const char *why = (kernel->n_nests == 0) != (kernel->kind == KERNEL_CALL)
+                          ? "a kernel without nests, or a call with some" : NULL;
     for (size_t i = 0; !why && i < kernel->n_buffers; i++) {
         const KBuffer *buffer = &kernel->buffers[i];
         if (buffer->place == KPLACE_GLOBAL && buffer->slot >= kernel->n_globals)

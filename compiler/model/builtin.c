@@ -446,6 +446,14 @@ static Value fn_draw(Elab *e, Scope *scope, Str name, size_t n, const Value *arg
  * ----------------------------------------------------------------------------------------------------------
  */
 typedef Value BuiltinFn(Elab *e, const Value *args, const Ast *call);
+#define INTRINSIC(name, arguments)                                                                 \
+    static Value fn_##name(Elab *e, const Value *args, const Ast *call)                            \
+    {                                                                                              \
+        return intrinsic_value(e, STR(#name), arguments, args, call);                              \
+    }
+#include "graph/intrinsic.def"
+#undef INTRINSIC
+
 typedef struct BuiltinRow {
     const char *name;
     size_t n;
@@ -456,7 +464,11 @@ static const BuiltinRow builtin_rows[] = {
     {"select", 3, select_value, false}, {"lerp", 3, fn_lerp, false},  {"clamp", 3, fn_clamp, false},
     {"float", 1, fn_float, false},   {"int", 1, fn_int, false},    {"reshape", 2, fn_reshape, true},
     {"count", 1, fn_count, true},    {"total", 1, fn_total, true}, {"bernoulli", 1, NULL, true},
-    {"normal", 1, NULL, true},       {"uniform", 2, NULL, true}};
+    {"normal", 1, NULL, true},       {"uniform", 2, NULL, true},
+#define INTRINSIC(name, arguments) {#name, arguments, fn_##name, true},
+#include "graph/intrinsic.def"
+#undef INTRINSIC
+};
 enum { BUILTIN_ROWS = sizeof builtin_rows / sizeof *builtin_rows };
 
 static const Str all_names[] = {
@@ -467,7 +479,8 @@ static const Str all_names[] = {
     {"cosh", 4},   {"tanh", 4},    {"erf", 3},   {"isnan", 5},         {"isinf", 5},
     {"stop", 4},   {"select", 6},  {"lerp", 4},  {"clamp", 5},         {"float", 5},
     {"int", 3},    {"reshape", 7}, {"count", 5}, {"total", 5},         {"bernoulli", 9},
-    {"normal", 6}, {"uniform", 7}, {"len", 3},   {"inverse_root", 12}, {"pi", 2},
+    {"normal", 6}, {"uniform", 7}, {"len", 3},   {"inverse_root", 12}, {"eigh", 4},
+    {"qr", 2},     {"pi", 2},
     {"inf", 3},    {"training", 8}};
 
 size_t builtin_names(const Str **names)
@@ -569,11 +582,7 @@ Value builtin_call(Elab *e, Scope *scope, Str name, size_t n, Ast *const *args, 
         return row->fn != NULL ? row->fn(e, values, call)
                                : fn_draw(e, scope, name, n, values, call);
     }
-    if (str_is(name, "len")) {
-        return builtin_arguments(e, scope, name, 1, n, args, call, values) ? fn_len(e, values, call)
-                                                                           : value_poison();
-    }
-    Diag *d = elab_error(e, E520, call->span, "`" STR_FMT "` is not available yet", STR_ARG(name));
-    diag_note(d, "intrinsics of the runtime come with a later version");
-    return value_poison();
+    assert(str_is(name, "len"));
+    return builtin_arguments(e, scope, name, 1, n, args, call, values) ? fn_len(e, values, call)
+                                                                       : value_poison();
 }

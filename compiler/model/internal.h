@@ -264,6 +264,8 @@ bool ast_reads(const Ast *ast, Str name);
 bool builtin_exists(Str name);
 size_t builtin_names(const Str **names);
 Value builtin_constant(Elab *e, Scope *scope, Str name, Span span);   /* pi inf training */
+/* intrinsic.c: a function of whole matrices; args are values */
+Value intrinsic_value(Elab *e, Str name, size_t n, const Value *args, const Ast *call);
 Value builtin_call(Elab *e, Scope *scope, Str name, size_t n, Ast *const *args, const Ast *call);
 Value select_value(Elab *e, const Value *args, const Ast *at);    /* of a condition and two values */
 

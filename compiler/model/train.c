@@ -34,7 +34,7 @@ static bool forward(Training *t, const Ast *clause)
     return true;
 }
 
-static void differentiate(Training *t)
+static bool differentiate(Training *t)
 {
     const Model *model = t->b->r->model;
     Arena *arena = t->b->c->arena;
@@ -44,6 +44,15 @@ static void differentiate(Training *t)
         if (t->stage->trainable[i] && !model->variables.at[i]->is_state && node != NODE_NONE) {
             VEC_PUSH(arena, wrt, node);
         }
+    }
+    NodeId refused = autodiff_refuses(arena, t->forward->graph, wrt.len, wrt.at);
+    if (refused != NODE_NONE) {
+        const Node *node = graph_node(t->forward->graph, refused);
+        Diag *d = diag(&t->b->c->diags, E605, node->span, "`" STR_FMT "` has no derivative",
+                       STR_ARG(node->function));
+        diag_label(d, "the loss depends on a parameter through this");
+        diag_help(d, "`stop(x)` says that no gradient shall flow through x");
+        return false;
     }
     Graph *g = t->graph = pass_autodiff(arena, t->forward->graph, wrt.len, wrt.at);
     size_t kept = 0;
@@ -56,6 +65,7 @@ static void differentiate(Training *t)
         }
     }
     g->outputs.len = kept;
+    return true;
 }
 
 /* The update is elaborated on the differentiated graph; old ids stay valid there. */
@@ -103,7 +113,9 @@ bool train_build(RecipeBuild *b, RecipeStage *stage, const Ast *clause, size_t i
     }
     bool whole = b->step_known && forward(t, clause);
     if (whole) {
-        differentiate(t);
+        if (!differentiate(t)) {
+            return false;
+        }
         if (stage->accumulate > 1) {
             train_accumulate(t);
         }

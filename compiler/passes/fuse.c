@@ -57,7 +57,9 @@ typedef struct Reads {
 
 static Reads reads_of(Fuse *f, const Node *node)
 {
-    Reads reads = {.at = NULL};
+    Reads reads = {.at = node->n_args > 0 ? NEW_ARRAY(f->arena, const Scalar *, node->n_args) : NULL};
+    for (; reads.n < node->n_args; reads.n++)
+        reads.at[reads.n] = graph_read_whole(f->graph, node->args[reads.n]);
     for (size_t p = 0; p < node->n_pieces; p++) {
         ScalarList list = piece_list(f->arena, &node->pieces[p], node->rank);
         const Scalar **at = NEW_ARRAY(f->arena, const Scalar *, reads.n + list.n);
@@ -361,7 +363,7 @@ static void add_member(const Joining *j, uint32_t b, uint32_t nest)
     bool same = bundle->members.len == 0 || demand_equal(&bundle->demand, &f->demands[j->id]);
     bundle->demand = same ? f->demands[j->id] : (Demand){.any = true};
     bundle->n_rows = j->n_rows;
-    bundle->points += piece_points(j->piece);
+    bundle->points += j->node->n_pieces > 0 ? piece_points(j->piece) : 0;
     bundle->bytes += (double)node_elements(j->node) * (double)dtype_bytes(j->node->dtype);
     VEC_PUSH(f->arena, bundle->members, member);
     for (size_t m = bundle->members.len - 1; m > 0 && bundle->members.at[m - 1].nest > nest; m--) {
@@ -463,7 +465,9 @@ static void start_bundle(Joining *j)
     Fuse *f = j->f;
     Bundle bundle = {.closed = j->node->n_pieces != 1 || !piece_is_plain(j->node, j->piece) ||
                                f->decisions[j->id],
-                     .contraction = piece_is_contraction(f->arena, j->node, j->piece) ? j->piece : NULL};
+                     .contraction = j->node->n_pieces > 0 &&
+                                            piece_is_contraction(f->arena, j->node, j->piece)
+                                        ? j->piece : NULL};
     VEC_PUSH(f->arena, f->bundles, bundle);
     j->n_rows = 0;
     for (size_t d = 0; d < j->node->rank && !bundle.closed; d++) {
@@ -506,7 +510,7 @@ Groups pass_fuse(Arena *arena, const Graph *graph, const Target *target)
         f.of[id] = NO_BUNDLE;
     for (NodeId id = 0; id < n; id++) {
         const Node *node = graph_node(merged, id);
-        if (node->kind != NODE_EQUATION)
+        if (node->kind != NODE_EQUATION && node->kind != NODE_INTRINSIC)
             continue;
         f.needs[f.bundles.len] = NEW_ARRAY(arena, uint64_t, f.words);
         Joining j = {.f = &f, .id = id, .node = node, .piece = &node->pieces[0],

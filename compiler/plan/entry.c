@@ -60,6 +60,10 @@ static void note_member_reads(Entry *entry, uint32_t u, NodeId id)
             entry->local[tensor] &= own;
         }
     }
+    for (size_t i = 0; i < node->n_args; i++) {
+        entry->stored[node->args[i]] = true;
+        entry->local[node->args[i]] = false;
+    }
 }
 
 static void find_stored(Entry *entry)

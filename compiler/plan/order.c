@@ -14,7 +14,7 @@ typedef struct Ordering {
 
 static bool is_activation(const Entry *entry, NodeId id)
 {
-    return graph_node(entry->graph, id)->kind == NODE_EQUATION && entry->lies_in[id] == id &&
+    return entry->unit_of[id] != NO_UNIT && entry->lies_in[id] == id &&
            entry->stored[id] && !entry->output[id];
 }
 

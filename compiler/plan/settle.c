@@ -17,6 +17,8 @@ static void add_reads(const Entry *entry, NodeId id, ReadList *reads)
                 VEC_PUSH(entry->arena, *reads, list.at[i]);
         }
     }
+    for (size_t i = 0; i < node->n_args; i++)
+        VEC_PUSH(entry->arena, *reads, graph_read_whole(entry->graph, node->args[i]));
 }
 
 ReadList unit_reads(const Entry *entry, const Unit *unit)

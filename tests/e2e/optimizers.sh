@@ -33,3 +33,25 @@ waiting() { "$hone" check "$1.hone" --dump=plan | awk '/^# plan of eval/ { exit 
 [ "$(waiting Whole)" = 0 ] || fail 'a condition of data is no decision'
 "$hone" explain Late.hone --threads 1 | grep -q "contract .*Late.hone:6 u' if t % every == 1" ||
   fail 'hone explain does not say what waits'
+
+# functions of whole matrices: Shampoo and SOAP
+for rule in 'Shampoo(lr = 0.02, every = 5, eps = 1e-3)' 'SOAP(lr = 5e-3, every = 4)'; do
+  name=${rule%%(*}
+  recipe "$name" <<END
+  optimizer SGD(lr = 0.1)
+  group "**.weight" { optimizer $rule }
+  steps = 31
+  checkpoint = 4
+END
+  stable "$name"
+done
+"$hone" explain Shampoo.hone --threads 1 | grep -Eq '^ +call .* if \(t - 1\) % every == 0 +24x24 ' ||
+  fail 'hone explain does not show the roots'
+refused() { # refused CODE TEXT: of a step whose loss is TEXT
+  printf '%s\n' "$head" | sed "s/^    loss = .*/    loss = $2/" >refused.hone
+  printf '  optimizer SGD(lr = 0.1)\n  steps = 1\n}\n' >>refused.hone
+  "$hone" check refused.hone 2>&1 | grep -q "error\[$1\]" || fail "$2: not $1"
+}
+refused E605 'sum(inverse_root(model.fc2.weight @ model.fc2.weight.T, 2))'
+refused E106 'sum(inverse_root(model.fc2.weight, 2))'
+refused E106 'sum(inverse_root(model.fc2.weight @ model.fc2.weight.T, model.fc2.weight))'

@@ -3,6 +3,7 @@
 ../data/optim.safetensors, one tensor [20, elements] per case.
 
 Parameters (and, in brackets, those of rules for matrices): () (3) (2, 3) (2, 1, 2, 2)  [(2, 3) (4, 2)],
+for SOAP, whose first basis only matrices of full rank determine, (3, 3) (4, 4),
 numbered k = 0, 1 …; element i of parameter k starts as ((29 i + 17 k) mod 32 - 15.5) / 16, its gradient
 of step t = 1 … 20 is ((37 i + 101 t + 11 k) mod 64 - 31.5) / 32, times 1 + t / 8. A row of a case is all
 parameters after a step (or, where it says so, of their states), one behind the other. The calls in hone stand in ../unit/optim.c.
@@ -23,6 +24,7 @@ jax.config.update("jax_enable_x64", True)
 STEPS = 20
 SHAPES = [(), (3,), (2, 3), (2, 1, 2, 2)]
 MATRICES = [(2, 3), (4, 2)]
+SQUARES = [(3, 3), (4, 4)]
 cases = {}
 
 
@@ -116,6 +118,63 @@ by_torch("schedule_free_adamw_x", lambda p: training(schedulefree.AdamWScheduleF
     p, 0.1, weight_decay=0.1)), value=averaged)
 torch.Tensor.bfloat16 = lambda x: x.clone()       # Muon's products in double precision too
 by_torch("muon", lambda p: o.Muon(p, 0.1, momentum=0.9, weight_decay=0.1), MATRICES)
+
+
+
+def by_numpy(name, rule, shapes):
+    """rule(p) yields, for each gradient sent, the next p."""
+    rules = [rule(first(k, s)) for k, s in enumerate(shapes)]
+    for r in rules:
+        next(r)
+    cases[name] = np.array([np.concatenate([r.send(gradient(k, shapes[k], t)).reshape(-1)
+                                            for k, r in enumerate(rules)])
+                            for t in range(1, STEPS + 1)], dtype=np.float32)
+
+
+def inverse_root(a, k):
+    d, v = np.linalg.eigh(a)
+    return v * np.maximum(d, d.max() * 1.1920929e-7) ** (-1 / k) @ v.T
+
+
+def shampoo(lr, every, eps):
+    """Gupta et al. 2018, algorithm 1 for matrices; roots every so many steps, from the first on."""
+    def rule(p):
+        l, r = eps * np.eye(p.shape[0]), eps * np.eye(p.shape[1])
+        g, t = (yield), 0
+        while True:
+            l, r = l + g @ g.T, r + g.T @ g
+            if t % every == 0:
+                pl, pr = inverse_root(l, 4), inverse_root(r, 4)
+            p, t = p - lr * pl @ g @ pr, t + 1
+            g = yield p
+    return rule
+
+
+def soap(lr, b1, b2, decay, every, eps=1e-8):
+    """Vyas et al. 2024, algorithm 3: momentum in the parameter's own space, bias corrections as Adam's,
+    which count from the second step; the first gradient makes the basis and moves nothing. Signs of
+    eigenvectors and of QR drop out."""
+    def rule(p):
+        g = yield
+        l, r = (1 - b2) * g @ g.T, (1 - b2) * g.T @ g
+        x, y = np.linalg.eigh(l)[1][:, ::-1], np.linalg.eigh(r)[1][:, ::-1]
+        m, v, n = 0 * p, 0 * p, 0
+        while True:
+            g = yield p
+            n += 1
+            l, r = b2 * l + (1 - b2) * g @ g.T, b2 * r + (1 - b2) * g.T @ g
+            m = b1 * m + (1 - b1) * g
+            v = b2 * v + (1 - b2) * (x.T @ g @ y) ** 2
+            u = x.T @ m @ y / (1 - b1 ** n) / (np.sqrt(v / (1 - b2 ** n)) + eps)
+            p = p - lr * (x @ u @ y.T + decay * p)
+            if n % every == 0:
+                x, y = np.linalg.qr(l @ x)[0], np.linalg.qr(r @ y)[0]
+    return rule
+
+
+by_numpy("shampoo", shampoo(0.1, 1, 0.5), MATRICES)
+by_numpy("shampoo_seldom", shampoo(0.1, 6, 0.5), MATRICES)
+by_numpy("soap", soap(0.05, 0.9, 0.8, 0.1, 3), SQUARES)
 
 save_file(cases, os.path.join(os.path.dirname(__file__), "..", "data", "optim.safetensors"))
 print(len(cases), "cases")

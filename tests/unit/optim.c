@@ -24,7 +24,7 @@ enum { STEPS = 20, PARAMS = 4, STATES = 8, MOST = 16 };
 typedef struct Case {
     const char *name, *call; /* in calls, `mu` is a number of the step clock: 0.9 */
     size_t states;           /* of the last parameter */
-    bool matrices;
+    bool matrices, squares;
     const char *reference;   /* NULL: name */
     const char *state;       /* what is compared; NULL: the parameters */
 } Case;
@@ -63,6 +63,10 @@ static const Case cases[] = {
      .states = 5, .state = "x"},
     {"turns", "Turns()", .states = 2, .reference = "sgd_momentum"},
     {"muon", "Muon(lr = 0.1, momentum = 0.9, decay = 0.1)", .states = 1, .matrices = true},
+    {"shampoo", "Shampoo(lr = 0.1, every = 1, eps = 0.5)", .states = 4, .matrices = true},
+    {"shampoo_seldom", "Shampoo(lr = 0.1, every = 6, eps = 0.5)", .states = 4, .matrices = true},
+    {"soap", "SOAP(lr = 0.05, b1 = 0.9, b2 = 0.8, decay = 0.1, every = 3)", .states = 6,
+     .squares = true},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -100,7 +104,7 @@ static World world;
 
 /* --- the graph: one update of every parameter ------------------------------------------------- */
 static void add_tensor(Run *run, NodeKind kind, DType dtype, size_t rank, const int64_t *dims,
-                       Str name, double fill)
+                       Str name, double fill, bool eye)
 {
     Tensor *tensor = &run->tensors[run->n];
     tensor->leaf = graph_leaf(run->graph, kind, dtype, rank, dims, name, (uint32_t)run->n,
@@ -110,25 +114,26 @@ static void add_tensor(Run *run, NodeKind kind, DType dtype, size_t rank, const 
     assert_true(tensor->elements <= MOST);
     for (int64_t i = 0; i < tensor->elements; i++) {
         int64_t k = (int64_t)run->n;
-        bool param = kind == NODE_PARAM;
-        double value = param ? ((double)((29 * i + 17 * k) % 32) - 15.5) / 16 : fill;
+        bool param = kind == NODE_PARAM, off = eye && i / dims[1] != i % dims[1];
+        double value = param ? ((double)((29 * i + 17 * k) % 32) - 15.5) / 16 : off ? 0 : fill;
         tensor->now[0][i] = tensor->now[1][i] = value;
     }
     run->n++;
 }
 
-static void add_params(Run *run, bool matrices, Variable *v)
+static void add_params(Run *run, const Case *c, Variable *v)
 {
     static const Variable all[] = {{.rank = 0}, {.rank = 1, .dims = {3}},
                                    {.rank = 2, .dims = {2, 3}},
                                    {.rank = 4, .dims = {2, 1, 2, 2}}};
     static const Variable flat[] = {{.rank = 2, .dims = {2, 3}}, {.rank = 2, .dims = {4, 2}}};
-    run->n_params = matrices ? 2 : 4;
+    static const Variable squares[] = {{.rank = 2, .dims = {3, 3}}, {.rank = 2, .dims = {4, 4}}};
+    run->n_params = c->matrices || c->squares ? 2 : 4;
     for (size_t k = 0; k < run->n_params; k++) {
-        v[k] = matrices ? flat[k] : all[k];
+        v[k] = c->matrices ? flat[k] : c->squares ? squares[k] : all[k];
         v[k].key = STR("p");
         v[k].dtype = DT_F32;
-        add_tensor(run, NODE_PARAM, DT_F32, v[k].rank, v[k].dims, STR("p"), 0);
+        add_tensor(run, NODE_PARAM, DT_F32, v[k].rank, v[k].dims, STR("p"), 0, false);
         v[k].elements = run->tensors[k].elements;
         Str name = str_format(world.c.arena, "g%zu", k);
         run->gradients[k] =
@@ -146,9 +151,10 @@ static size_t add_update(Run *run, const Case *c, const OptimizerUse *use, const
     assert_true(n <= STATES);
     run->compared[k] = k;
     for (size_t i = 0; i < n; i++) {
-        assert_int_equal(list[i].init.kind, HONE_INIT_CONSTANT);
+        bool eye = list[i].init.kind == HONE_INIT_EYE;
+        assert_true(eye || list[i].init.kind == HONE_INIT_CONSTANT);
         add_tensor(run, NODE_STATE, list[i].dtype, list[i].rank, list[i].dims, list[i].name,
-                   list[i].init.a);
+                   list[i].init.a, eye);
         leaves[i] = run->tensors[first + i].leaf;
         if (c->state != NULL && str_is(list[i].name, c->state)) {
             run->compared[k] = first + i;
@@ -176,7 +182,7 @@ static bool build(const Case *c, Run *run)
     Scope *scope = scope_new(world.c.arena, NULL, file, NULL);
     scope_set(scope, STR("mu"), array_of_node(run->e, run->mu, CLOCK_STEP, (Span){0}), (Span){0});
     Variable v[PARAMS];
-    add_params(run, c->matrices, v);
+    add_params(run, c, v);
     OptimizerUse use;
     size_t states = 0;
     const Ast *made = file_item(file, AST_LET, STR("made"))->kids[0];
