@@ -275,7 +275,7 @@ int command_bench(HoneSys *sys, Mem *mem, const CommandLine *line)
     }
     Session s;
     int exit = HONE_OK;
-    if (!session_open(&s, sys, mem, line, &exit) || session_only(&s, &exit) == NULL) {
+    if (session_begin(&s, sys, mem, line, &exit) == NULL) {
         return exit;
     }
     for (size_t i = 0; i < s.finetunes.len && exit == HONE_OK; i++) {

@@ -46,7 +46,7 @@ static bool shapes_of_recipe(HoneSys *sys, Mem *mem, const CommandLine *line, Sh
     of.args.at = &of.shapes;
     of.args.len = of.args.cap = 1;
     Session s;
-    if (!session_open(&s, sys, mem, &of, exit) || session_only(&s, exit) == NULL) {
+    if (session_begin(&s, sys, mem, &of, exit) == NULL) {
         return false;
     }
     RecipeOptions options = {.without_files = true, .model_only = true};

@@ -33,10 +33,7 @@ int command_eval(HoneSys *sys, Mem *mem, const CommandLine *line)
 {
     Session s;
     int exit = HONE_OK;
-    if (!session_open(&s, sys, mem, line, &exit)) {
-        return exit;
-    }
-    const Ast *finetune = session_only(&s, &exit);
+    const Ast *finetune = session_begin(&s, sys, mem, line, &exit);
     if (finetune == NULL) {
         return exit;
     }

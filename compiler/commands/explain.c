@@ -242,7 +242,7 @@ static int explain_file(HoneSys *sys, Mem *mem, const CommandLine *line)
 {
     Session s;
     int exit = HONE_OK;
-    if (!session_open(&s, sys, mem, line, &exit) || session_only(&s, &exit) == NULL) {
+    if (session_begin(&s, sys, mem, line, &exit) == NULL) {
         return exit;
     }
     const Target *target = session_runs_on(&s, &exit);

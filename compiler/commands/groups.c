@@ -151,7 +151,7 @@ int command_groups(HoneSys *sys, Mem *mem, const CommandLine *line)
 {
     Session s;
     int exit = HONE_OK;
-    if (!session_open(&s, sys, mem, line, &exit) || session_only(&s, &exit) == NULL) {
+    if (session_begin(&s, sys, mem, line, &exit) == NULL) {
         return exit;
     }
     Buf out = buf_new(s.arena);

@@ -69,10 +69,7 @@ static int keys_of_recipe(HoneSys *sys, Mem *mem, const CommandLine *line)
 {
     Session s;
     int exit = HONE_OK;
-    if (!session_open(&s, sys, mem, line, &exit)) {
-        return exit;
-    }
-    const Ast *finetune = session_only(&s, &exit);
+    const Ast *finetune = session_begin(&s, sys, mem, line, &exit);
     if (finetune == NULL) {
         return exit;
     }

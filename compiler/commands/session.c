@@ -313,8 +313,11 @@ HoneProgram *session_steps(Session *s, const Recipe *recipe, bool code, BuildRep
     return session_program(s, recipe, code, report, exit);
 }
 
-const Ast *session_only(Session *s, int *exit)
+const Ast *session_begin(Session *s, HoneSys *sys, Mem *mem, const CommandLine *line, int *exit)
 {
+    if (!session_open(s, sys, mem, line, exit)) {
+        return NULL;
+    }
     if (s->finetunes.len == 0) {
         *exit = usage_error(s->sys, s->arena, s->line, STR_FMT " has no finetune item",
                             STR_ARG(s->c.root_path));

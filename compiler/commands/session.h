@@ -19,6 +19,8 @@ typedef struct Session {
 
 /* False when the command is over: *exit says how (help was printed, or the file is wrong). */
 bool session_open(Session *s, HoneSys *sys, Mem *mem, const CommandLine *line, int *exit);
+/* The same for a command that takes a recipe: its first chosen item; NULL: *exit says why. */
+const Ast *session_begin(Session *s, HoneSys *sys, Mem *mem, const CommandLine *line, int *exit);
 /* NULL after diagnostics. Prints warnings too. */
 Recipe *session_recipe(Session *s, const Ast *finetune, const RecipeOptions *options);
 /* Runs the stages; prints a dump when one was asked for. NULL: *exit says why or that a dump ended
@@ -32,8 +34,6 @@ HoneProgram *session_steps(Session *s, const Recipe *recipe, bool code, BuildRep
 const Target *session_runs_on(Session *s, int *exit);
 /* The target that the program is for; NULL is not possible after session_program. */
 const Target *session_target(const Session *s);
-/* The one recipe of eval, predict and grad-check: the first chosen item. */
-const Ast *session_only(Session *s, int *exit);
 HoneRunOptions session_options(const Session *s);
 int session_error(const Session *s, const HoneError *error);
 

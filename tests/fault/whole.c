@@ -340,10 +340,11 @@ static int setup(void **state)
     VEC_PUSH(arena, line.args, STR("whole.hone"));
     int exit = 0;
     BuildReport report;
-    if (!session_open(&session, &steady, &mem, &line, &exit)) {
+    const Ast *finetune = session_begin(&session, &steady, &mem, &line, &exit);
+    if (finetune == NULL) {
         return -1;
     }
-    Recipe *built = session_recipe(&session, session_only(&session, &exit), &(RecipeOptions){0});
+    Recipe *built = session_recipe(&session, finetune, &(RecipeOptions){0});
     program = built == NULL ? NULL : session_program(&session, built, true, &report, &exit);
     return program == NULL ? -1 : 0;
 }

@@ -283,6 +283,17 @@ static void take_weights(float w[FEATURES])
     assert_int_equal(unlink(path), 0);
 }
 
+/* A run that succeeds, and the weights that it saved; returns its steps. */
+static int64_t train(const char *out, int threads, bool resume, float w[FEATURES])
+{
+    HoneSys sys = {0};
+    HoneResult result;
+    HoneError error;
+    assert_true(run(&sys, out, threads, resume, &result, &error));
+    take_weights(w);
+    return (int64_t)result.steps;
+}
+
 /* Weights that stand there before a run. */
 static void put_weights(const float w[FEATURES])
 {
@@ -309,8 +320,7 @@ static void test_trains(void **state)
     for (int threads = 2; threads <= 8; threads *= 2) {
         char out[8];
         snprintf(out, sizeof out, "t%d", threads);
-        assert_true(run(&sys, out, threads, false, &result, &error));
-        take_weights(many);
+        train(out, threads, false, many);
         assert_memory_equal(one, many, sizeof one);
     }
     assert_false(run(&sys, "a", 1, false, &result, &error));      /* in use */
@@ -320,17 +330,12 @@ static void test_trains(void **state)
 static void test_prefetch_changes_nothing(void **state)
 {
     (void)state;
-    HoneSys sys = {0};
-    HoneResult result;
-    HoneError error;
     float chosen[FEATURES], other[FEATURES];
-    assert_true(run(&sys, "p", 1, false, &result, &error));
-    take_weights(chosen);
+    train("p", 1, false, chosen);
     for (prefetch = 1; prefetch <= 5; prefetch += 2) {
         char out[8];
         snprintf(out, sizeof out, "p%d", prefetch);
-        assert_true(run(&sys, out, 2, false, &result, &error));
-        take_weights(other);
+        train(out, 2, false, other);
         assert_memory_equal(chosen, other, sizeof chosen);
     }
 }
@@ -409,8 +414,7 @@ static void test_stopped_run_resumes(void **state)
     HoneResult result;
     HoneError error;
     float whole[FEATURES], resumed[FEATURES];
-    assert_true(run(&sys, "whole", 1, false, &result, &error));
-    take_weights(whole);
+    train("whole", 1, false, whole);
     for (int step = 1; step < 20; step += 3) {
         char out[16];
         snprintf(out, sizeof out, "s%d", step);
@@ -419,9 +423,7 @@ static void test_stopped_run_resumes(void **state)
         assert_false(run(&sys, out, 1, false, &result, &error));
         assert_int_equal(error.exit, HONE_SIGTERM);
         stop_at = 0;
-        assert_true(run(&sys, out, 2, true, &result, &error));
-        assert_int_equal(result.steps, 20);
-        take_weights(resumed);
+        assert_int_equal(train(out, 2, true, resumed), 20);
         assert_memory_equal(whole, resumed, sizeof whole);
     }
 }
@@ -433,8 +435,7 @@ static void test_killed_run_resumes(void **state)
     HoneResult result;
     HoneError error;
     float whole[FEATURES], resumed[FEATURES];
-    assert_true(run(&sys, "whole", 1, false, &result, &error));
-    take_weights(whole);
+    train("whole", 1, false, whole);
     for (int step = 1; step <= 20; step += 3) {
         char out[16];
         snprintf(out, sizeof out, "k%d", step);
@@ -448,8 +449,7 @@ static void test_killed_run_resumes(void **state)
         int status;
         waitpid(child, &status, 0);
         assert_true(WIFSIGNALED(status));
-        assert_true(run(&sys, out, 1, true, &result, &error));
-        take_weights(resumed);
+        train(out, 1, true, resumed);
         assert_memory_equal(whole, resumed, sizeof whole);
     }
 }
@@ -495,12 +495,8 @@ static void test_faults(void **state)
 static void test_damaged_checkpoint_is_passed_over(void **state)
 {
     (void)state;
-    HoneSys sys = {0};
-    HoneResult result;
-    HoneError error;
     float whole[FEATURES], resumed[FEATURES];
-    assert_true(run(&sys, "d", 1, false, &result, &error));
-    take_weights(whole);
+    train("d", 1, false, whole);
     char path[160];
     snprintf(path, sizeof path, "%s/d/checkpoint-20/weights.safetensors", root);
     FILE *file = fopen(path, "r+b");
@@ -508,8 +504,7 @@ static void test_damaged_checkpoint_is_passed_over(void **state)
     fseek(file, -1, SEEK_END);
     fputc(77, file);
     fclose(file);
-    assert_true(run(&sys, "d", 1, true, &result, &error));
-    take_weights(resumed);
+    train("d", 1, true, resumed);
     assert_memory_equal(whole, resumed, sizeof whole);
 }
 
