@@ -50,7 +50,7 @@ DType dtype_widen(DType a, DType b)
 const char *scalar_op_name(ScalarOp op)
 {
     static const char *const names[] = {
-#define SCALAR(id, name, arity, type) name,
+#define SCALAR(id, name, arity, type, range) name,
 #include "graph/scalar.def"
 #undef SCALAR
     };

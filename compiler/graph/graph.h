@@ -82,7 +82,7 @@ struct Position {
 
 /* --- scalar expressions (scalar.c) ------------------------------------------------------------ */
 typedef enum ScalarOp {
-#define SCALAR(id, name, arity, type) OP_##id,
+#define SCALAR(id, name, arity, type, range) OP_##id,
 #include "graph/scalar.def"
 #undef SCALAR
     OP_COUNT
@@ -173,6 +173,8 @@ size_t sc_reads(ExprPool *pool, const Scalar *s, const Scalar *const **list);
 size_t pos_reads(ExprPool *pool, const Position *p, const Scalar *const **list);
 double scalar_fold(ScalarOp op, DType dtype, size_t n, const double *args);   /* reference in C */
 const char *scalar_op_name(ScalarOp op);
+/* Are its results finite for all finite arguments? */
+bool scalar_op_total(ScalarOp op);
 /* A rough count of vector instructions of this scalar alone, arguments not included. */
 double sc_cost(const Scalar *s);
 

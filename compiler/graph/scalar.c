@@ -102,15 +102,22 @@ const Scalar *sc_within(ExprPool *pool, int64_t lo, const Position *p, int64_t h
 
 /* --- functions -------------------------------------------------------------------------------------- */
 typedef enum TypeRule { TYPE_SAME, TYPE_REAL, TYPE_BOOL, TYPE_LOGIC, TYPE_PICK, TYPE_CAST } TypeRule;
+typedef enum Range { RANGE_TOTAL, RANGE_PARTIAL } Range;
 typedef struct OpRow {
     int arity;
     TypeRule type;
+    Range range;
 } OpRow;
 static const OpRow op_rows[] = {
-#define SCALAR(id, name, arity, type) [OP_##id] = {arity, TYPE_##type},
+#define SCALAR(id, name, arity, type, range) [OP_##id] = {arity, TYPE_##type, RANGE_##range},
 #include "graph/scalar.def"
 #undef SCALAR
 };
+
+bool scalar_op_total(ScalarOp op)
+{
+    return op_rows[op].range == RANGE_TOTAL;
+}
 
 /* Sums of bools and bytes are counted in i32; picking keeps them. */
 static bool counts(ScalarOp op)

@@ -58,58 +58,9 @@ static bool total(const Scalar *s)
     for (size_t i = 0; i < s->n; i++)
         if (!total(s->args[i]))
             return false;
-    switch (s->op) {
-    case OP_DIV:
+    if (s->op == OP_DIV)
         return sc_is_const(s->args[1], &value) && value != 0;
-    case OP_IDIV:
-    case OP_MOD:
-    case OP_POW:
-    case OP_EXP:
-    case OP_EXPM1:
-    case OP_LOG:
-    case OP_LOG1P:
-    case OP_LOG2:
-    case OP_SQRT:
-    case OP_RSQRT:
-    case OP_TAN:
-    case OP_ASIN:
-    case OP_ACOS:
-    case OP_SINH:
-    case OP_COSH:
-        return false;
-    case OP_ADD:
-    case OP_MUL:
-    case OP_SUB:
-    case OP_NEG:
-    case OP_MAX:
-    case OP_MIN:
-    case OP_ABS:
-    case OP_SIGN:
-    case OP_FLOOR:
-    case OP_CEIL:
-    case OP_ROUND:
-    case OP_SIN:
-    case OP_COS:
-    case OP_ATAN:
-    case OP_ATAN2:
-    case OP_TANH:
-    case OP_ERF:
-    case OP_EQ:
-    case OP_NE:
-    case OP_LT:
-    case OP_LE:
-    case OP_AND:
-    case OP_OR:
-    case OP_NOT:
-    case OP_ISNAN:
-    case OP_ISINF:
-    case OP_SELECT:
-    case OP_STOP:
-    case OP_CAST:
-    case OP_COUNT:
-        return true;
-    }
-    return false;
+    return scalar_op_total(s->op);
 }
 
 /* A factor that is (or with `?? 0` becomes) zero outside its tensor. */
