@@ -261,7 +261,16 @@ bool build_recipe(Compiler *c, const Recipe *recipe, const BuildOptions *options
             return false;
         }
     }
-    if (!add_graph(&b, STR("predict"), recipe->predict) ||
+    for (size_t i = 0; i < recipe->remembers.len; i++) {
+        Str name = str_of(recipe->data.at[recipe->remembers.at[i].data].name);
+        if (!add_graph(&b, str_join(c->arena, STR("remember"), ".", name), recipe->remembers.at[i].eval) ||
+            !add_graph(&b, str_join(c->arena, STR("remember-one"), ".", name),
+                       recipe->remembers.at[i].eval_one)) {
+            return false;
+        }
+    }
+    if (!add_graph(&b, STR("start"), recipe->start) ||
+        !add_graph(&b, STR("predict"), recipe->predict) ||
         !add_graph(&b, STR("merge"), recipe->merge)) {
         return false;
     }

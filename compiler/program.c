@@ -222,6 +222,18 @@ static const HoneSave *fill_saves(const Filling *f)
     return saves;
 }
 
+static const HoneRemember *fill_remembers(const Filling *f)
+{
+    HoneRemember *remembers = NEW_ARRAY(f->arena, HoneRemember, f->recipe->remembers.len + 1);
+    for (size_t i = 0; i < f->recipe->remembers.len; i++) {
+        const RecipeRemember *from = &f->recipe->remembers.at[i];
+        remembers[i] = (HoneRemember){.data = from->data,
+                                      .eval = entry_index(f, from->eval),
+                                      .eval_one = entry_index(f, from->eval_one)};
+    }
+    return remembers;
+}
+
 static const HonePlace *fill_places(const Filling *f)
 {
     HonePlace *places = NEW_ARRAY(f->arena, HonePlace, f->planner->places.len + 1);
@@ -348,6 +360,10 @@ void program_fill(Compiler *c, const Recipe *recipe, const Planner *planner, siz
         .stages = fill_stages(f),
         .places = fill_places(f),
         .predict = entry_index(f, recipe->predict),
+        .n_remembers = (uint32_t)recipe->remembers.len,
+        .remembers = fill_remembers(f),
+        .start = entry_index(f, recipe->start),
+        .n_changes = (uint32_t)recipe->changes,
         .merge = entry_index(f, recipe->merge),
         .predict_data = recipe->stages.len > 0 ? recipe->stages.at[0].data : 0,
     };

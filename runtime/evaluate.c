@@ -2,49 +2,113 @@
  * batch entry, the rest one by one, all adding to the same running totals. */
 #include "run.h"
 
-static bool add_batch(Engine *engine, const HoneStage *stage, const HoneDataset *data,
-                      const HoneBatch *batch, int64_t whole, const StepValues *values,
-                      HoneError *error)
+static bool add_batch(Engine *engine, const Evaluated *from, const HoneBatch *batch,
+                      const StepValues *values, HoneError *error)
 {
-    const HoneProgram *program = engine->program;
-    if (batch->size == whole) {
-        engine_put_batch(engine, &program->entries[stage->eval], data, batch, 0);
-        return engine_run(engine, stage->eval, values, error);
+    const HoneEntry *entries = engine->program->entries;
+    if (batch->size == from->batch) {
+        engine_put_batch(engine, &entries[from->eval], from->data, batch, 0);
+        return engine_run(engine, from->eval, values, error);
     }
     for (int64_t i = 0; i < batch->size; i++) {
-        engine_put_batch(engine, &program->entries[stage->eval_one], data, batch, i);
-        if (!engine_run(engine, stage->eval_one, values, error)) {
+        engine_put_batch(engine, &entries[from->eval_one], from->data, batch, i);
+        if (!engine_run(engine, from->eval_one, values, error)) {
             return false;
         }
     }
     return true;
 }
 
-bool evaluate_stage(Engine *engine, const HoneStage *stage, HoneDataset *data, HoneLoader *loader,
-                    const StepValues *values, bool *done, HoneError *error)
+static bool add_all(Engine *engine, const Evaluated *from, const StepValues *values, bool *done,
+                    HoneError *error)
 {
     *done = false;
-    tensors_zero(engine, stage->n_totals, stage->totals);
-    if (!hone_loader_start(loader, 0, 0, error)) {
+    if (!hone_loader_start(from->loader, 0, 0, error)) {
         return false;
     }
-    int64_t whole = engine->program->data[stage->data].batch;
     for (;;) {
         HoneBatch batch;
-        if (!hone_loader_next(loader, &batch, error)) {
+        if (!hone_loader_next(from->loader, &batch, error)) {
             return false;
         }
         if (batch.size == 0) {
             *done = true;
-            return engine_run(engine, stage->metrics, values, error);
+            return true;
         }
         if (signals_pending() != 0) {
             return true;
         }
-        if (!add_batch(engine, stage, data, &batch, whole, values, error)) {
+        if (!add_batch(engine, from, &batch, values, error)) {
             return false;
         }
     }
+}
+
+bool evaluate_stage(Engine *engine, const HoneStage *stage, uint32_t entry, const Evaluated *own,
+                    const Remembered *remembered, const StepValues *values, bool *done,
+                    HoneError *error)
+{
+    tensors_zero(engine, stage->n_totals, stage->totals);
+    *done = true;
+    if (own != NULL && !add_all(engine, own, values, done, error)) {
+        return false;
+    }
+    for (uint32_t i = 0; *done && i < remembered->n; i++) {
+        if (!add_all(engine, &remembered->of[i], values, done, error)) {
+            return false;
+        }
+    }
+    return !*done || engine_run(engine, entry, values, error);
+}
+
+/* --- other data than the stage's -------------------------------------------------------------------- */
+static bool open_one(Evaluated *to, const HoneProgram *program, const HoneRemember *remember,
+                     const HoneRunOptions *options, HoneError *error)
+{
+    const HoneData *data = &program->data[remember->data];
+    *to = (Evaluated){.eval = remember->eval, .eval_one = remember->eval_one, .batch = data->batch};
+    HoneLoaderConfig config = {
+        .batch = data->batch, .workers = (int)program->workers, .depth = options->prefetch};
+    to->data = hone_data_open(options->sys, data->valid, options->root, error);
+    return to->data != NULL && engine_check_fields(&program->entries[to->eval], to->data, error) &&
+           engine_check_fields(&program->entries[to->eval_one], to->data, error) &&
+           (to->loader = hone_loader_new(options->sys, to->data, &config, error)) != NULL;
+}
+
+bool remembered_open(Remembered *to, const HoneProgram *program, const HoneRunOptions *options,
+                     HoneError *error)
+{
+    *to = (Remembered){.of = hone_alloc(options->sys, (program->n_remembers + 1) * sizeof *to->of)};
+    if (to->of == NULL) {
+        return hone_fail_memory(error, "remembered data", sizeof *to->of);
+    }
+    for (; to->n < program->n_remembers; to->n++) {
+        Evaluated *one = &to->of[to->n];
+        if (!open_one(one, program, &program->remembers[to->n], options, error)) {
+            to->n++;
+            return false;
+        }
+    }
+    return true;
+}
+
+void remembered_close(Remembered *remembered, HoneSys *sys)
+{
+    for (uint32_t i = 0; i < remembered->n; i++) {
+        hone_loader_free(remembered->of[i].loader);
+        hone_data_close(remembered->of[i].data);
+    }
+    hone_free(sys, remembered->of);
+    *remembered = (Remembered){0};
+}
+
+uint64_t remembered_bytes(const Remembered *remembered, int depth)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < remembered->n; i++) {
+        bytes += hone_loading_bytes(remembered->of[i].data, remembered->of[i].batch, depth);
+    }
+    return bytes;
 }
 
 /* --- hone eval -------------------------------------------------------------------------------------- */
@@ -58,15 +122,20 @@ static bool evaluate_with(Engine *engine, const HoneRunOptions *options, HoneDat
         .workers = (int)program->workers,
         .depth = options->prefetch,
     };
-    HoneLoader *loader = hone_loader_new(options->sys, data, &config, error);
-    StepValues values = {.progress = 1};
+    Evaluated own = {.eval = stage->eval, .eval_one = stage->eval_one, .batch = config.batch,
+                     .data = data};
+    Remembered remembered = {0};
     int64_t none[1] = {0};
-    values.steps_of_stage = none;
+    StepValues values = {.progress = 1, .steps_of_stage = none};
     bool done;
-    bool ok = loader != NULL && engine_check_fields(&program->entries[stage->eval], data, error) &&
-              engine_check_fields(&program->entries[stage->eval_one], data, error) &&
-              evaluate_stage(engine, stage, data, loader, &values, &done, error);
-    hone_loader_free(loader);
+    bool ok = (data == NULL || ((own.loader = hone_loader_new(options->sys, data, &config, error)) &&
+                                engine_check_fields(&program->entries[stage->eval], data, error) &&
+                                engine_check_fields(&program->entries[stage->eval_one], data, error))) &&
+              remembered_open(&remembered, program, options, error) &&
+              evaluate_stage(engine, stage, stage->metrics, data == NULL ? NULL : &own, &remembered,
+                             &values, &done, error);
+    remembered_close(&remembered, options->sys);
+    hone_loader_free(own.loader);
     return ok;
 }
 
@@ -77,7 +146,7 @@ bool hone_evaluate(const HoneProgram *program, const HoneRunOptions *options, co
     const HoneData *split = &program->data[stage->data];
     const HoneSource *source = split->valid != NULL ? split->valid : split->test;
     *n = 0;
-    if (stage->metrics == HONE_NONE || source == NULL) {
+    if (stage->metrics == HONE_NONE || (source == NULL && stage->eval != HONE_NONE)) {
         hone_fail(error, HONE_USAGE, "E512", "recipe `%s` has no metric or no `valid` data",
                   program->name);
         hone_error_help(error, "add `metric name = …` to its step, and `valid = …` to its data");
@@ -87,12 +156,13 @@ bool hone_evaluate(const HoneProgram *program, const HoneRunOptions *options, co
     if (!engine_open(&engine, options->sys, program, options->threads, error)) {
         return false;
     }
-    HoneDataset *data = hone_data_open(options->sys, source, options->root, error);
+    bool own = stage->eval != HONE_NONE;
+    HoneDataset *data = own ? hone_data_open(options->sys, source, options->root, error) : NULL;
     tensors_initialise(&engine);
-    bool ok = data != NULL && tensors_read(&engine, TENSORS_MODEL, weights, error) &&
+    bool ok = (!own || data != NULL) && tensors_read(&engine, TENSORS_MODEL, weights, error) &&
               evaluate_with(&engine, options, data, error);
     const HoneEntry *entry = &program->entries[stage->metrics];
-    for (uint32_t i = 0; ok && i < entry->n_outputs && *n < capacity; i++) {
+    for (uint32_t i = 0; ok && i < entry->n_outputs - program->n_changes && *n < capacity; i++) {
         metrics[(*n)++] = (HoneMetric){
             .name = entry->outputs[i].name,
             .value = engine_output(&engine, entry, entry->outputs[i].name),

@@ -179,15 +179,32 @@ static void eval_json(const Progress *progress, const Position *position, const 
     write_text(progress, progress->options->out_fd, line);
 }
 
+static void show_metrics(HoneText *shown, const HoneEntry *metrics, const Engine *engine)
+{
+    for (uint32_t i = 0; i < metrics->n_outputs; i++) {
+        const char *name = metrics->outputs[i].name;
+        hone_text_add(shown, "%s%.40s %.4g", i > 0 ? " " : "", name,
+                      engine_output(engine, metrics, name));
+    }
+}
+
+void progress_start(Progress *progress, const Position *position, const HoneEntry *start,
+                    const Engine *engine)
+{
+    char text[256];
+    HoneText shown = hone_text(text, sizeof text);
+    show_metrics(&shown, start, engine);
+    if (progress->options->json) {
+        eval_json(progress, position, start, engine);
+    }
+    progress_note(progress, "before training: %s", text);
+}
+
 void progress_eval(Progress *progress, const Position *position, const HoneEntry *metrics,
                    const Engine *engine)
 {
     HoneText shown = hone_text(progress->metrics, sizeof progress->metrics);
-    for (uint32_t i = 0; i < metrics->n_outputs; i++) {
-        const char *name = metrics->outputs[i].name;
-        hone_text_add(&shown, "%s%.40s %.4g", i > 0 ? " " : "", name,
-                      engine_output(engine, metrics, name));
-    }
+    show_metrics(&shown, metrics, engine);
     if (progress->options->json) {
         eval_json(progress, position, metrics, engine);
     }

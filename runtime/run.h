@@ -102,10 +102,26 @@ void rundir_remove(HoneSys *sys, const char *folder);
 bool rundir_put_recipe(HoneSys *sys, const char *folder, const char *text, HoneError *error);
 
 /* --- evaluate.c ------------------------------------------------------------------------------------ */
-/* Adds every sample of the loader's data to the stage's totals, once, then computes the metrics.
- * *done false: a signal asked to stop before all were added. */
-bool evaluate_stage(Engine *engine, const HoneStage *stage, HoneDataset *data, HoneLoader *loader,
-                    const StepValues *values, bool *done, HoneError *error);
+typedef struct Evaluated {         /* data that metrics are taken over */
+    uint32_t eval, eval_one;       /* entries that add to totals: a batch, one sample */
+    int64_t batch;
+    HoneDataset *data;
+    HoneLoader *loader;
+} Evaluated;
+typedef struct Remembered {        /* one for each of the program's remembers */
+    uint32_t n;
+    Evaluated *of;
+} Remembered;
+bool remembered_open(Remembered *to, const HoneProgram *program, const HoneRunOptions *options,
+                     HoneError *error);
+void remembered_close(Remembered *remembered, HoneSys *sys);
+uint64_t remembered_bytes(const Remembered *remembered, int depth);
+/* Adds every sample of the stage's own data (NULL: none) and of what is remembered to the totals, once,
+ * then runs the entry over them: stage->metrics, or the program's start. *done false: a signal asked to
+ * stop before all were added. */
+bool evaluate_stage(Engine *engine, const HoneStage *stage, uint32_t entry, const Evaluated *own,
+                    const Remembered *remembered, const StepValues *values, bool *done,
+                    HoneError *error);
 
 /* --- manifest.c ------------------------------------------------------------------------------------- */
 typedef struct ManifestFile {
@@ -174,6 +190,9 @@ double clock_seconds(void);
 Progress progress_new(const HoneRunOptions *options, const HoneProgram *program, int64_t done,
                       int64_t total);
 void progress_step(Progress *progress, const Position *position, double loss, double lr);
+/* Metrics before the first update. */
+void progress_start(Progress *progress, const Position *position, const HoneEntry *start,
+                    const Engine *engine);
 void progress_eval(Progress *progress, const Position *position, const HoneEntry *metrics,
                    const Engine *engine);
 void progress_note(Progress *progress, const char *fmt, ...)

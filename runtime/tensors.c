@@ -292,7 +292,8 @@ static bool in_set(const HoneTensor *tensor, TensorSet set)
     case HONE_MODEL_STATE: return set == TENSORS_MODEL;
     case HONE_OPTIMIZER_STATE:
     case HONE_INITIAL:
-    case HONE_AVERAGE: return set == TENSORS_STATE;
+    case HONE_AVERAGE:
+    case HONE_START: return set == TENSORS_STATE;
     case HONE_TOTAL:                    /* zeroed before every evaluation or update */
     case HONE_GRADIENT: return false;
     }

@@ -23,6 +23,7 @@ typedef struct Run {
     int64_t accumulate;                /* batches that one of theirs holds */
     HoneDataset *train, *valid;
     HoneLoader *train_loader, *valid_loader;
+    Remembered remembered;
     uint64_t loader_bytes;             /* the most that any stage's data take */
     int64_t skipped;                   /* bad files of the data opened last */
     double last_checkpoint;            /* when one was written or tried */
@@ -112,7 +113,7 @@ static bool open_stage(Run *run, const HoneStage *stage)
            (stage->count == HONE_NONE ||
             engine_check_fields(&entries[stage->count], run->train, run->error)) &&
            engine_check_fields(&entries[stage->train], run->train, run->error) &&
-           (run->valid == NULL || stage->metrics == HONE_NONE ||
+           (run->valid == NULL || stage->eval == HONE_NONE ||
             (engine_check_fields(&entries[stage->eval], run->valid, run->error) &&
              engine_check_fields(&entries[stage->eval_one], run->valid, run->error)));
 }
@@ -285,8 +286,11 @@ static bool evaluate(Run *run, const HoneStage *stage, int64_t steps, int64_t ba
     const HoneEntry *metrics = &run->program->entries[stage->metrics];
     bool done = false;
     swap_averages(run, stage);
-    if (!evaluate_stage(&run->engine, stage, run->valid, run->valid_loader, &values, &done,
-                        run->error)) {
+    Evaluated own = {.eval = stage->eval, .eval_one = stage->eval_one, .data = run->valid,
+                     .batch = run->program->data[stage->data].batch, .loader = run->valid_loader};
+    bool has_own = stage->eval != HONE_NONE && run->valid != NULL;
+    if (!evaluate_stage(&run->engine, stage, stage->metrics, has_own ? &own : NULL, &run->remembered,
+                        &values, &done, run->error)) {
         return false;
     }
     if (!done) {
@@ -301,6 +305,24 @@ static bool evaluate(Run *run, const HoneStage *stage, int64_t steps, int64_t ba
         note_best(run, stage, batches);
     }
     swap_averages(run, stage);
+    return true;
+}
+
+/* What is remembered, before anything is learnt. */
+static bool evaluate_start(Run *run)
+{
+    if (run->remembered.n == 0) {
+        return true;
+    }
+    const HoneEntry *start = &run->program->entries[run->program->start];
+    StepValues values = step_values(run, 1, 1);
+    bool done = false;
+    if (!evaluate_stage(&run->engine, &run->program->stages[0], run->program->start, NULL,
+                        &run->remembered, &values, &done, run->error)) {
+        return false;
+    }
+    record(run, start, 1);
+    progress_start(&run->progress, &run->at, start, &run->engine);
     return true;
 }
 
@@ -403,7 +425,7 @@ static bool stopped(Run *run)
 
 static bool evaluation_due(const Run *run, const HoneStage *stage, int64_t steps, int64_t batches)
 {
-    if (stage->metrics == HONE_NONE || run->valid_loader == NULL) {
+    if (stage->metrics == HONE_NONE || (run->valid_loader == NULL && run->remembered.n == 0)) {
         return false;
     }
     return run->at.step == steps ||
@@ -541,7 +563,7 @@ static bool begin(Run *run)
     int skipped = 0;
     tensors_initialise(&run->engine);
     if (!tensors_load(&run->engine, options->root, run->error) || !check_stages(run) ||
-        !check_saves(run) || !open_folder(run)) {
+        !remembered_open(&run->remembered, run->program, options, run->error) || !check_saves(run) || !open_folder(run)) {
         return false;
     }
     tensors_copy_initial(&run->engine);
@@ -571,7 +593,8 @@ static bool begin(Run *run)
                                             : "no checkpoint yet, step %lld, in %s: from the beginning",
                       (long long)run->at.updates, run->dir);
     }
-    return true;
+    run->loader_bytes += remembered_bytes(&run->remembered, options->prefetch);
+    return found || evaluate_start(run);
 }
 
 /* The weights to be saved become the present ones: the best seen; where these could not be kept, the
@@ -746,6 +769,7 @@ bool hone_run(const HoneProgram *program, const HoneRunOptions *options, HoneRes
     }
     result->seconds = clock_seconds() - start;
     close_data(run);
+    remembered_close(&run->remembered, options->sys);
     metrics_close(&run->metrics);
     if (run->lock >= 0) {
         hone_close(options->sys, run->lock);

@@ -118,7 +118,10 @@ static Peak peak_of(const Session *s, const Recipe *recipe, const HoneProgram *p
     Peak peak = {.threads = s->line->threads > 0 ? (int)s->line->threads : hone_cpu_count()};
     for (size_t i = 0; i < recipe->facts.len; i++) {
         uint64_t bytes = recipe->facts.at[i].loading_bytes;
-        peak.loading = bytes > peak.loading ? bytes : peak.loading;
+        peak.loading = i == 0 && bytes > peak.loading ? bytes : peak.loading;
+    }
+    for (size_t i = 0; i < recipe->remembers.len; i++) {
+        peak.loading += recipe->facts.at[recipe->remembers.at[i].data].valid_bytes;
     }
     peak.bytes = peak.loading + (uint64_t)peak.threads * program->scratch_bytes;
     for (int i = 0; i < HONE_ARENAS; i++) {

@@ -329,7 +329,9 @@ static bool split_fields(RecipeBuild *b, Split *split, RecipeData *facts, int64_
         hone_data_open(b->c->sys, split->source, str_c(b->c->arena, b->c->root_dir), &error);
     if (data != NULL) {
         bool ok = copy_fields(b, split, data, facts, which);
-        facts->loading_bytes += which < 2 ? hone_loading_bytes(data, batch, -1) : 0;
+        uint64_t bytes = hone_loading_bytes(data, batch, -1);
+        facts->loading_bytes += which < 2 ? bytes : 0;
+        facts->valid_bytes = which == 1 ? bytes : facts->valid_bytes;
         hone_data_close(data);
         return ok;
     }
@@ -475,7 +477,7 @@ static bool data_knobs(RecipeBuild *b, const Ast *item, HoneData *data, Split *s
     return ok;
 }
 
-bool data_build(RecipeBuild *b, const Ast *item)
+static bool add_data(RecipeBuild *b, const Ast *item)
 {
     HoneData data = {.name = str_c(b->c->arena, item->text), .shuffle = true};
     Split *split = NEW_ARRAY(b->c->arena, Split, SPLITS);
@@ -508,17 +510,43 @@ bool data_build(RecipeBuild *b, const Ast *item)
     data.test = split[2].source;
     facts.n_fields = split[0].n;
     facts.fields = split[0].fields;
-    b->step_known = split[0].known;
+    facts.known = split[0].known;
     VEC_PUSH(b->c->arena, b->r->data, data);
     VEC_PUSH(b->c->arena, b->r->facts, facts);
     return ok;
 }
 
-Batch *data_batch(RecipeBuild *b, Arena *arena, int64_t samples)
+bool data_build(RecipeBuild *b, const Ast *clause, uint32_t *index)
 {
-    const RecipeData *facts = &b->r->facts.at[0];
+    const Ast *name = clause->kids[0];
+    for (*index = 0; *index < b->r->data.len; ++*index) {
+        if (str_eq(str_of(b->r->data.at[*index].name), name->text)) {
+            return true;
+        }
+    }
+    const Ast *item = file_item(b->file, AST_DATA, name->text);
+    if (item != NULL) {
+        return add_data(b, item);
+    }
+    VEC(Str) names = {0};
+    const Ast *tree = file_tree(b->file);
+    for (size_t i = 0; i < tree->n; i++) {
+        if (tree->kids[i]->kind == AST_DATA) {
+            VEC_PUSH(b->c->arena, names, tree->kids[i]->text);
+        }
+    }
+    Diag *d = diag(&b->c->diags, E101, name->span, "no data is called `" STR_FMT "`",
+                   STR_ARG(name->text));
+    help_nearest(d, name->text, names.len, names.at);
+    return false;
+}
+
+Batch *data_batch(RecipeBuild *b, uint32_t data, int64_t samples)
+{
+    Arena *arena = b->c->arena;
+    const RecipeData *facts = &b->r->facts.at[data];
     Batch *batch = NEW(arena, Batch);
-    batch->data = str_of(b->r->data.at[0].name);
+    batch->data = str_of(b->r->data.at[data].name);
     batch->n = facts->n_fields;
     batch->fields = NEW_ARRAY(arena, BatchField, facts->n_fields + 1);
     for (size_t i = 0; i < facts->n_fields; i++) {

@@ -181,6 +181,22 @@ static bool length(RecipeBuild *b, const Ast *stage, RecipeStage *to)
     return good || refuse(b, epochs, "above 0", to->epochs);
 }
 
+typedef VEC(Str) Names;
+
+/* Does the block of a `step` or `remember` clause define the metric? Adds the names that it defines. */
+static bool metric_of(RecipeBuild *b, const Ast *clause, Str name, Names *names)
+{
+    bool found = false;
+    const Ast *block = clause->kids[1];
+    for (size_t i = 0; i < block->n; i++) {
+        if (block->kids[i]->kind == AST_METRIC) {
+            VEC_PUSH(b->c->arena, *names, block->kids[i]->text);
+            found = found || str_eq(block->kids[i]->text, name);
+        }
+    }
+    return found;
+}
+
 static bool monitor(RecipeBuild *b, const Ast *knob, RecipeStage *to)
 {
     const Ast *call = knob->kids[0];
@@ -193,19 +209,15 @@ static bool monitor(RecipeBuild *b, const Ast *knob, RecipeStage *to)
         diag_help(d, "for instance `monitor = max(accuracy)`");
         return false;
     }
-    const Ast *block = b->step->kids[1], *name = call->kids[0];
-    VEC(Str) names = {0};
-    for (size_t i = 0; i < block->n; i++) {
-        if (block->kids[i]->kind != AST_METRIC) {
-            continue;
-        }
-        VEC_PUSH(b->c->arena, names, block->kids[i]->text);
-        if (str_eq(block->kids[i]->text, name->text)) {
-            to->monitor = name->text;
-            to->monitor_max = str_is(call->text, "max");
-        }
+    const Ast *name = call->kids[0];
+    Names names = {0};
+    bool of_step = metric_of(b, b->step, name->text, &names), found = of_step;
+    for (size_t i = 0; i < b->remembers.len && !found; i++) {
+        found = metric_of(b, b->remembers.at[i], name->text, &names);
     }
-    if (to->monitor.len == 0) {
+    to->monitor = name->text;
+    to->monitor_max = str_is(call->text, "max");
+    if (!found) {
         Diag *d = diag(&b->c->diags, E507, name->span, "no metric is called `" STR_FMT "`",
                        STR_ARG(name->text));
         diag_note_at(d, b->step->name, "",
@@ -214,7 +226,7 @@ static bool monitor(RecipeBuild *b, const Ast *knob, RecipeStage *to)
         help_nearest(d, name->text, names.len, names.at);
         return false;
     }
-    if (b->r->data.len > 0 && b->r->data.at[0].valid == NULL) {
+    if (of_step && b->r->data.len > 0 && b->r->data.at[0].valid == NULL) {
         Diag *d = diag(&b->c->diags, E507, knob->name, "`monitor` needs `valid` data");
         diag_help(d, "give data `%s` a `valid = …`", b->r->data.at[0].name);
         return false;

@@ -143,10 +143,10 @@ static void look(Search *s, const Scalar *scalar)
     }
 }
 
-bool labels_check(RecipeBuild *b, const Graph *graph)
+bool labels_check(RecipeBuild *b, const Graph *graph, uint32_t data)
 {
     Search s = {
-        .graph = graph, .arena = b->c->arena, .b = b, .facts = &b->r->facts.at[0], .ok = true};
+        .graph = graph, .arena = b->c->arena, .b = b, .facts = &b->r->facts.at[data], .ok = true};
     for (size_t i = 0; s.ok && i < graph->nodes.len; i++) {
         const Node *node = &graph->nodes.at[i];
         for (size_t k = 0; s.ok && k < node->n_pieces; k++) {

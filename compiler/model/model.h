@@ -318,7 +318,9 @@ typedef struct RecipeData {      /* what is known of a HoneData at compile time 
     int64_t count[3];            /* samples of train, valid, test; -1: not known */
     size_t n_classes;
     const char *const *classes;
+    bool known;                  /* the fields */
     uint64_t loading_bytes;      /* of loading train and valid; 0: not known */
+    uint64_t valid_bytes;        /* of valid alone */
     int64_t *low, *high;         /* by field: values in all splits; low > high: not known */
 } RecipeData;
 
@@ -345,6 +347,11 @@ typedef struct RecipeStage {
     VEC(uint32_t) totals;        /* indices of persistent tensors */
 } RecipeStage;
 
+typedef struct RecipeRemember {  /* other data over which metrics are taken too */
+    uint32_t data;
+    const Graph *eval, *eval_one;
+} RecipeRemember;
+
 typedef struct Recipe {
     Str name;
     Span span;
@@ -358,6 +365,9 @@ typedef struct Recipe {
     VEC(RecipeData) facts;       /* of each data */
     VEC(RecipeStage) stages;
     const Graph *predict;        /* batch 1; OUT_VALUE; NULL without `predict` */
+    VEC(RecipeRemember) remembers;
+    const Graph *start;          /* OUT_NEXT: remembered metrics before the first update; NULL: none */
+    size_t changes;              /* of `metrics`: so many last outputs are changes since then */
     const Graph *merge;          /* OUT_NEXT: adapters folded into what they wrap; NULL: not asked */
     uint64_t seed;
     int64_t workers;

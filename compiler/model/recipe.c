@@ -192,7 +192,6 @@ static const struct {
     const char *what, *instead;
 } later[] = {
     {AST_RECOMPUTE, "`recompute`", NULL},
-    {AST_REMEMBER, "`remember`", NULL},
 };
 
 static void sort_clause(RecipeBuild *b, const Ast *clause)
@@ -218,6 +217,8 @@ static void sort_clause(RecipeBuild *b, const Ast *clause)
         once(b, &b->step, clause, "`step`");
     } else if (clause->kind == AST_LAYERS) {
         once(b, &b->layers, clause, "`layers`");
+    } else if (clause->kind == AST_REMEMBER) {
+        VEC_PUSH(arena, b->remembers, clause);
     } else if (clause->kind == AST_PENALTY) {
         VEC_PUSH(arena, b->penalties, clause);
     } else if (clause->kind == AST_STAGE || clause->kind == AST_FOR) {
@@ -373,22 +374,12 @@ static void unread(RecipeBuild *b, const Instance *in)
 
 static bool build_data(RecipeBuild *b)
 {
-    Str name = b->step->kids[0]->text;
-    const Ast *item = file_item(b->file, AST_DATA, name);
-    if (item != NULL) {
-        return data_build(b, item);
+    uint32_t index;
+    if (!data_build(b, b->step, &index)) {
+        return false;
     }
-    VEC(Str) names = {0};
-    const Ast *tree = file_tree(b->file);
-    for (size_t i = 0; i < tree->n; i++) {
-        if (tree->kids[i]->kind == AST_DATA) {
-            VEC_PUSH(b->c->arena, names, tree->kids[i]->text);
-        }
-    }
-    Diag *d = diag(&b->c->diags, E101, b->step->kids[0]->span, "no data is called `" STR_FMT "`",
-                   STR_ARG(name));
-    help_nearest(d, name, names.len, names.at);
-    return false;
+    b->step_known = b->r->facts.at[index].known;
+    return true;
 }
 
 /* Values from the command line are checked even where nothing reads their option. */
@@ -460,7 +451,7 @@ Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeO
         save_check_inputs(b);
     }
     b->step_known = b->step_known && model_ok && data_ok;
-    bool eval_ok = !b->step_known || eval_build(b);
+    bool eval_ok = (!b->step_known || eval_build(b)) && (!model_ok || !data_ok || remember_build(b));
     b->step_known = b->step_known && eval_ok;
     bool sequence_ok = model_ok && layers_build(b) && stages_expand(b);
     build_stages(b, sequence_ok);

@@ -27,7 +27,7 @@ typedef struct RecipeBuild {
     Elab *build;                     /* evaluates build-clock values */
     const Ast *step, *optimizer;     /* clauses that stand once; NULL: absent */
     const Ast *layers;
-    VEC(const Ast *) models, adapts, loads, saves, freezes, groups, knobs, penalties;
+    VEC(const Ast *) models, adapts, loads, saves, freezes, groups, knobs, penalties, remembers;
     VEC(const Ast *) effective;      /* penalties that met a trainable parameter */
     VEC(const Ast *) sequence;       /* `stage` and `for` clauses */
     VEC(StageClause) stages;         /* made of them */
@@ -36,6 +36,9 @@ typedef struct RecipeBuild {
     bool uncovered;                  /* E504 was said */
     bool step_known;                 /* the data's fields are known: graphs can be built */
     RecipeStage evaluation;          /* eval, eval_one, metrics, totals: the same for all stages */
+    Graph *start;                    /* Recipe.start, while it grows */
+    Graph *metrics;                  /* evaluation.metrics, while it grows */
+    VEC(StepValue) named;            /* metrics of the step and of every `remember` */
     VEC(GroupKnob) group_knobs;      /* of all groups, for W505 */
     bool *read;                      /* by variable: does any graph read it? */
 } RecipeBuild;
@@ -79,8 +82,9 @@ bool select_pattern_ok(RecipeBuild *b, const Ast *pattern);
 bool load_build(RecipeBuild *b, const Ast *clause);
 bool save_build(RecipeBuild *b, const Ast *clause);
 void save_check_inputs(RecipeBuild *b);                      /* overwrite.c: E518 */
-bool data_build(RecipeBuild *b, const Ast *item);            /* the data of the step clause */
-Batch *data_batch(RecipeBuild *b, Arena *arena, int64_t samples);    /* a new one per graph */
+/* The data that a `step` or `remember` clause names, in Recipe.data; false after a diagnostic. */
+bool data_build(RecipeBuild *b, const Ast *clause, uint32_t *index);
+Batch *data_batch(RecipeBuild *b, uint32_t data, int64_t samples);   /* a new one per graph */
 
 /* --- knobs.c -------------------------------------------------------------------------------------------- */
 /* The closed list; NULL after E501 / E520 / E516. */
@@ -118,10 +122,22 @@ void group_unused(RecipeBuild *b);           /* W505 for group knobs that moved 
 /* --- stage.c train.c labels.c ------------------------------------------------------------------------------- */
 bool stage_build(RecipeBuild *b, const Ast *clause, size_t index);  /* clause NULL: the only one */
 bool eval_build(RecipeBuild *b);             /* evaluation, metrics and predict graphs */
+/* The graphs of a `step` or `remember` clause that add to totals, for a batch and for one sample. */
+typedef struct Evaluation {
+    const Ast *clause;
+    uint32_t data;
+    StepResult step;             /* of the first */
+    Elab *batch, *one;
+} Evaluation;
+bool evaluation_build(RecipeBuild *b, Evaluation *evaluation);
+/* Totals become tensors and outputs; metrics join b->metrics, their nodes there in values. */
+bool evaluation_metrics(RecipeBuild *b, Evaluation *evaluation, NodeId *values);
+/* remember.c: metrics over other data, and how much they have changed. */
+bool remember_build(RecipeBuild *b);
 void penalties_unused(RecipeBuild *b);       /* W505 for those that met no trainable parameter */
 /* The training graph of a stage: forward, backward, update. */
 bool train_build(RecipeBuild *b, RecipeStage *stage, const Ast *clause, size_t index);
-bool labels_check(RecipeBuild *b, const Graph *graph);      /* E705: as many outputs as classes */
+bool labels_check(RecipeBuild *b, const Graph *graph, uint32_t data);   /* E705: as many outputs as classes */
 /* A new equation equal to a node, in another type. */
 NodeId node_as(Graph *g, NodeId id, DType dtype, Str name);
 /* a + b in dtype; both have one shape. */

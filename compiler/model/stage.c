@@ -35,17 +35,16 @@ static NodeId add_to_total(Graph *g, const Total *total)
     return node_sum(g, DT_F64, total->state, value, graph_node(g, total->value)->span);
 }
 
-static bool eval_graph(RecipeBuild *b, int64_t samples, Elab **elab, StepResult *step)
+static Elab *eval_graph(RecipeBuild *b, const Evaluation *of, int64_t samples, StepResult *step)
 {
     Graph *g = graph_new(b->c->arena);
     Elab *e = elab_new(b->c, b->r->model, g, false, NULL);
     e->total_mode = TOTAL_IS_STATE;
-    e->first_total = (uint32_t)b->r->model->variables.len;
-    *step = elab_step(e, b->scope, b->step->kids[1], b->step->text,
-                      data_batch(b, b->c->arena, samples));
-    *elab = e;
+    e->first_total = (uint32_t)(b->r->model->variables.len + b->r->states.len);
+    *step = elab_step(e, b->scope, of->clause->kids[1], of->clause->text,
+                      data_batch(b, of->data, samples));
     recipe_reads(b, e);
-    return step->ok;
+    return e;
 }
 
 static void output_totals(Elab *e)
@@ -59,6 +58,7 @@ static void output_totals(Elab *e)
 
 static void keep_totals(RecipeBuild *b, const Elab *e)
 {
+    size_t known = b->evaluation.totals.len;
     for (size_t i = 0; i < e->totals.len; i++) {
         const Total *total = &e->totals.at[i];
         RecipeState state = {.kind = HONE_TOTAL,
@@ -66,7 +66,7 @@ static void keep_totals(RecipeBuild *b, const Elab *e)
                              .rank = total->rank,
                              .of = HONE_NONE,
                              .init = {.kind = HONE_INIT_CONSTANT}};
-        state.key = str_format(b->c->arena, "total:%zu", i);
+        state.key = str_format(b->c->arena, "total:%zu", known + i);
         for (size_t k = 0; k < total->rank; k++) {
             state.dims[k] = total->dims[k];
         }
@@ -103,10 +103,9 @@ static bool made_of_totals(RecipeBuild *b, const Graph *metrics, const StepValue
 }
 
 /* Each metric is imported by itself first, so that its own leaves can be told. */
-static const Graph *metrics_graph(RecipeBuild *b, const Graph *eval, const StepResult *step)
+static bool add_metrics(RecipeBuild *b, const Graph *eval, const StepResult *step, NodeId *values)
 {
     bool ok = true;
-    Graph *all = graph_new(b->c->arena);
     NodeId *map = NEW_ARRAY(b->c->arena, NodeId, eval->nodes.len + 1);
     NodeId *own = NEW_ARRAY(b->c->arena, NodeId, eval->nodes.len + 1);
     for (size_t i = 0; i < eval->nodes.len; i++) {
@@ -121,11 +120,11 @@ static const Graph *metrics_graph(RecipeBuild *b, const Graph *eval, const StepR
         graph_import(alone, eval, metric->node, own);
         ok = made_of_totals(b, alone, metric) && ok;
         if (ok) {
-            graph_output(all, OUT_VALUE, metric->name, graph_import(all, eval, metric->node, map),
-                         NODE_NONE);
+            values[k] = graph_import(b->metrics, eval, metric->node, map);
+            graph_output(b->metrics, OUT_VALUE, metric->name, values[k], NODE_NONE);
         }
     }
-    return ok ? all : NULL;
+    return ok;
 }
 
 static const Graph *predict_graph(RecipeBuild *b, const Graph *eval, const StepResult *step)
@@ -158,41 +157,68 @@ static bool duplicate_names(RecipeBuild *b, size_t n, const StepValue *values)
     return false;
 }
 
+bool evaluation_build(RecipeBuild *b, Evaluation *of)
+{
+    StepResult one;
+    of->batch = eval_graph(b, of, b->r->data.at[of->data].batch, &of->step);
+    if (!of->step.ok || !labels_check(b, of->batch->graph, of->data)) {
+        return false;
+    }
+    for (size_t i = 0; i < of->step.metrics.len; i++) {
+        VEC_PUSH(b->c->arena, b->named, of->step.metrics.at[i]);
+    }
+    if (duplicate_names(b, b->named.len, b->named.at) ||
+        duplicate_names(b, of->step.predicts.len, of->step.predicts.at)) {
+        return false;
+    }
+    if (of->step.metrics.len + of->step.predicts.len == 0) {
+        return true;
+    }
+    of->one = eval_graph(b, of, 1, &one);
+    return one.ok;
+}
+
+bool evaluation_metrics(RecipeBuild *b, Evaluation *of, NodeId *values)
+{
+    if (b->metrics == NULL) {
+        b->evaluation.metrics = b->metrics = graph_new(b->c->arena);
+    }
+    if (!add_metrics(b, of->batch->graph, &of->step, values)) {
+        return false;
+    }
+    keep_totals(b, of->batch);
+    output_totals(of->batch);
+    output_totals(of->one);
+    return true;
+}
+
 bool eval_build(RecipeBuild *b)
 {
     const HoneData *data = &b->r->data.at[0];
-    Elab *e, *one;
-    StepResult step, step_one;
-    if (!eval_graph(b, data->batch, &e, &step) || !labels_check(b, e->graph) ||
-        duplicate_names(b, step.metrics.len, step.metrics.at) ||
-        duplicate_names(b, step.predicts.len, step.predicts.at)) {
+    Evaluation evaluation = {.clause = b->step}, *of = &evaluation;
+    if (!evaluation_build(b, of)) {
         return false;
     }
-    bool evaluates = step.metrics.len > 0 && (data->valid != NULL || data->test != NULL);
-    for (size_t i = 0; i < step.metrics.len && data->valid == NULL; i++) {
-        Diag *d = diag(&b->c->diags, W513, step.metrics.at[i].span,
-                       "metric `" STR_FMT "` is never evaluated", STR_ARG(step.metrics.at[i].name));
+    size_t n = of->step.metrics.len;
+    for (size_t i = 0; i < n && data->valid == NULL; i++) {
+        const StepValue *metric = &of->step.metrics.at[i];
+        Diag *d = diag(&b->c->diags, W513, metric->span, "metric `" STR_FMT "` is never evaluated",
+                       STR_ARG(metric->name));
         diag_note_at(d, b->r->facts.at[0].span, "", "this data has no `valid`");
     }
-    if (!evaluates && step.predicts.len == 0) {
+    if (of->step.predicts.len > 0) {
+        b->r->predict = predict_graph(b, of->one->graph, &of->step);
+    }
+    if (n == 0 || (data->valid == NULL && data->test == NULL)) {
         return true;
     }
-    if (!eval_graph(b, 1, &one, &step_one)) {
+    NodeId *values = NEW_ARRAY(b->c->arena, NodeId, n);
+    if (!evaluation_metrics(b, of, values)) {
         return false;
     }
-    if (step.predicts.len > 0) {
-        b->r->predict = predict_graph(b, one->graph, &step_one);
-    }
-    if (!evaluates) {
-        return true;
-    }
-    b->evaluation.metrics = metrics_graph(b, e->graph, &step);
-    keep_totals(b, e);
-    output_totals(e);
-    output_totals(one);
-    b->evaluation.eval = e->graph;
-    b->evaluation.eval_one = data->batch == 1 ? e->graph : one->graph;
-    return b->evaluation.metrics != NULL;
+    b->evaluation.eval = of->batch->graph;
+    b->evaluation.eval_one = data->batch == 1 ? of->batch->graph : of->one->graph;
+    return true;
 }
 
 /* --- a stage --------------------------------------------------------------------------------- */

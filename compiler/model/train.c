@@ -13,7 +13,7 @@ static bool forward(Training *t, const Ast *clause)
     e->total_mode = e->parts > 1 ? TOTAL_IS_UPDATE : TOTAL_IS_VALUE;
     e->first_total = (uint32_t)(b->r->model->variables.len + b->r->states.len);
     StepResult step = elab_step(e, b->scope, b->step->kids[1], b->step->text,
-                                data_batch(b, b->c->arena, b->r->data.at[0].batch));
+                                data_batch(b, 0, b->r->data.at[0].batch));
     if (!step.ok) {
         return false;
     }

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """A small network with LoRA by the peft library, in double precision: writes ../data/lora/.
 
-base.safetensors      the network alone: two torch.nn.Linear and between them transformers' Conv1D, whose weight
-                      is [in, out]
-adapter.safetensors   what peft saves of r = 2, alpha = 6 around all three, as it saves it
+base.safetensors      the network alone: a convolution, two torch.nn.Linear and between them transformers' Conv1D,
+                      whose weight is [in, out]
+adapter.safetensors   what peft saves of r = 2, alpha = 6 around all four, as it saves it
 batch.safetensors     x f32 [8, 6], label i32 [8]
 wanted.safetensors    loss; logits; grad.KEY of every tensor of the adapter (peft's keys); merged.KEY of
                       every tensor of the network with the adapter folded in (merge_and_unload)
@@ -24,11 +24,13 @@ folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../data/lora"
 class Net(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.up = torch.nn.Linear(6, 5)
+        self.conv = torch.nn.Conv2d(1, 2, 2, stride=(2, 2), padding=1)
+        self.up = torch.nn.Linear(8, 5)
         self.mid = Conv1D(5, 5)
         self.down = torch.nn.Linear(5, 4)
 
     def forward(self, x):
+        x = torch.relu(self.conv(x.reshape(8, 1, 2, 3))).reshape(8, 8)
         return self.down(torch.relu(self.mid(torch.relu(self.up(x)))))
 
 
@@ -47,7 +49,7 @@ for p in net.parameters():
     p.data = rounded(p.shape, generator)
 save_file(single(net.state_dict()), f"{folder}/base.safetensors")
 
-config = LoraConfig(r=2, lora_alpha=6, lora_dropout=0.0, target_modules=["up", "mid", "down"])
+config = LoraConfig(r=2, lora_alpha=6, lora_dropout=0.0, target_modules=["conv", "up", "mid", "down"])
 model = get_peft_model(net, config).double()
 for key, p in model.named_parameters():
     if "lora_" in key:

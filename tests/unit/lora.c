@@ -15,10 +15,14 @@
 static const char recipe_text[] =
     "use lora, gpt2, nn, losses, optim\n"
     "module Net() {\n"
-    "  up:   Linear(6, 5)\n"
+    "  conv: Conv2d(1, 2, 2, stride = 2, pad = 1)\n"
+    "  up:   Linear(8, 5)\n"
     "  mid:  Conv1D(5, 5)\n"
     "  down: Linear(5, 4)\n"
-    "  fn forward(x: [N, 6]) -> [N, 4] = down(relu(mid(relu(up(x)))))\n"
+    "  fn forward(x: [N, 6]) -> [N, 4] {\n"
+    "    y = relu(conv(reshape(x, [N, 1, 2, 3])))\n"
+    "    return down(relu(mid(relu(up(reshape(y, [N, 8]))))))\n"
+    "  }\n"
     "}\n"
     "data d { train = arrays(\"batch.safetensors\"); batch = 8 }\n"
     "finetune r {\n"
@@ -26,6 +30,7 @@ static const char recipe_text[] =
     "  load \"base.safetensors\"\n"
     "  load \"adapter.safetensors\" { rename \"base_model.model.**\" -> \"**\" }\n"
     "  adapt \"{up,mid,down}\" with LoRA(r = 2, alpha = 6.0)\n"
+    "  adapt \"conv\" with ConvLoRA(r = 2, alpha = 6.0)\n"
     "  freeze \"**\" except \"**.lora_*\"\n"
     "  step b in d {\n"
     "    z       = model(b.x)\n"
@@ -159,7 +164,7 @@ static void loss_and_gradients(void **state)
         assert_near(name, step, read_tensor(wanted, name, n), n);
         gradients++;
     }
-    assert_int_equal(gradients, 6);
+    assert_int_equal(gradients, 8);
 }
 
 /* Conv1D stores its weight the other way round. */
@@ -168,7 +173,7 @@ static void folded_weights(void **state)
     (void)state;
     const Graph *g = recipe->merge;
     Interp interp = run_graph(g);
-    assert_int_equal(g->outputs.len, 3);
+    assert_int_equal(g->outputs.len, 4);
     for (size_t i = 0; i < g->outputs.len; i++) {
         const Output *out = &g->outputs.at[i];
         int64_t n = node_elements(graph_node(g, out->value));
@@ -187,7 +192,7 @@ static void keys_are_those_of_peft(void **state)
         assert_non_null(hone_file_find(adapter, save->items.at[i].key));
     }
     assert_true(merged->merged);
-    assert_int_equal(merged->items.len, 6);
+    assert_int_equal(merged->items.len, 8);
 }
 
 int main(void)

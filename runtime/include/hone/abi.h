@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HONE_ABI_VERSION 3
+#define HONE_ABI_VERSION 4
 #define HONE_NONE UINT32_MAX
 enum { HONE_MAX_RANK = 12 };
 
@@ -63,7 +63,8 @@ typedef struct HoneCall {
 typedef enum HoneTensorKind {
     HONE_PARAM, HONE_MODEL_STATE, HONE_OPTIMIZER_STATE, HONE_TOTAL, HONE_INITIAL /* p0 */,
     HONE_GRADIENT,           /* sums over the parts of an update; nothing between updates */
-    HONE_AVERAGE             /* of a parameter over the updates (`ema`) */
+    HONE_AVERAGE,            /* of a parameter over the updates (`ema`) */
+    HONE_START               /* a remembered metric before the first update */
 } HoneTensorKind;
 
 typedef enum HoneInitKind {
@@ -192,6 +193,11 @@ typedef struct HoneStage {
     uint32_t trainable_tensors;
 } HoneStage;
 
+typedef struct HoneRemember {               /* data whose `valid` is evaluated beside the stage's */
+    uint32_t data;
+    uint32_t eval, eval_one;
+} HoneRemember;
+
 typedef struct HonePlace {                  /* where a kernel's equations stand, for messages */
     const char *file;
     uint32_t line, column;
@@ -219,6 +225,11 @@ typedef struct HoneProgram {
     const HoneStage *stages;
     const HonePlace *places;
     uint32_t predict;                       /* entry with batch 1, or NONE */
+    uint32_t n_remembers;
+    const HoneRemember *remembers;
+    uint32_t start;                         /* entry, after an evaluation before the first update: keeps
+                                             * remembered metrics; or NONE */
+    uint32_t n_changes;                     /* last outputs of `metrics`: changes since then */
     uint32_t merge;                         /* entry: adapters folded into parameters; or NONE */
     uint32_t predict_data;                  /* whose reader decodes the pictures */
 } HoneProgram;
