@@ -82,6 +82,7 @@ bool frame_push(Elab *e, Frame *frame, const Ast *what, Instance *self, Instance
         return false;
     }
     *frame = (Frame){.what = what, .self = self, .span = span, .up = state->frame, .depth = depth};
+    frame->first = e->graph != NULL ? (NodeId)e->graph->nodes.len : 0;
     if (where != NULL) {
         frame->path = where->path;
     }
@@ -89,8 +90,25 @@ bool frame_push(Elab *e, Frame *frame, const Ast *what, Instance *self, Instance
     return true;
 }
 
+/* Of calls within each other the outermost counts. */
+static void note_again(Elab *e)
+{
+    const Frame *frame = e->state->frame;
+    if (e->graph == NULL || frame->self == NULL || !frame->self->recompute) {
+        return;
+    }
+    for (const Frame *f = frame->up; f != NULL; f = f->up) {
+        if (f->self != NULL && f->self->recompute) {
+            return;
+        }
+    }
+    NodeRange range = {.first = frame->first, .end = (NodeId)e->graph->nodes.len};
+    VEC_PUSH(elab_arena(e), e->state->again, range);
+}
+
 void frame_pop(Elab *e)
 {
+    note_again(e);
     e->state->frame = e->state->frame->up;
 }
 

@@ -3,6 +3,7 @@
 #define HONE_MODEL_INTERNAL_H
 
 #include "model/model.h"
+#include "passes/passes.h"
 
 /* --- names.c ---------------------------------------------------------------------------------- */
 struct File {
@@ -74,6 +75,7 @@ typedef struct Frame {           /* a call or an instantiation in progress */
     Instance *self;
     Str path;                    /* of the instance it works for */
     Span span;                   /* of the call */
+    NodeId first;                /* of the nodes that it makes */
     struct Frame *up;
     size_t depth;
 } Frame;
@@ -132,6 +134,7 @@ struct ElabState {
     BlockRun *run;
     const Instance *adapted;     /* while the wrapper of it is made or folded into it */
     bool merging;                /* parameters may be given next values */
+    VEC(NodeRange) again;        /* nodes made by instances with `recompute` */
     const Variable *updated;     /* the parameter an optimizer's update is elaborated for */
     VEC(UsedStates) used;
 };

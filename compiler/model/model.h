@@ -132,6 +132,7 @@ struct Instance {
     File *file;
     Span span;                   /* where it is declared or constructed */
     Instance *parent;
+    bool recompute;              /* its forward pass is computed again for the backward pass */
     Instance *base;              /* what it wraps (`adapt`); its members and arguments show through */
     Scope *scope;                /* its arguments */
     Map members;                 /* declared path -> Member (variable, instance, array) */

@@ -145,14 +145,6 @@ static void once(RecipeBuild *b, const Ast **slot, const Ast *clause, const char
     }
 }
 
-static void not_yet(RecipeBuild *b, const Ast *clause, const char *what, const char *instead)
-{
-    Diag *d = diag(&b->c->diags, E520, clause->name, "%s is not available yet", what);
-    if (instead != NULL) {
-        diag_help(d, "%s", instead);
-    }
-}
-
 static const Ast *same_text(const Ast *const *list, size_t n, Str text)
 {
     for (size_t i = 0; i < n; i++) {
@@ -187,13 +179,6 @@ static void add_model(RecipeBuild *b, const Ast *model)
     }
 }
 
-static const struct {
-    AstKind kind;
-    const char *what, *instead;
-} later[] = {
-    {AST_RECOMPUTE, "`recompute`", NULL},
-};
-
 static void sort_clause(RecipeBuild *b, const Ast *clause)
 {
     Arena *arena = b->c->arena;
@@ -217,6 +202,8 @@ static void sort_clause(RecipeBuild *b, const Ast *clause)
         once(b, &b->step, clause, "`step`");
     } else if (clause->kind == AST_LAYERS) {
         once(b, &b->layers, clause, "`layers`");
+    } else if (clause->kind == AST_RECOMPUTE) {
+        VEC_PUSH(arena, b->recomputes, clause);
     } else if (clause->kind == AST_REMEMBER) {
         VEC_PUSH(arena, b->remembers, clause);
     } else if (clause->kind == AST_PENALTY) {
@@ -224,11 +211,6 @@ static void sort_clause(RecipeBuild *b, const Ast *clause)
     } else if (clause->kind == AST_STAGE || clause->kind == AST_FOR) {
         stages_check(b, clause);
         VEC_PUSH(arena, b->sequence, clause);
-    }
-    for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
-        if (clause->kind == later[i].kind) {
-            not_yet(b, clause, later[i].what, later[i].instead);
-        }
     }
 }
 
@@ -316,6 +298,13 @@ static bool build_models(RecipeBuild *b)
     }
     for (size_t i = 0; ok && i < b->adapts.len; i++) {
         ok = adapt_build(b, b->adapts.at[i]);
+    }
+    for (size_t i = 0; ok && i < b->recomputes.len; i++) {
+        Instances chosen = {0};
+        ok = select_instances(b, b->recomputes.at[i], &chosen);
+        for (size_t k = 0; k < chosen.len; k++) {
+            chosen.at[k]->recompute = true;
+        }
     }
     Model *model = b->r->model;
     b->build = elab_new(b->c, model, NULL, false, NULL);
@@ -463,6 +452,10 @@ Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeO
     if (c->diags.errors == errors) {
         group_unused(b);
         penalties_unused(b);
+        if (b->recomputes.len > 0 && !b->recomputed && b->step_known) {
+            Diag *d = diag(&b->c->diags, W505, b->recomputes.at[0]->name, "`recompute` has no effect");
+            diag_label(d, "the backward pass needs nothing from inside of this");
+        }
         lint_file(c, file);
     }
     for (size_t i = 0; b->step_known && c->diags.errors == errors && i < r->model->roots.len; i++) {

@@ -27,7 +27,7 @@ typedef struct RecipeBuild {
     Elab *build;                     /* evaluates build-clock values */
     const Ast *step, *optimizer;     /* clauses that stand once; NULL: absent */
     const Ast *layers;
-    VEC(const Ast *) models, adapts, loads, saves, freezes, groups, knobs, penalties, remembers;
+    VEC(const Ast *) models, adapts, loads, saves, freezes, groups, knobs, penalties, remembers, recomputes;
     VEC(const Ast *) effective;      /* penalties that met a trainable parameter */
     VEC(const Ast *) sequence;       /* `stage` and `for` clauses */
     VEC(StageClause) stages;         /* made of them */
@@ -40,6 +40,7 @@ typedef struct RecipeBuild {
     Graph *metrics;                  /* evaluation.metrics, while it grows */
     VEC(StepValue) named;            /* metrics of the step and of every `remember` */
     VEC(GroupKnob) group_knobs;      /* of all groups, for W505 */
+    bool recomputed;                 /* something was, in some stage */
     bool *read;                      /* by variable: does any graph read it? */
 } RecipeBuild;
 
@@ -77,6 +78,9 @@ bool select_variables(RecipeBuild *b, const Ast *select, SelectOf of, Str prefix
 void select_nothing(RecipeBuild *b, const Ast *pattern, const char *what, size_t n,
                     const Str *keys);
 bool select_pattern_ok(RecipeBuild *b, const Ast *pattern);
+/* The modules that a clause's selector names; of several with one path (`as ""`) the outermost. */
+typedef VEC(Instance *) Instances;
+bool select_instances(RecipeBuild *b, const Ast *clause, Instances *to);
 
 /* --- load.c save.c data.c ------------------------------------------------------------------------------ */
 bool load_build(RecipeBuild *b, const Ast *clause);

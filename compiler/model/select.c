@@ -187,3 +187,81 @@ bool select_variables(RecipeBuild *b, const Ast *select, SelectOf of, Str prefix
     }
     return ok;
 }
+
+/* --- instances ------------------------------------------------------------------------------------- */
+static void collect(RecipeBuild *b, Instance *in, Instances *all)
+{
+    VEC_PUSH(b->c->arena, *all, in);
+    for (size_t i = 0; i < in->children.len; i++) {
+        collect(b, in->children.at[i], all);
+    }
+}
+
+/* The instance at the pattern's node itself, not those below it. */
+static bool selects(Str pattern, Str path)
+{
+    Str node;
+    return path.len > 0 && matching_node(pattern, path, &node) && node.len == path.len;
+}
+
+static bool apply_instances(RecipeBuild *b, const Ast *patterns, const Instances *all, bool value,
+                            bool *chosen)
+{
+    bool ok = true;
+    Str *paths = NEW_ARRAY(b->c->arena, Str, all->len + 1);
+    for (size_t k = 0; patterns != NULL && k < patterns->n; k++) {
+        const Ast *pattern = patterns->kids[k];
+        if (pattern->kind != AST_STRING || !select_pattern_ok(b, pattern)) {
+            ok = false;
+            continue;
+        }
+        bool any = false;
+        size_t n = 0;
+        for (size_t i = 0; i < all->len; i++) {
+            Str path = all->at[i]->path;
+            bool hit = value ? selects(pattern->text, path)
+                             : path.len > 0 && pattern_matches(pattern->text, path);
+            chosen[i] = hit ? value : chosen[i];
+            any = any || hit;
+            if (path.len > 0) {
+                paths[n++] = path;
+            }
+        }
+        if (!any) {
+            select_nothing(b, pattern, "module", n, paths);
+            ok = false;
+        }
+    }
+    return ok;
+}
+
+bool select_instances(RecipeBuild *b, const Ast *clause, Instances *to)
+{
+    const Ast *select = clause->kids[0];
+    Instances all = {0};
+    for (size_t i = 0; i < b->r->model->roots.len; i++) {
+        collect(b, b->r->model->roots.at[i], &all);
+    }
+    if (select->kids[2] != NULL) {
+        Diag *d = diag(&b->c->diags, E004, select->kids[2]->span, "`%s` takes no `where`",
+                       ast_kind_name(clause->kind));
+        diag_help(d, "conditions are on tensors, this selects modules: use patterns and `except`");
+        return false;
+    }
+    bool *chosen = NEW_ARRAY(b->c->arena, bool, all.len + 1);
+    if (!apply_instances(b, select->kids[0], &all, true, chosen) ||
+        !apply_instances(b, select->kids[1], &all, false, chosen)) {
+        return false;
+    }
+    for (size_t i = 0; i < all.len; i++) {
+        Instance *in = all.at[i];
+        if (chosen[i] && !(in->parent != NULL && str_eq(in->parent->path, in->path))) {
+            VEC_PUSH(b->c->arena, *to, in);
+        }
+    }
+    if (to->len == 0) {
+        Diag *d = diag(&b->c->diags, W505, select->span, "nothing is selected");
+        diag_label(d, "`except` leaves no module");
+    }
+    return true;
+}

@@ -30,6 +30,7 @@ static bool forward(Training *t, const Ast *clause)
         return false;
     }
     t->loss = step.loss;
+    t->n_forward = g->nodes.len;
     graph_output(g, OUT_LOSS, STR("loss"), step.loss, NODE_NONE);
     return true;
 }
@@ -101,6 +102,23 @@ static void show_rate(Training *t)
     }
 }
 
+/* `recompute`: what the selected modules compute is computed once more for their gradients. */
+static void recompute(Training *t, const Elab *forward)
+{
+    RecipeBuild *b = t->b;
+    size_t n = forward->state->again.len;
+    const Graph *before = t->stage->train;
+    NodeId *map = NEW_ARRAY(b->c->arena, NodeId, before->nodes.len + 1);
+    if (n == 0) {
+        return;
+    }
+    t->stage->train = pass_again(b->c->arena, before, t->n_forward, n, forward->state->again.at, map);
+    if (t->stage->train != before && t->stage->lr != NODE_NONE && t->stage->update == NULL) {
+        t->stage->lr = map[t->stage->lr];
+    }
+    b->recomputed = b->recomputed || t->stage->train != before;
+}
+
 bool train_build(RecipeBuild *b, RecipeStage *stage, const Ast *clause, size_t index)
 {
     size_t n = b->r->model->variables.len;
@@ -112,6 +130,7 @@ bool train_build(RecipeBuild *b, RecipeStage *stage, const Ast *clause, size_t i
         t->grads[i] = t->nexts[i] = NODE_NONE;
     }
     bool whole = b->step_known && forward(t, clause);
+    const Elab *step = t->forward;
     if (whole) {
         if (!differentiate(t)) {
             return false;
@@ -140,5 +159,6 @@ bool train_build(RecipeBuild *b, RecipeStage *stage, const Ast *clause, size_t i
         stage->update = t->graph;
     }
     show_rate(t);
+    recompute(t, step);
     return true;
 }

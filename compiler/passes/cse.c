@@ -3,7 +3,8 @@
  * may differ by a constant factor, which moves into the readers: the sums that batch norm's backward
  * pass needs are those of its weight and bias. Two equations are equal if they are after renaming the variables of each piece in order: the n-th variable of an extent
  * becomes the n-th standard variable of that extent, and equality is comparison of pointers in one
- * pool. Random numbers with the same key and counter are the same numbers. */
+ * pool. Random numbers with the same key and counter are the same numbers.
+ * What pass_again computes again stays. */
 #include "passes/clean.h"
 #include "passes/densify.h"
 
@@ -285,7 +286,7 @@ Graph *pass_cse(Arena *arena, const Graph *graph)
     for (NodeId id = 0; id < n; id++) {
         const Node *node = graph_node(graph, id);
         NodeId copy = node_import(cse.to, node, map);
-        map[id] = is_leaf(node) ? copy : shared(&cse, copy);
+        map[id] = is_leaf(node) || node_is_again(node) ? copy : shared(&cse, copy);
     }
     outputs_copy(cse.to, graph, map);
     arena_free(scratch);

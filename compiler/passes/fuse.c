@@ -377,14 +377,15 @@ static void add_member(const Joining *j, uint32_t b, uint32_t nest)
 }
 
 /* A large tensor that is computed with its neighbours' inputs long before anybody reads it would only
- * take memory: what pass_recompute put into the backward pass stays there. */
+ * take memory: what pass_recompute and pass_again put into the backward pass stays there. */
 static bool is_far(const Joining *j, const Bundle *bundle)
 {
     double bytes = (double)node_elements(j->node) * (double)dtype_bytes(j->node->dtype);
     NodeId last = 0;
     for (size_t m = 0; m < bundle->members.len; m++)
         last = bundle->members.at[m].node > last ? bundle->members.at[m].node : last;
-    return bytes >= (double)RECOMPUTE_BYTES && j->id - last >= RECOMPUTE_GAP;
+    bool large = bytes >= (double)RECOMPUTE_BYTES || node_is_again(j->node);
+    return large && j->id - last >= RECOMPUTE_GAP;
 }
 
 /* What is needed only sometimes stays apart from what always is, except that maps share a pass. */

@@ -8,6 +8,7 @@
  *   clamp.c               signs are asked of relu's output, not of its input
  *   lift.c                what repeats for many points of an equation becomes a tensor
  *   separate.c            tensors that one equation adds become equations and a map
+ *   again.c               parts of the forward pass computed again for the backward pass (`recompute`)
  *   recompute.c           maps computed again for the backward pass instead of kept
  *   linear.c              how a node depends on others
  *   gradcheck.c           gradients against finite differences
@@ -45,6 +46,15 @@ Graph *pass_narrow(Arena *arena, const Graph *graph);
 Graph *pass_clamp(Arena *arena, const Graph *graph);
 Graph *pass_separate(Arena *arena, const Graph *graph);
 Graph *pass_lift(Arena *arena, const Graph *graph);
+
+/* --- again.c --------------------------------------------------------------------------------------- */
+typedef struct NodeRange {
+    NodeId first, end;
+} NodeRange;
+/* map: by node, where it is in the result. The graph itself: nothing is to be computed again. */
+const Graph *pass_again(Arena *arena, const Graph *graph, size_t n_forward, size_t n,
+                        const NodeRange *ranges, NodeId *map);
+bool node_is_again(const Node *node);      /* a copy on purpose, equal to another node */
 
 /* Copies node `id` of `from` and all it needs into `to`, once per map entry (NODE_NONE: not yet). */
 NodeId graph_import(Graph *to, const Graph *from, NodeId id, NodeId *map);

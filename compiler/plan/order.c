@@ -12,6 +12,8 @@ typedef struct Ordering {
     VEC(NodeId) *reads;          /* by unit: distinct tensors of activations */
 } Ordering;
 
+static const double tiny = 1024; /* bytes */
+
 static bool is_activation(const Entry *entry, NodeId id)
 {
     return entry->unit_of[id] != NO_UNIT && entry->lies_in[id] == id &&
@@ -24,14 +26,16 @@ static double bytes_of(const Entry *entry, NodeId id)
            (double)dtype_bytes(graph_node(entry->graph, id)->dtype);
 }
 
-/* Bytes in use afterwards minus before. */
+/* Bytes in use afterwards minus before. What is tiny does not count: a rule's factors, which stand behind
+ * all gradients, may not keep these waiting for their update. */
 static double growth(const Ordering *o, uint32_t u)
 {
     const Entry *entry = o->entry;
     double sum = 0;
     for (size_t i = 0; i < entry->units.at[u].group.n; i++) {
         NodeId id = entry->units.at[u].group.nodes[i];
-        sum += is_activation(entry, id) && !entry->local[id] ? bytes_of(entry, id) : 0;
+        double bytes = is_activation(entry, id) && !entry->local[id] ? bytes_of(entry, id) : 0;
+        sum += bytes > tiny ? bytes : 0;
     }
     for (size_t i = 0; i < o->reads[u].len; i++) {
         NodeId id = o->reads[u].at[i];
