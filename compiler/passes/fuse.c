@@ -261,6 +261,32 @@ static bool keeps_all_rows(const Joining *j, const Bundle *bundle)
     return j->n_rows == bundle->n_rows && j->n_rows == own;
 }
 
+static bool is_operand(const Piece *piece, const Scalar *read)
+{
+    for (size_t k = 0; read->kind == SCALAR_READ && k < piece->n_reduced; k++) {
+        if (sc_uses(read, piece->reduced[k]))
+            return true;
+    }
+    return false;
+}
+
+/* Products beside each other, such as the slots of a sum, stay beside each other. */
+static bool keeps_products(const Joining *j, const Bundle *bundle, ScalarList list)
+{
+    const Member *lead = &bundle->members.at[0];
+    for (size_t r = 0; r < bundle->n_rows; r++) {
+        const Var *var = bundle->contraction->vars[lead->rows[r]];
+        bool kept = false, everywhere = true;
+        for (size_t k = 0; k < j->n_rows; k++)
+            kept |= j->kept[k] == r;
+        for (size_t i = 0; i < list.n; i++)
+            everywhere &= !is_operand(bundle->contraction, list.at[i]) || sc_uses(list.at[i], var);
+        if (everywhere && !kept)
+            return false;
+    }
+    return true;
+}
+
 /* Every operand of the contraction keeps one of its left variables among the rows, so that chunks
  * neither read all of an operand again nor leave the cache: the rows of one chunk were just written. */
 static bool keeps_operands(const Joining *j, const Bundle *bundle)
@@ -273,22 +299,20 @@ static bool keeps_operands(const Joining *j, const Bundle *bundle)
     for (size_t i = 0; i < list.n; i++) {
         const Scalar *read = list.at[i];
         double kept = 1;
-        bool any = false, reduced = false;
-        for (size_t k = 0; read->kind == SCALAR_READ && k < piece->n_reduced; k++)
-            reduced |= sc_uses(read, piece->reduced[k]);
-        for (size_t r = 0; reduced && r < j->n_rows; r++) {
+        bool any = false, operand = is_operand(piece, read);
+        for (size_t r = 0; operand && r < j->n_rows; r++) {
             uint8_t d = lead->rows[j->kept[r]];
             if (!sc_uses(read, piece->vars[d]))
                 continue;
             any = true;
             kept *= (double)node->dims[d];
         }
-        if (reduced && !any)
+        if (operand && !any)
             return false;
         most = kept > most ? kept : most;
     }
     double bytes = (double)node_elements(node) * (double)dtype_bytes(node->dtype);
-    return bytes / most <= (double)j->f->target->l2_bytes / 2;
+    return keeps_products(j, bundle, list) && bytes / most <= (double)j->f->target->l2_bytes / 2;
 }
 
 static bool joins_contraction(const Joining *j, const Bundle *bundle)

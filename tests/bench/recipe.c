@@ -1,6 +1,6 @@
-/* recipe FILE [ENTRY [N]], or recipe FILE dump STAGE: compiles a recipe and times every kernel of
- * an entry (the first training step unless named) by itself on one thread; the N slowest, then all
- * of them in order. By hand:
+/* recipe FILE [ENTRY [N [THREADS [TARGET]]]], or recipe FILE dump STAGE: compiles a recipe and times
+ * every kernel of an entry (the first training step unless named): by itself on one thread, or, when
+ * THREADS is given, one after another as a step does; the N slowest. By hand:
  *
  *   ninja -C build bench_recipe && build/tests/bench_recipe samples/digits/pretrain.hone
  */
@@ -29,13 +29,34 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void run_call(const HoneCall *call, char **memory, void *scratch)
+static double run_call(const HoneCall *call, char **memory, HonePool *pool)
 {
     void *buffers[64];
     for (uint32_t b = 0; b < call->n_buffers && b < 64; b++)
         buffers[b] = memory[call->buffers[b].arena] + call->buffers[b].offset;
-    for (int64_t chunk = 0; chunk < call->chunks; chunk++)
-        call->fn(buffers, scratch, chunk);
+    double start = now();
+    hone_pool_run(pool, call->fn, buffers, call->chunks);
+    return now() - start;
+}
+
+/* Each call alone, again and again: what it reads may be in cache. */
+static void time_alone(const HoneEntry *entry, char **memory, HonePool *pool, Timed *timed)
+{
+    for (uint32_t k = 0; k < entry->n_calls; k++) {
+        double spent = 0;
+        for (int turn = 0; turn < 50 && (turn < 3 || spent < 0.02); turn++) {
+            double took = run_call(timed[k].call, memory, pool);
+            spent += took;
+            timed[k].seconds = fmin(timed[k].seconds, took);
+        }
+    }
+}
+
+static void time_steps(const HoneEntry *entry, char **memory, HonePool *pool, Timed *timed)
+{
+    for (int turn = 0; turn < 6; turn++)
+        for (uint32_t k = 0; k < entry->n_calls; k++)
+            timed[k].seconds = fmin(timed[k].seconds, run_call(timed[k].call, memory, pool));
 }
 
 static int by_seconds(const void *a, const void *b)
@@ -44,7 +65,8 @@ static int by_seconds(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-static void time_entry(HoneSys *sys, const HoneProgram *program, const HoneEntry *entry, int shown)
+static void time_entry(HoneSys *sys, const HoneProgram *program, const HoneEntry *entry, int shown,
+                       int threads)
 {
     char *memory[HONE_ARENAS];
     for (int i = 0; i < HONE_ARENAS; i++) {
@@ -59,19 +81,17 @@ static void time_entry(HoneSys *sys, const HoneProgram *program, const HoneEntry
 #if defined(__x86_64__)
     _mm_setcsr(_mm_getcsr() | 0x8040);   /* made-up values decay: no time for denormal numbers */
 #endif
-    void *scratch = hone_alloc(sys, program->scratch_bytes + 64);
+    HonePool *pool = hone_pool_new(sys, threads > 0 ? threads : 1, program->scratch_bytes);
     Timed *timed = calloc(entry->n_calls, sizeof *timed);
     double total = 0, flops = 0;
-    for (uint32_t k = 0; k < entry->n_calls; k++) {
+    for (uint32_t k = 0; k < entry->n_calls; k++)
         timed[k] = (Timed){.call = &entry->calls[k], .index = k, .seconds = INFINITY};
-        double spent = 0;
-        for (int turn = 0; turn < 50 && (turn < 3 || spent < 0.02); turn++) {
-            double start = now();
-            run_call(timed[k].call, memory, scratch);
-            double took = now() - start;
-            spent += took;
-            timed[k].seconds = fmin(timed[k].seconds, took);
-        }
+    if (threads > 0)
+        time_steps(entry, memory, pool, timed);
+    else
+        time_alone(entry, memory, pool, timed);
+    hone_pool_free(pool);
+    for (uint32_t k = 0; k < entry->n_calls; k++) {
         total += timed[k].seconds;
         flops += timed[k].call->flops;
     }
@@ -116,7 +136,7 @@ int main(int argc, char **argv)
     if (!recipe || c.diags.errors > 0)
         return 1;
     BuildOptions options = {
-        .target = target_host(), .code = true, .dump = STAGE_COUNT, .dumped = &text};
+        .target = argc > 5 ? target_find(str_of(argv[5])) : target_host(), .code = true, .dump = STAGE_COUNT, .dumped = &text};
     bool dump =
         argc > 3 && strcmp(argv[2], "dump") == 0 && stage_find(str_of(argv[3]), &options.dump);
     text.len = 0;
@@ -140,7 +160,8 @@ int main(int argc, char **argv)
     for (uint32_t i = 0; i < program.n_entries; i++) {
         const HoneEntry *entry = &program.entries[i];
         if (argc > 2 ? strcmp(entry->name, argv[2]) == 0 : i == program.stages[0].train)
-            time_entry(&sys, &program, entry, argc > 3 ? atoi(argv[3]) : 40);
+            time_entry(&sys, &program, entry, argc > 3 ? atoi(argv[3]) : 40,
+                       argc > 4 ? atoi(argv[4]) : 0);
     }
     mem_release(&mem);
     return 0;
