@@ -130,8 +130,10 @@ const Access *access_of_store(Emit *e, const KStore *store)
 
 LLVMValueRef load_stored(Emit *e, const Access *a, LLVMValueRef pointer, const Point *point)
 {
-    LLVMValueRef v = a->step == 1 ? load_lanes(e, a, pointer, lane_mask(e, point))
-                                  : load_scalar(e, a, pointer, NULL);
+    LLVMValueRef on = lane_mask(e, point);
+    LLVMValueRef v = a->gather      ? load_gather(e, a, pointer, access_offsets(e, a, point), on)
+                     : a->step == 1 ? load_lanes(e, a, pointer, on)
+                                    : load_scalar(e, a, pointer, NULL);
     return value_loaded(e, v, a->buffer->dtype);
 }
 

@@ -10,6 +10,14 @@
  *     block n by one tile         other variables of n by 1
  *       pack V                    [lanes of a tile] innermost
  *       nest: tiles of m
+ *
+ * or, where one block holds all of k and of n, with what the kernel does after the sums:
+ *
+ *   pack V
+ *   block of rows of m
+ *     pack S                      if it is computed: as it lies
+ *     nest: tiles of m
+ *     nests over the finished sums
  */
 #include "loop/internal.h"
 
@@ -24,10 +32,14 @@ typedef struct Contraction {
     const Var *lanes, *row;      /* row: the unrolled variable with the tile's rows; may be NULL */
     int64_t width, rows;         /* of a register tile */
     double m, n, k;              /* extents */
+    const Operand *map_s, *map_v; /* what is packed is computed; NULL: copied */
     bool pack_s, pack_v;
+    const Var *along;            /* S is packed as it lies, along this variable; NULL: by tiles of rows */
     bool v_whole;                /* all columns of the chunk at once, before the rows */
     bool passes;                 /* both lie along m and n: k goes over them once */
     int64_t most_k;              /* of a block; INT64_MAX: all */
+    const Var *rows_of;          /* blocks of rows, so many values of this variable each; NULL: none */
+    int64_t rows_by;
 } Contraction;
 
 static WorkNest *nest_of(const Contraction *c)
@@ -124,11 +136,13 @@ static bool recognise(Contraction *c)
     int64_t out;
     const KBuffer *buffer = &c->work->buffers.at[c->store->buffer];
     if (!sc_uses(c->v, c->lanes) || sc_uses(c->s, c->lanes) ||
-        !access_stride(buffer, c->store->left, c->lanes, &out) || out != 1)
+        !access_stride(buffer, c->store->left, c->lanes, &out))
         return false;
     c->m = extents(nest->left.len, nest->left.at, c->s, c->v);
     c->n = extents(nest->left.len, nest->left.at, c->v, c->s);
     c->k = extents(nest->reduced.len, nest->reduced.at, c->s, NULL);
+    c->map_s = work_operand(c->work, c->s);
+    c->map_v = work_operand(c->work, c->v);
     return true;
 }
 
@@ -185,6 +199,39 @@ static bool is_far(int64_t stride, int64_t bytes)
     return stride != INT64_MAX && stride >= bytes / 4;
 }
 
+/* The variable along which an operand lies; NULL: several, or none. */
+static const Var *lies_along(const Contraction *c, const Scalar *read)
+{
+    const Var *along = NULL;
+    for (size_t i = 0; i < read->n_vars; i++) {
+        if (stride_in(c->work, read, read->vars[i]) == 1)
+            along = along ? NULL : read->vars[i];
+    }
+    return along;
+}
+
+static bool is_reduced(const Contraction *c, const Var *var)
+{
+    const WorkNest *nest = nest_of(c);
+    for (size_t i = 0; i < nest->reduced.len; i++) {
+        if (nest->reduced.at[i] == var)
+            return true;
+    }
+    return false;
+}
+
+/* Computed operands are packed, or are none: what a pack computes is used so often at least. */
+static const double worth_computing = 8;
+
+static bool may_compute(const Contraction *c)
+{
+    const Var *along = lies_along(c, c->s);
+    size_t computed = (size_t)(c->map_s != NULL) + (c->map_v != NULL);
+    return computed == c->work->operands.len && (!c->map_v || c->m >= worth_computing) &&
+           (!c->map_s || (c->n >= worth_computing && along &&
+                          (is_reduced(c, along) || is_separate(c))));
+}
+
 static void decide(Contraction *c)
 {
     const Target *target = c->work->target;
@@ -194,12 +241,16 @@ static void decide(Contraction *c)
     bool passes = c->passes = k_in_s > 1 && k_in_v > 1;
     int64_t row_stride = c->row ? stride_in(c->work, c->s, c->row) : 0;
     c->most_k = INT64_MAX;
-    c->pack_v = c->m >= worth_packing &&
-                (across || (passes ? is_far(k_in_v, FAR_BYTES)
-                                   : 4 * c->n * c->k > (double)target->l1_bytes));
-    c->pack_s = c->n >= (double)PACKED_ROWS && is_separate(c) &&
-                (passes ? is_far(k_in_s, FAR_BYTES)
-                        : is_far(row_stride, VERY_FAR_BYTES) || c->k > 4 * (double)target->l2_bytes);
+    c->pack_v = c->map_v || (c->m >= worth_packing &&
+                             (across || (passes ? is_far(k_in_v, FAR_BYTES)
+                                                : 4 * c->n * c->k > (double)target->l1_bytes)));
+    c->pack_s = c->map_s ||
+                (c->n >= (double)PACKED_ROWS && is_separate(c) &&
+                 (passes ? is_far(k_in_s, FAR_BYTES)
+                         : is_far(row_stride, VERY_FAR_BYTES) || c->k > 4 * (double)target->l2_bytes));
+    c->along = c->map_s ? lies_along(c, c->s) : NULL;
+    if (c->along && !is_reduced(c, c->along))
+        c->along = NULL;
     if (c->pack_v)
         c->most_k = l2 / 2 / 4 / c->width;
     if (passes) {
@@ -294,6 +345,7 @@ typedef VEC(const Var *) Vars;
 
 typedef struct Pack {            /* in memory: left, panels of lanes, reduced, lanes of a panel */
     const Scalar *read;          /* what is packed */
+    const Operand *map;          /* how it is computed; NULL: it is copied */
     const Var *lanes;            /* of its nest */
     int64_t width;               /* elements of lanes that lie together */
     Vars left, reduced;          /* other variables it has more than one value of */
@@ -303,7 +355,7 @@ typedef struct Pack {            /* in memory: left, panels of lanes, reduced, l
 static Pack pack_of(const Contraction *c, const Scalar *read, const Var *lanes, int64_t width)
 {
     const WorkNest *nest = nest_of(c);
-    Pack pack = {.read = read, .lanes = lanes, .width = width};
+    Pack pack = {.read = read, .map = work_operand(c->work, read), .lanes = lanes, .width = width};
     pack.across = stride_in(c->work, read, lanes) != 1;
     for (size_t i = 0; i < nest->n_loops; i++) {
         const Var *var = nest->loops[i].var;
@@ -345,6 +397,8 @@ static KBuffer *pack_buffer(Contraction *c, const Pack *pack, const Vars *vars)
     WorkKernel *work = c->work;
     int64_t *dims = NEW_ARRAY(work->arena, int64_t, vars->len);
     int64_t *strides = NEW_ARRAY(work->arena, int64_t, vars->len), step = pack->width;
+    if (pack->lanes == c->along && step * 4 % FAR_BYTES == 0)
+        step += 16;                              /* rows in other sets of the cache */
     for (size_t d = 0; d < vars->len; d++)
         dims[d] = vars->at[d]->extent;
     size_t lanes = place_of(vars, pack->lanes);
@@ -375,6 +429,11 @@ static KBuffer *pack_buffer(Contraction *c, const Pack *pack, const Vars *vars)
     }
     buffer.elements = (uint64_t)step;
     work->scratch_bytes += ((uint64_t)step * 4 + 63) / 64 * 64 + 64;
+    if (pack->map) {                             /* it was there as a buffer of nothing */
+        buffer.tensor = pack->read->tensor;
+        work->buffers.at[pack->map->buffer] = buffer;
+        return &work->buffers.at[pack->map->buffer];
+    }
     VEC_PUSH(work->arena, work->buffers, buffer);
     return &work->buffers.at[work->buffers.len - 1];
 }
@@ -388,10 +447,13 @@ static WorkNest pack_nest(Contraction *c, const Pack *pack, const Vars *vars, co
     int64_t lanes = work->target->lanes;
     WorkNest nest = {.n_loops = vars->len};
     KLoop *loops = NEW_ARRAY(work->arena, KLoop, vars->len);
-    bool narrow = pack->width % lanes != 0;
+    const Scalar *source = pack->map ? pack->map->source : pack->read;
+    bool narrow = pack->width % lanes != 0 && pack->lanes != c->along;
     int64_t vectors = (pack->width + lanes - 1) / lanes;
     if (pack->across && buffer->panel == 0 && !narrow)
         vectors = 1;                             /* fewer registers */
+    if (pack->lanes == c->along && vectors > 4)
+        vectors = 4;
     for (size_t d = 0; d < vars->len; d++) {
         const Var *var = vars->at[d];
         VEC_PUSH(work->arena, nest.left, var);
@@ -400,11 +462,11 @@ static WorkNest pack_nest(Contraction *c, const Pack *pack, const Vars *vars, co
         if (var == pack->lanes)
             loops[d] = (KLoop){.var = var, .kind = KLOOP_LANES, .tile = vectors,
                                .width = narrow ? pack->width : 0};
-        else if (pack->across && stride_in(work, pack->read, var) == 1 && part_left(c, var) >= lanes)
+        else if (pack->across && stride_in(work, source, var) == 1 && part_left(c, var) >= lanes)
             loops[d] = (KLoop){.var = var, .kind = KLOOP_UNROLL, .tile = lanes};
     }
     KStore store = {.buffer = (uint32_t)(buffer - work->buffers.at), .left = at,
-                    .body = pack->read};
+                    .body = pack->map ? pack->map->factor : pack->read};
     VEC_PUSH(work->arena, nest.stores, store);
     nest.loops = loops;
     return nest;
@@ -430,7 +492,68 @@ static void pack_operand(Contraction *c, const Pack *pack)
         work->nests.at[i] = work->nests.at[i - 1];
     work->nests.at[c->index++] = nest;
     for (size_t i = 0; i < work->blocks.len; i++)
-        work->blocks.at[i].end++;
+        work->blocks.at[i].end++;                /* it is inside all of them */
+}
+
+/* --- blocks of rows --------------------------------------------------------------------------- */
+static bool runs_over(const WorkNest *nest, const Var *var)
+{
+    for (size_t i = 0; i < nest->left.len; i++) {
+        if (nest->left.at[i] == var)
+            return true;
+    }
+    return false;
+}
+
+/* Rows of S that all later nests of the kernel have too, each reading its own only; NULL: there are no
+ * such, or nothing to be done for them one after another. */
+static const Var *common_row(const Contraction *c)
+{
+    const WorkKernel *work = c->work;
+    const WorkNest *nest = nest_of(c);
+    bool several = work->nests.len > c->index + 1;
+    if (c->passes || c->k > (double)c->most_k || (c->pack_v && !c->v_whole) ||
+        (!several && !c->map_s))
+        return NULL;
+    for (size_t i = 0; i < nest->n_loops && !nest->loops[i].reduced; i++) {
+        const Var *var = nest->loops[i].var;
+        bool common = sc_uses(c->s, var) && !sc_uses(c->v, var), row = !several;
+        for (size_t k = c->index + 1; k < work->nests.len; k++)
+            common &= runs_over(&work->nests.at[k], var);
+        for (size_t k = 0; k < work->rows.len; k++)
+            row |= work->rows.at[k] == var;
+        if (common && row && part_left(c, var) > 1)
+            return var;
+    }
+    return NULL;
+}
+
+/* Values of the variable whose rows, packed, and results stay in cache until the last nest. */
+static int64_t rows_in_cache(const Contraction *c, const Var *var)
+{
+    const WorkKernel *work = c->work;
+    double row = c->m / (double)var->extent, columns = c->pack_s ? c->k : 0;
+    for (size_t i = c->index; i < work->nests.len; i++) {
+        for (size_t k = 0; k < work->nests.at[i].stores.len; k++)
+            columns += c->n;
+    }
+    int64_t step = var == c->row ? c->rows : 1;
+    return even_part(part_left(c, var), (int64_t)((double)work->target->l2_bytes / 4 / 4 / row / columns),
+                     step);
+}
+
+static void block_rows(Contraction *c)
+{
+    const Var *var = common_row(c);
+    if (!var)
+        return;
+    int64_t tile = rows_in_cache(c, var);
+    if (tile >= part_left(c, var))
+        return;
+    add_block(c, var, tile, c->index, false);
+    c->work->blocks.at[c->work->blocks.len - 1].end = c->work->nests.len;
+    c->rows_of = var;
+    c->rows_by = tile;
 }
 
 /* --- one kernel ------------------------------------------------------------------------------- */
@@ -457,10 +580,20 @@ static int64_t next_block(const Contraction *c, const Scalar *read)
     return 0;
 }
 
-static void add_prefetch(Contraction *c, KPrefetch prefetch)
+/* Of what is read in the end: a computed operand reads several tensors. */
+static void add_prefetch(Contraction *c, const Scalar *read, KPrefetch prefetch)
 {
-    if (prefetch.ahead > 0)
-        VEC_PUSH(c->work->arena, nest_of(c)->prefetches, prefetch);
+    const Operand *map = work_operand(c->work, read);
+    ScalarList list = sc_list(c->work->arena, 1, map ? &map->factor : &read);
+    for (size_t i = 0; i < list.n; i++) {
+        if (list.at[i]->kind != SCALAR_READ || list.at[i]->n_vars < read->n_vars)
+            continue;
+        prefetch.read = list.at[i];
+        if (c->passes)
+            prefetch.ahead = next_block(c, prefetch.read);
+        if (prefetch.ahead > 0)
+            VEC_PUSH(c->work->arena, nest_of(c)->prefetches, prefetch);
+    }
 }
 
 static const KLoop *innermost(const Contraction *c)
@@ -477,17 +610,28 @@ static void prefetch_operands(Contraction *c, const Scalar *s, const Scalar *v)
     const WorkKernel *work = c->work;
     int64_t line = 16;                           /* elements */
     if (c->passes) {
-        add_prefetch(c, (KPrefetch){.read = v, .ahead = next_block(c, v),
-                                    .lines = (c->width + line - 1) / line, .first = c->row});
-        add_prefetch(c, (KPrefetch){.read = s, .ahead = next_block(c, s), .lines = 1,
-                                    .first = c->lanes});
+        add_prefetch(c, v, (KPrefetch){.lines = (c->width + line - 1) / line, .first = c->row});
+        add_prefetch(c, s, (KPrefetch){.lines = 1, .first = c->lanes});
         return;
     }
     const KLoop *k = innermost(c);
-    int64_t row = c->row ? stride_in(work, s, c->row) : 0;
-    if (c->pack_s || !k->reduced || stride_in(work, s, k->var) != 1 || row != k->var->extent)
+    const Scalar *source = c->map_s ? c->map_s->source : s;
+    int64_t row = c->row ? stride_in(work, source, c->row) : 0, ahead = c->rows * row;
+    if ((c->pack_s && !c->rows_of) || !k->reduced || stride_in(work, source, k->var) != 1 ||
+        row != k->var->extent)
         return;
-    add_prefetch(c, (KPrefetch){.read = s, .ahead = c->rows * row, .drift = c->rows - 1, .lines = 1});
+    if (c->pack_s && !CHECKED_MUL(c->rows_by, stride_in(work, source, c->rows_of), &ahead))
+        return;
+    add_prefetch(c, s, (KPrefetch){.ahead = ahead, .drift = c->rows - 1, .lines = 1,
+                                   .first = c->pack_s ? c->lanes : NULL});
+}
+
+/* Packed rows of a chunk: all its columns use them while they are in cache. */
+static int64_t most_rows(const Contraction *c)
+{
+    double k = fmin(c->k, (double)c->most_k);
+    return clamp(c->map_s ? (int64_t)((double)c->work->target->l2_bytes / 4 / 4 / k) : 0,
+                 MOST_PACKED_ROWS, INT32_MAX);
 }
 
 static void chunk(Contraction *c)
@@ -496,8 +640,9 @@ static void chunk(Contraction *c)
                       .row_operand = c->s,
                       .column_operand = c->v,
                       .least_rows = c->pack_v ? PACKED_ROWS : 64,
-                      .most_rows = c->pack_s ? MOST_PACKED_ROWS : INT64_MAX,
-                      .least_columns = c->pack_s ? PACKED_ROWS : c->most_k < (int64_t)c->k ? 128 : 1};
+                      .most_rows = c->pack_s ? most_rows(c) : INT64_MAX,
+                      .least_columns = c->pack_s ? PACKED_ROWS : c->k > (double)c->most_k ? 128 : 1,
+                      .fewer_columns = c->passes ? 64 : PACKED_ROWS};
     work_chunk_contraction(c->work, &rule);
 }
 
@@ -506,21 +651,28 @@ bool work_block(WorkKernel *work)
     Contraction c = {.work = work};
     if (!find_contraction(&c))
         return false;
+    if (!may_compute(&c))
+        return false;
     decide(&c);
     if (c.pack_v || stays_near(&c))
         order_reduced(&c);
-    if (!c.pack_v && !c.pack_s && c.k <= (double)c.most_k)
+    if (!c.pack_v && !c.pack_s && c.k <= (double)c.most_k && !common_row(&c))
         return false;
     chunk(&c);
     const Scalar *s = c.s, *v = c.v;
     block_reduced(&c);
-    if (c.pack_s) {
-        Pack pack = pack_of(&c, c.s, c.row, c.rows);
+    if (c.v_whole) {
+        Pack pack = pack_of(&c, c.v, c.lanes, c.width);
         pack_operand(&c, &pack);
     }
-    if (c.pack_v) {
-        if (!c.v_whole)
-            block_panels(&c);
+    block_rows(&c);
+    if (c.pack_s) {
+        Pack pack = c.along ? pack_of(&c, c.s, c.along, part_left(&c, c.along))
+                            : pack_of(&c, c.s, c.row, c.rows);
+        pack_operand(&c, &pack);
+    }
+    if (c.pack_v && !c.v_whole) {
+        block_panels(&c);
         Pack pack = pack_of(&c, c.v, c.lanes, c.width);
         pack_operand(&c, &pack);
     }

@@ -7,6 +7,7 @@
 
 static const double chunk_work = 12000;     /* at least; the unit is one element of a plain map */
 static const int64_t most_chunks = 64;
+static const double few_chunks = 8;
 static const int64_t most_contraction_chunks = 32;  /* each packs for itself */
 
 /* Nearly equal parts of about `most`, a quarter more at most, in steps of `step`. */
@@ -130,11 +131,14 @@ void work_chunk_contraction(WorkKernel *work, const ChunkRule *rule)
         }
     }
     double part = fmax(rows / fmax(wanted, 1), (double)rule->least_rows);
-    wanted /= (double)chunk_side(work, rule->nest, rule->row_operand, rule->column_operand,
-                                 fmin(part, (double)rule->most_rows));
-    if (wanted > 1)
+    double runs = (double)chunk_side(work, rule->nest, rule->row_operand, rule->column_operand,
+                                     fmin(part, (double)rule->most_rows));
+    double least = (double)rule->least_columns;
+    if (runs * columns / least < few_chunks)
+        least = fmin(least, (double)rule->fewer_columns);
+    if (wanted > runs)
         (void)chunk_side(work, rule->nest, rule->column_operand, rule->row_operand,
-                         fmax(columns / wanted, (double)rule->least_columns));
+                         fmax(columns * runs / wanted, least));
 }
 
 void work_chunk(WorkKernel *work)
@@ -180,29 +184,86 @@ static bool fixed_by_chunk(const WorkKernel *work, const Var *var)
     return false;
 }
 
-/* A tensor that only this kernel's nests read keeps the part of one chunk, if that is small and a
- * variable with one value per chunk makes it a part. Order of the other dimensions as stored. */
-bool work_scratch(WorkKernel *work, uint32_t index, uint64_t *bytes)
+static bool touches(const WorkKernel *work, const WorkNest *nest, uint32_t index)
 {
-    KBuffer *buffer = &work->buffers.at[index];
-    const KStore *store = store_into(work, index);
-    if (!store || work->nests.len < 2 || work->chunks.len == 0)
-        return false;
-    int64_t *strides = NEW_ARRAY(work->arena, int64_t, buffer->rank);
-    bool done[MAX_RANK] = {false}, part = false;
-    int64_t extents[MAX_RANK];
-    for (size_t d = 0; d < buffer->rank; d++) {
-        const Var *var;
-        bool is_var = pos_is_var(store->left[d], &var);
-        extents[d] = is_var ? var->extent : 1;
-        done[d] = !is_var || fixed_by_chunk(work, var);
-        part |= is_var && done[d];
+    ScalarList list = nest_list(work->arena, nest->stores.len, nest->stores.at, work->buffers.at);
+    bool found = false;
+    for (size_t i = 0; i < nest->stores.len; i++)
+        found |= nest->stores.at[i].buffer == index;
+    for (size_t i = 0; i < list.n; i++)
+        found |= list.at[i]->kind == SCALAR_READ &&
+                 list.at[i]->tensor == work->buffers.at[index].tensor;
+    return found;
+}
+
+/* How many values of the variable the chunks leave, and the blocks around all nests first .. last; 0:
+ * not the same for all of them. */
+static int64_t part_of(const WorkKernel *work, const Var *var, size_t first, size_t last)
+{
+    int64_t part = var->extent;
+    for (size_t i = 0; i < work->chunks.len; i++) {
+        if (work->chunks.at[i].var == var && work->chunks.at[i].tile < part)
+            part = work->chunks.at[i].tile;
     }
+    for (size_t i = 0; i < work->blocks.len; i++) {
+        const KBlock *block = &work->blocks.at[i];
+        if (block->var != var || block->end <= first || last < block->first)
+            continue;
+        if (first < block->first || block->end <= last)
+            return 0;
+        part = block->tile < part ? block->tile : part;
+    }
+    return part;
+}
+
+/* The nests that touch the tensor. */
+static void span_of(const WorkKernel *work, uint32_t index, size_t *first, size_t *last)
+{
+    *first = SIZE_MAX;
+    for (size_t n = 0; n < work->nests.len; n++) {
+        if (!touches(work, &work->nests.at[n], index))
+            continue;
+        *first = *first == SIZE_MAX ? n : *first;
+        *last = n;
+    }
+}
+
+/* Does every nest read its own part of the tensor only, parts[d] elements of each dimension? */
+static bool reads_own_part(const WorkKernel *work, uint32_t index, const Position *const *left,
+                           const int64_t *parts)
+{
+    const KBuffer *buffer = &work->buffers.at[index];
+    for (size_t n = 0; n < work->nests.len; n++) {
+        const WorkNest *nest = &work->nests.at[n];
+        ScalarList list =
+            nest_list(work->arena, nest->stores.len, nest->stores.at, work->buffers.at);
+        for (size_t i = 0; i < list.n; i++) {
+            const Scalar *s = list.at[i];
+            if (s->kind != SCALAR_READ || s->tensor != buffer->tensor)
+                continue;
+            bool own = !s->fill;
+            for (size_t d = 0; d < buffer->rank; d++) {
+                bool whole = parts[d] == buffer->dims[d];
+                own &= parts[d] > 0 && (whole ? pos_in_range(s->at[d], buffer->dims[d])
+                                              : s->at[d] == left[d]);
+            }
+            if (!own)
+                return false;
+        }
+    }
+    return true;
+}
+
+/* Row-major in the order of the strides over `extents`, those of 0 left out; returns the elements. */
+static int64_t pack_strides(const KBuffer *buffer, const int64_t *extents, int64_t *strides)
+{
+    bool done[MAX_RANK] = {false};
     int64_t elements = 1;
     for (size_t left = buffer->rank; left-- > 0;) {
         size_t least = SIZE_MAX;
         for (size_t d = buffer->rank; d-- > 0;) {
-            if (!done[d] && (least == SIZE_MAX || buffer->strides[d] < buffer->strides[least]))
+            if (!done[d] && extents[d] > 0 &&
+                (least == SIZE_MAX || buffer->strides[d] < buffer->strides[least]))
                 least = d;
         }
         if (least == SIZE_MAX)
@@ -211,13 +272,42 @@ bool work_scratch(WorkKernel *work, uint32_t index, uint64_t *bytes)
         elements *= extents[least];
         done[least] = true;
     }
+    return elements;
+}
+/* A tensor that only this kernel's nests read keeps the part of one chunk or block, if that is small:
+ * where all of them stay in the part, in whatever runs it has; else where a variable with one value per
+ * chunk makes it a part. Order of the other dimensions as stored. */
+bool work_scratch(WorkKernel *work, uint32_t index, uint64_t *bytes)
+{
+    KBuffer *buffer = &work->buffers.at[index];
+    const KStore *store = store_into(work, index);
+    if (!store || work->nests.len < 2 || work->chunks.len == 0)
+        return false;
+    int64_t parts[MAX_RANK], *strides = NEW_ARRAY(work->arena, int64_t, buffer->rank);
+    size_t first, last = 0;
+    bool is_part = false;
+    span_of(work, index, &first, &last);
+    for (size_t d = 0; d < buffer->rank; d++) {
+        const Var *var;
+        parts[d] = pos_is_var(store->left[d], &var) ? part_of(work, var, first, last) : 1;
+    }
+    bool own = reads_own_part(work, index, store->left, parts);
+    for (size_t d = 0; d < buffer->rank; d++) {
+        const Var *var;
+        bool is_var = pos_is_var(store->left[d], &var);
+        if (!own)
+            parts[d] = !is_var || fixed_by_chunk(work, var) ? 0 : buffer->dims[d];
+        is_part |= is_var && parts[d] < var->extent;
+    }
+    int64_t elements = pack_strides(buffer, parts, strides);
     uint64_t size = ((uint64_t)elements * dtype_bytes(buffer->dtype) + 63) / 64 * 64;
-    if (!part || size > (uint64_t)work->target->l2_bytes / 8)
+    if (!is_part || size > (uint64_t)work->target->l2_bytes / (own ? 4 : 8))
         return false;
     buffer->place = KPLACE_SCRATCH;
     buffer->slot = *bytes;
     buffer->strides = strides;
     buffer->elements = (uint64_t)elements;
+    buffer->relative = own;
     *bytes += size;
     return true;
 }

@@ -15,6 +15,13 @@ typedef struct WorkNest {
     double work;                  /* in elements of a plain map, about */
 } WorkNest;
 
+/* A factor of a product that is no tensor: a buffer of nothing yet stands for it. */
+typedef struct Operand {
+    uint32_t buffer;
+    const Scalar *factor;
+    const Scalar *source;         /* the READ in it that has all of its variables */
+} Operand;
+
 typedef struct WorkKernel {
     Arena *arena;
     const Graph *graph;
@@ -25,6 +32,7 @@ typedef struct WorkKernel {
                                    * nest: none, any bound left variable may be cut */
     VEC(KChunk) chunks;
     VEC(KBlock) blocks;
+    VEC(Operand) operands;
     uint64_t scratch_bytes;       /* of packs */
 } WorkKernel;
 
@@ -51,10 +59,17 @@ Coverage coverage_of(Arena *arena, const Node *node);
 /* collapse.c */
 void work_collapse(WorkKernel *work);
 
+/* operand.c: before schedule.c, factors that are maps become operands; after block.c has refused, they
+ * are factors again. */
+void work_operands(WorkKernel *work);
+bool work_operands_undo(WorkKernel *work);          /* false: there are none */
+const Operand *work_operand(const WorkKernel *work, const Scalar *read);     /* NULL: a tensor */
+
 /* schedule.c: orders loops, chooses lanes and register tiles. */
 void work_schedule(WorkKernel *work);
 
-/* block.c: after schedule.c. False: nothing there to be done in blocks; else it chose the chunks. */
+/* block.c: after schedule.c. False: nothing there to be done in blocks, and nothing is changed; else it
+ * chose the chunks and packed all operands of operand.c. */
 bool work_block(WorkKernel *work);
 /* Can blocks of this operand be copied into vectors over `lanes`, for enough rows to be worth it? */
 bool may_pack(const WorkKernel *work, const WorkNest *nest, const Scalar *read, const Var *lanes);
@@ -67,6 +82,7 @@ typedef struct ChunkRule {        /* out[rows, columns] = sum row_operand * colu
     const WorkNest *nest;
     const Scalar *row_operand, *column_operand;
     int64_t least_rows, most_rows, least_columns;     /* of a chunk, about */
+    int64_t fewer_columns;                            /* rather than few chunks */
 } ChunkRule;
 void work_chunk_contraction(WorkKernel *work, const ChunkRule *rule);
 /* Moves the buffer to scratch at *bytes if it fits there; its readers are nests of this kernel. */

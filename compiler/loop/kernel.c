@@ -152,9 +152,13 @@ Kernel *work_finish(WorkKernel *work, const Lowering *in, NodeId id)
 {
     assert(work->nests.len > 0);
     work_collapse(work);
+    work_operands(work);
     work_schedule(work);
-    if (!work_block(work))
+    if (!work_block(work)) {
+        if (work_operands_undo(work))
+            work_schedule(work);
         work_chunk(work);
+    }
     Contents contents = {0};
     for (size_t i = 0; i < work->nests.len; i++)
         look_at_nest(work, &work->nests.at[i], &contents);

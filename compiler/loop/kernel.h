@@ -4,6 +4,7 @@
  *   call.c      intrinsics -> calls of functions of the runtime
  *   coverage.c  which elements the pieces of an equation write: stores, adds, clearing
  *   collapse.c  neighbouring loops of contiguous elements become one
+ *   operand.c   factors of products that are maps become operands that packs compute
  *   schedule.c  which variable is lanes, which are unrolled, reduced; from a Target record
  *   chunk.c     which variables are cut for threads; from extents and the Target record alone
  *   verify.c    what every kernel must satisfy

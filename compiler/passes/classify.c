@@ -11,13 +11,16 @@ double piece_points(const Piece *piece)
     return points;
 }
 
-static bool misses_left(const Piece *piece, const Scalar *read)
+/* Has some of the left variables, and lacks some. */
+static bool has_part_of_left(const Piece *piece, const Scalar *read)
 {
+    bool has = false, lacks = false;
     for (size_t i = 0; i < piece->n_vars; i++) {
-        if (piece->vars[i]->extent > 1 && !sc_uses(read, piece->vars[i]))
-            return true;
+        bool uses = sc_uses(read, piece->vars[i]);
+        has |= uses;
+        lacks |= !uses && piece->vars[i]->extent > 1;
     }
-    return false;
+    return has && lacks;
 }
 
 bool piece_is_contraction(Arena *arena, const Node *node, const Piece *piece)
@@ -31,7 +34,7 @@ bool piece_is_contraction(Arena *arena, const Node *node, const Piece *piece)
         bool uses = false;
         for (size_t k = 0; s->kind == SCALAR_READ && k < piece->n_reduced; k++)
             uses |= sc_uses(s, piece->reduced[k]);
-        reduced += uses && misses_left(piece, s);
+        reduced += uses && has_part_of_left(piece, s);
     }
     return reduced >= 2;
 }

@@ -261,13 +261,15 @@ static bool keeps_all_rows(const Joining *j, const Bundle *bundle)
     return j->n_rows == bundle->n_rows && j->n_rows == own;
 }
 
+/* Of a contraction; a factor per reduced variable, in an operand that is a map, is none. */
 static bool is_operand(const Piece *piece, const Scalar *read)
 {
-    for (size_t k = 0; read->kind == SCALAR_READ && k < piece->n_reduced; k++) {
-        if (sc_uses(read, piece->reduced[k]))
-            return true;
-    }
-    return false;
+    bool left = false, reduced = false;
+    for (size_t k = 0; k < piece->n_vars; k++)
+        left |= sc_uses(read, piece->vars[k]);
+    for (size_t k = 0; k < piece->n_reduced; k++)
+        reduced |= sc_uses(read, piece->reduced[k]);
+    return read->kind == SCALAR_READ && left && reduced;
 }
 
 /* Products beside each other, such as the slots of a sum, stay beside each other. */
@@ -519,8 +521,8 @@ static Group finished(Fuse *f, const Bundle *bundle)
 
 Groups pass_fuse(Arena *arena, const Graph *graph, const Target *target)
 {
-    Graph *merged = pass_recompute(arena, pass_inline(arena, graph));
-    merged = pass_prune(arena, pass_inline(arena, merged));     /* what vanished with factors 0 */
+    Graph *merged = pass_recompute(arena, pass_inline(arena, graph, target));
+    merged = pass_prune(arena, pass_inline(arena, merged, target));     /* what vanished with factors 0 */
     size_t n = merged->nodes.len;
     Fuse f = {.arena = arena,
               .graph = merged,

@@ -26,7 +26,7 @@ bool node_is_map(const Node *node);
 /* By node: rank 0 and follows from step values alone (demand.c). */
 bool *graph_of_steps(Arena *arena, const Graph *graph);
 
-Graph *pass_inline(Arena *arena, const Graph *graph);
+Graph *pass_inline(Arena *arena, const Graph *graph, const Target *target);
 
 /* Tensors below are hardly worth a kernel; the gap is in equations between two groups of readers. */
 enum { RECOMPUTE_BYTES = 1 << 20, RECOMPUTE_GAP = 12 };

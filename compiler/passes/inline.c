@@ -1,22 +1,28 @@
 /* Maps written into their readers (fusion.md 3.3 move 1, 3.4): a tensor that its readers can compute
  * again for less than storing and loading it costs is not stored. Needs normal form; keeps values,
  * outputs and leaves. Only reads at plain variables and constants are replaced: others would be
- * evaluated several times per element, or need their fills anew. */
+ * evaluated several times per element, or need their fills anew. A factor of a contraction is computed
+ * once per element, as it is packed. */
 #include "passes/fusion.h"
 
 #include <assert.h>
 
 /* Units are those of sc_cost: one vector instruction. */
 static const double kernel_cost = 200;       /* to start one more kernel */
-static const double far_cost = 4;            /* a vector moved to or from memory */
+static const double far_cost = 8;            /* a vector moved to or from memory */
+static const double middle_cost = 4;         /* the cache that threads share */
 static const double near_cost = 1;           /* from the first cache */
 static const size_t most_scalars = 300;      /* of a body after inlining */
 static const size_t most_streams = 12;
+static const double operand_cost = 2;        /* to put a vector into a pack that is computed */
+static const double most_operand = 12;       /* of one that is computed for several blocks again */
 
 typedef struct Use {
     NodeId reader;
     double points;               /* of the piece that reads */
     bool plain;
+    bool operand;                /* a factor of a contraction: what is written there is computed once
+                                  * per block, not per point (loop/operand.c) */
 } Use;
 typedef VEC(Use) Uses;
 typedef VEC(NodeId) NodeIds;
@@ -24,6 +30,7 @@ typedef VEC(NodeId) NodeIds;
 typedef struct Inline {
     Arena *arena;
     const Graph *from;
+    const Target *target;
     Graph *to;
     NodeId *ids;                 /* by old node: the new one, NODE_NONE where inlined */
     const Piece **pieces;        /* by old node: the inlined piece, in the new graph */
@@ -45,17 +52,31 @@ static bool read_is_plain(const Scalar *read)
     return read->fill == NULL;
 }
 
+/* The read is one of the two factors of a contraction, the other one a tensor at plain variables too. */
+static bool is_operand(const Piece *piece, const Scalar *read)
+{
+    const Scalar *body = piece->body;
+    if (body->kind != SCALAR_FN || body->op != OP_MUL || body->n != 2)
+        return false;
+    const Scalar *other = body->args[body->args[0] == read];
+    return other != read && (body->args[0] == read || body->args[1] == read) &&
+           other->kind == SCALAR_READ && read_is_plain(other);
+}
+
 static void note_uses(Inline *in, NodeId id)
 {
     const Node *node = graph_node(in->from, id);
     for (size_t p = 0; p < node->n_pieces; p++) {
-        ScalarList list = piece_list(in->arena, &node->pieces[p], node->rank);
+        const Piece *piece = &node->pieces[p];
+        bool contraction = node->n_pieces == 1 && piece_is_plain(node, piece) &&
+                           piece_is_contraction(in->arena, node, piece);
+        ScalarList list = piece_list(in->arena, piece, node->rank);
         for (size_t i = 0; i < list.n; i++) {
             const Scalar *s = list.at[i];
             if (s->kind != SCALAR_READ)
                 continue;
-            Use use = {.reader = id, .points = piece_points(&node->pieces[p]),
-                       .plain = read_is_plain(s)};
+            Use use = {.reader = id, .points = piece_points(piece), .plain = read_is_plain(s),
+                       .operand = contraction && is_operand(piece, s)};
             VEC_PUSH(in->arena, in->uses[s->tensor], use);
         }
     }
@@ -94,10 +115,11 @@ static NodeIds inputs_of(Inline *in, NodeId id)
 }
 
 /* --- the choice -------------------------------------------------------------------------------------- */
-static double load_cost(const Node *node)
+static double load_cost(const Inline *in, const Node *node)
 {
     double bytes = (double)node_elements(node) * (double)dtype_bytes(node->dtype);
-    return bytes <= 16384 ? near_cost : far_cost;
+    return bytes <= 16384 ? near_cost
+           : bytes < (double)in->target->l3_share_bytes ? middle_cost : far_cost;
 }
 
 static bool has_input(const NodeIds *inputs, NodeId tensor)
@@ -119,6 +141,34 @@ static double cost_of_body(Inline *in, const Piece *piece, size_t *scalars)
     return cost;
 }
 
+/* Does what is written into a contraction stay a factor by itself? A product would dissolve in that of
+ * the contraction, and a choice become one between products. */
+static bool stays_a_factor(const Piece *piece)
+{
+    const Scalar *body = piece->body;
+    if (body->kind != SCALAR_FN || body->dtype != DT_F32)
+        return false;
+    return body->op == OP_ADD || body->op == OP_MAX || body->op == OP_MIN;
+}
+
+/* A tensor read from memory and not from a cache, or else nothing is saved. */
+static bool is_streamed(const Inline *in, const Node *node)
+{
+    double bytes = (double)node_elements(node) * (double)dtype_bytes(node->dtype);
+    return bytes >= (double)in->target->l3_share_bytes;
+}
+
+/* Inputs as large as the node. */
+static double streams_cost(const Inline *in, NodeId id)
+{
+    double cost = 0;
+    for (size_t i = 0; i < in->inputs[id].len; i++) {
+        const Node *input = graph_node(in->from, in->inputs[id].at[i]);
+        cost += node_elements(input) < node_elements(graph_node(in->from, id)) ? 0 : far_cost;
+    }
+    return cost;
+}
+
 /* `piece` is the node's own in the new graph, what it reads inlined already. */
 static bool worth_inlining(Inline *in, NodeId id, const Piece *piece)
 {
@@ -126,29 +176,37 @@ static bool worth_inlining(Inline *in, NodeId id, const Piece *piece)
     size_t scalars;
     double cost = cost_of_body(in, piece, &scalars);
     double elements = (double)node_elements(node);
-    double store = kernel_cost + elements * (cost + 2 * load_cost(node)), again = 0;
+    double store = kernel_cost + elements * (cost + 2 * load_cost(in, node)), again = 0;
     if (scalars > most_scalars)
         return false;
     const Uses *uses = &in->uses[id];
+    bool packed = false;
     for (size_t i = 0; i < uses->len; i++) {
         const Use *use = &uses->at[i];
         if (!use->plain)
             return false;
         double points = node->rank == 0 ? 1 : use->points;   /* scalars leave all loops */
+        if (use->operand && is_streamed(in, node) && stays_a_factor(piece) && cost <= most_operand) {
+            points = elements;
+            again += points * operand_cost;
+            packed = true;
+        }
         NodeIds reads = inputs_of(in, use->reader);
         size_t streams = reads.len;
-        store += points * load_cost(node);
+        store += points * load_cost(in, node);
         again += points * cost;
         for (size_t k = 0; k < in->inputs[id].len; k++) {
             NodeId tensor = in->inputs[id].at[k];
             if (has_input(&reads, tensor))
                 continue;
-            again += points * load_cost(graph_node(in->from, tensor));
+            again += points * load_cost(in, graph_node(in->from, tensor));
             streams++;
         }
         if (streams > most_streams)
             return false;
     }
+    if (packed)                    /* a pass of its own would read them */
+        store += elements * streams_cost(in, id);
     return again <= store;
 }
 
@@ -196,11 +254,12 @@ static void copy_node(Inline *in, NodeId id)
     in->ids[id] = node_rewrite(in->to, node, read_mapped, in, in->ids);
 }
 
-Graph *pass_inline(Arena *arena, const Graph *graph)
+Graph *pass_inline(Arena *arena, const Graph *graph, const Target *target)
 {
     size_t n = graph->nodes.len;
     Inline in = {.arena = arena,
                  .from = graph,
+                 .target = target,
                  .to = graph_new(arena),
                  .ids = NEW_ARRAY(arena, NodeId, n),
                  .pieces = NEW_ARRAY(arena, const Piece *, n),
@@ -218,8 +277,8 @@ Graph *pass_inline(Arena *arena, const Graph *graph)
         copy_node(&in, id);
     for (size_t i = 0; i < graph->outputs.len; i++) {
         const Output *output = &graph->outputs.at[i];
-        NodeId target = output->target == NODE_NONE ? NODE_NONE : in.ids[output->target];
-        graph_output(in.to, output->kind, output->name, in.ids[output->value], target);
+        NodeId to = output->target == NODE_NONE ? NODE_NONE : in.ids[output->target];
+        graph_output(in.to, output->kind, output->name, in.ids[output->value], to);
     }
     return in.to;
 }

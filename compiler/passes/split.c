@@ -10,6 +10,7 @@
 enum { FEW_SLOTS = 8, SLOTS = 64, MOST_SLOTS = 1 << 16, LEAST_ROW = 24 };
 static const double few_results[] = {1024, 4096};   /* more of them are enough work to share */
 static const double long_reduction[] = {1024, 256};
+static const double more_results = 16384, very_long_reduction = 8192;    /* of products */
 
 typedef struct Split {
     Graph *to;
@@ -70,8 +71,10 @@ static bool worth_splitting(const Graph *graph, const Node *node)
         return false;
     double results = (double)node_elements(node);
     double points = piece_points(&node->pieces[0]);
-    bool rows = reduces_rows(graph, &node->pieces[0]) ||
-                piece_is_contraction(graph->arena, node, &node->pieces[0]);
+    bool products = piece_is_contraction(graph->arena, node, &node->pieces[0]);
+    bool rows = products || reduces_rows(graph, &node->pieces[0]);
+    if (products && results <= more_results && points / results >= very_long_reduction)
+        return true;
     return results <= few_results[rows] && points / results >= long_reduction[rows] &&
            points >= (double)PARALLEL_POINTS;
 }

@@ -172,6 +172,15 @@ static const int64_t *row_major(Arena *arena, const Node *node)
     return strides;
 }
 
+Target kernels_small_caches(const Target *target)
+{
+    Target small = *target;
+    small.l1_bytes = 1024;
+    small.l2_bytes = 16384;
+    small.l3_share_bytes = 4096;
+    return small;
+}
+
 void kernels_lower(KernelRun *run)
 {
     size_t n = run->graph->nodes.len;

@@ -20,6 +20,9 @@ typedef struct KernelRun {
     const char *why; /* what LLVM or the kernel verifier said */
 } KernelRun;
 
+/* The target with caches so small that tensors of tests leave them. */
+Target kernels_small_caches(const Target *target);
+
 /* arena, graph and target given: fills kernels and n. */
 void kernels_lower(KernelRun *run);
 /* Lowers and compiles; false: why. */

@@ -64,6 +64,37 @@ static const Case cases[] = {
      "y[n, o | n:61, o:45] of 61, 45 += sum[i:600] a[i, n] * b[i, o]"},
     {"batched matmul with packs", "param a[2, 101, 40]\nparam b[2, 37, 40]\n"
                                   "y[z:2, n:101, o:37] = sum[i:40] a[z, n, i] * b[z, o, i]"},
+    {"product of a computed factor",
+     "param x[300, 24]\nparam u[24]\nparam f[24]\nparam w[24, 37]\n"
+     "y[n:300, o:37] = sum[i:24] max((x[n, i] - u[i]) * f[i] + 0.1, 0.0) * w[i, o]"},
+    {"product of a computed factor, turned",
+     "param x[131, 37]\nparam u[37]\nparam w[45, 37]\n"
+     "y[n:131, o:45] = sum[i:37] w[o, i] * max(x[n, i] + u[i], 0.1)"},
+    {"product of a computed factor in blocks",
+     "param x[231, 1030]\nparam u[1030]\nparam w[1030, 37]\n"
+     "y[n:231, o:37] = sum[i:1030] min(x[n, i] + u[i], 0.3) * w[i, o]"},
+    {"product of a computed factor that lies across",
+     "param a[131, 70]\nparam b[75, 70]\nparam u[70]\n"
+     "y[n:131, o:75] = sum[i:70] a[n, i] * max(b[o, i] + u[i], 0.2)"},
+    {"product of computed factors",
+     "param x[600, 21]\nparam d[600, 37]\nparam e[600, 37]\nparam u[21]\n"
+     "y[n:21, o:37] = sum[i:600] max(x[i, n] + u[n], 0.1) * (d[i, o] + 0.3 * e[i, o])"},
+    {"batched product of a computed factor",
+     "param a[2, 101, 40]\nparam b[2, 37, 40]\nparam u[40]\n"
+     "y[z:2, n:101, o:37] = sum[i:40] max(a[z, n, i] + u[i], 0.1) * b[z, o, i]"},
+    {"product of a computed factor over pixels",
+     "param x[2, 5, 7, 19]\nparam u[19]\nparam w[33, 19]\n"
+     "y[n:2, p:5, q:7, o:33] = sum[c:19] w[o, c] * max(x[n, p, q, c] - u[c], 0.1)"},
+    {"product of a computed factor that is not a tensor's shape",
+     "param x[300, 30]\nparam w[24, 37]\n"
+     "y[n:300, o:37] = sum[i:24] max(x[n, i+3], 0.2) * w[i, o]\n"
+     "z[n:150, o:37] = sum[i:24] max(x[2*n, i], 0.2) * w[i, o]"},
+    {"product of a computed factor, small",
+     "param x[3, 24]\nparam w[24, 37]\nparam v[300, 1]\nparam a[1, 40]\nparam b[40, 130]\n"
+     "y[n:3, o:37] = sum[i:24] max(x[n, i], 0.2) * w[i, o]\n"
+     "z[n:3, o:300] = sum[i:1] max(x[n, i], 0.2) * v[o, i]\n"
+     "r[n:1, o:130] = sum[i:40] max(a[n, i], 0.2) * b[i, o]\n"
+     "s[n:130, o:1] = sum[i:40] max(b[i, n], 0.2) * a[o, i]"},
     {"batched matmul", "param a[3, 9, 17]\nparam b[3, 17, 33]\n"
                        "y[z:3, n:9, o:33] = sum[i:17] a[z, n, i] * b[z, i, o]"},
     {"matmul with bias", "param a[20, 64]\nparam b[64, 10]\nparam c[10]\n"
@@ -172,16 +203,29 @@ static bool check_case(const Case *c, const Target *target)
     return good;
 }
 
+static void check_cases(const Target *target)
+{
+    int failed = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        failed += !check_case(&cases[i], target);
+    assert_int_equal(failed, 0);
+}
+
 static void check_target(const char *name)
 {
     const Target *target = target_find(str_of(name));
     assert_non_null(target);
     if (!target_runs_here(target))
         skip();
-    int failed = 0;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        failed += !check_case(&cases[i], target);
-    assert_int_equal(failed, 0);
+    check_cases(target);
+}
+
+/* Blocks and packs of all sizes that do not fit. */
+static void test_small_caches(void **state)
+{
+    (void)state;
+    Target small = kernels_small_caches(target_host());
+    check_cases(&small);
 }
 
 static void test_v4(void **state)
@@ -289,7 +333,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_v4),      cmocka_unit_test(test_v3),
         cmocka_unit_test(test_generic), cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_small_caches), cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
