@@ -170,7 +170,7 @@ static void leave_out_loss(Arena *arena, RecipeStage *stage)
 
 /* --- measuring ---------------------------------------------------------------------------------- */
 typedef struct Traffic {
-    double parameters, reads, writes;    /* numbers */
+    double parameters, reads, writes;    /* numbers; the latter as many float32 as have their bytes */
     double stream;                       /* seconds to read and write as many */
 } Traffic;
 
@@ -185,6 +185,7 @@ static Traffic count_traffic(const HoneProgram *program)
             n *= (double)tensor->dims[d];
         }
         t.parameters += tensor->kind == HONE_PARAM ? n : 0;
+        n *= (double)dtype_bytes((DType)tensor->dtype) / sizeof(float);
         t.reads += n;
         t.writes += tensor->kind == HONE_MODEL_STATE ? 0 : n;
     }

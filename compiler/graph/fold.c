@@ -35,6 +35,11 @@ bool dtype_is_float(DType dtype)
     return floats[dtype];
 }
 
+bool dtype_is_short(DType dtype)
+{
+    return dtype_is_float(dtype) && dtype_bytes(dtype) < dtype_bytes(DT_F32);
+}
+
 DType dtype_widen(DType a, DType b)
 {
     if (a == b)
@@ -78,6 +83,19 @@ static double cast_int(double a, double low, double high)
     return t == 0 ? 0 : t;                            /* no -0 among ints */
 }
 
+/* To the nearest number of so many bits, ties to even; least: the exponent of the smallest normal
+ * number, below which all are multiples of one step. */
+static double rounded(double a, int bits, int least, double largest)
+{
+    int exponent;
+    if (a == 0 || !isfinite(a))
+        return a;
+    (void)frexp(a, &exponent);
+    exponent = exponent - 1 > least ? exponent - 1 : least;
+    double step = ldexp(1, exponent - bits + 1), r = nearbyint(a / step) * step;
+    return fabs(r) > largest ? copysign(INFINITY, r) : r;
+}
+
 static double cast_to(DType dtype, double a)
 {
     switch (dtype) {
@@ -92,7 +110,9 @@ static double cast_to(DType dtype, double a)
     case DT_I64:
         return cast_int(a, -0x1p63, 0x1p63);
     case DT_BF16:
+        return rounded(a, 8, -126, 0x1.fep127);
     case DT_F16:
+        return rounded(a, 11, -14, 65504);
     case DT_F32:
     case DT_F64:
     case DT_COUNT:

@@ -40,6 +40,7 @@ typedef enum DType {
 const char *dtype_name(DType dtype);
 size_t dtype_bytes(DType dtype);
 bool dtype_is_float(DType dtype);
+bool dtype_is_short(DType dtype);         /* a float below float32: kept so, never computed in */
 DType dtype_widen(DType a, DType b);      /* the smallest that holds both; ints give way to floats */
 
 /* --- positions (position.c) -------------------------------------------------------------------
@@ -328,7 +329,8 @@ void node_dump(const Graph *graph, NodeId id, Buf *out);
 
 /* Double-precision evaluation. values[id] must be set (row-major doubles) for INPUT, PARAM, STATE
  * and STEP nodes; the others are computed on `arena`. Integer and bool tensors hold exact doubles.
- * Narrow float dtypes are not rounded. seed and step key the random numbers; random values equal
+ * What is kept in bf16 or f16 is rounded to the nearest if `rounds`; without it the values are those
+ * that derivatives are derivatives of. seed and step key the random numbers; random values equal
  * those of compiled code exactly. Selections evaluate only what they choose. Returns false, with
  * `fault`, if a position without fill leaves its tensor, or at a collective (extent 0). */
 typedef struct InterpFault {
@@ -340,6 +342,7 @@ typedef struct Interp {
     Arena *arena;
     double **values;       /* one per node */
     uint64_t seed, step;
+    bool rounds;
     int64_t points;        /* loop iterations of equations evaluated so far (differentiation.md 12) */
     bool faulted;
     InterpFault fault;

@@ -261,7 +261,8 @@ static double function_value(Machine *m, Slot *slot)
         if (s->op == OP_OR && slot->values[i] != 0)
             return 1;
     }
-    return scalar_fold(s->op, s->dtype, s->n, slot->values);
+    bool exact = s->op == OP_CAST && dtype_is_short(s->dtype) && !m->interp->rounds;
+    return exact ? slot->values[0] : scalar_fold(s->op, s->dtype, s->n, slot->values);
 }
 
 static double computed(Machine *m, Slot *slot)

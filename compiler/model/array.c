@@ -355,9 +355,6 @@ static DType widen(DType a, DType b)
     if (a == b) {
         return a;
     }
-    if ((a == DT_BF16 && b == DT_F16) || (a == DT_F16 && b == DT_BF16)) {
-        return DT_F32;
-    }
     if ((a == DT_U8 && b == DT_I8) || (a == DT_I8 && b == DT_U8)) {
         return DT_I32;
     }
@@ -375,7 +372,8 @@ DType values_dtype(size_t n, const Value *values)
         bool is_bool = v->kind == VALUE_BOOL || (tensor && v->array->dtype == DT_BOOL);
         all_bool = all_bool && is_bool;
         if (tensor && v->clock == CLOCK_TENSOR) {
-            strong = any_strong ? widen(strong, v->array->dtype) : v->array->dtype;
+            DType own = dtype_is_short(v->array->dtype) ? DT_F32 : v->array->dtype;
+            strong = any_strong ? widen(strong, own) : own;
             any_strong = true;
         } else if (v->kind == VALUE_FLOAT || v->kind == VALUE_LIST ||
                    (tensor && !v->array->integral && v->array->dtype != DT_BOOL)) {

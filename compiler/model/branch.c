@@ -67,6 +67,7 @@ static void merge_primes(Elab *e, const Value *condition, const Branch *yes, con
         if (prime->value.kind != VALUE_POISON) {
             Array a = *prime->value.array;
             array_settle(e, &a);
+            array_cast(e, &a, prime->dtype);
             array_node(e, &a, str_join(elab_arena(e), prime->name, "'", (Str){0}), at->span);
             prime->value = array_value(e, &a, CLOCK_TENSOR, at->span);
         }

@@ -18,8 +18,8 @@ static Str choice_list(Arena *arena, const char *const *names)
 }
 
 /* --- a source and its arguments -------------------------------------------------------------- */
-static const char *const sources[] = {"images", "arrays", "tokens", NULL};
-static const char *const later_sources[] = {"segments", "boxes", "text", "table", NULL};
+static const char *const sources[] = {"images", "arrays", "tokens", "text", NULL};
+static const char *const later_sources[] = {"segments", "boxes", "table", NULL};
 
 static bool source_known(RecipeBuild *b, const Ast *call)
 {
@@ -100,7 +100,9 @@ static const struct {
     {"images", "crop", HONE_OPT_STRING, false}, {"images", "scale", HONE_OPT_FLOAT, false},
     {"images", "flip", HONE_OPT_BOOL, false},   {"arrays", "file", HONE_OPT_STRING, true},
     {"tokens", "file", HONE_OPT_STRING, true},  {"tokens", "length", HONE_OPT_INT, true},
-    {"tokens", "dtype", HONE_OPT_STRING, false},
+    {"tokens", "dtype", HONE_OPT_STRING, false}, {"text", "file", HONE_OPT_STRING, true},
+    {"text", "vocab", HONE_OPT_STRING, true},   {"text", "length", HONE_OPT_INT, true},
+    {"text", "pair", HONE_OPT_BOOL, false},     {"text", "lower", HONE_OPT_BOOL, false},
 };
 enum { ARGUMENTS = sizeof arguments / sizeof *arguments };
 

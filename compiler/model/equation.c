@@ -468,6 +468,8 @@ static Value reduce(Elab *e, Array *a, Str name, size_t n, const Var *const *var
     }
     if (a->position != NULL || (!is_bool && a->dtype < DT_I32)) {
         array_cast(e, a, DT_I32);
+    } else if (dtype_is_short(a->dtype)) {
+        array_cast(e, a, DT_F32);
     }
     if (mean) {
         double count = 1;

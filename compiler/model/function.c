@@ -81,27 +81,19 @@ bool type_dtype(Elab *e, Str name, Span span, DType *dtype)
     static const struct {
         const char *name;
         DType dtype;
-        bool now;
-    } rows[] = {{"", DT_F32, true},    {"f32", DT_F32, true},    {"bool", DT_BOOL, true},
-                {"u8", DT_U8, true},   {"i8", DT_I8, true},      {"i32", DT_I32, true},
-                {"i64", DT_I64, true}, {"bf16", DT_BF16, false}, {"f16", DT_F16, false}};
+    } rows[] = {{"", DT_F32},     {"f32", DT_F32}, {"bool", DT_BOOL}, {"u8", DT_U8},    {"i8", DT_I8},
+                {"i32", DT_I32}, {"i64", DT_I64}, {"bf16", DT_BF16}, {"f16", DT_F16}};
     enum { ROWS = sizeof rows / sizeof *rows };
     Str names[ROWS];
     for (size_t i = 0; i < ROWS; i++) {
         names[i] = str_of(rows[i].name);
-        if (!str_is(name, rows[i].name)) {
-            continue;
+        if (str_is(name, rows[i].name)) {
+            *dtype = rows[i].dtype;
+            return true;
         }
-        *dtype = rows[i].dtype;
-        if (!rows[i].now) {
-            Diag *d =
-                elab_error(e, E520, span, "type `" STR_FMT "` is not available yet", STR_ARG(name));
-            diag_help(d, "use f32");
-        }
-        return rows[i].now;
     }
     Diag *d = elab_error(e, E101, span, "unknown type `" STR_FMT "`", STR_ARG(name));
-    diag_note(d, "a tensor holds f32, i32, i64, i8, u8 or bool");
+    diag_note(d, "a tensor holds f32, bf16, f16, i32, i64, i8, u8 or bool");
     help_nearest(d, name, ROWS, names);
     return false;
 }

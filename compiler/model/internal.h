@@ -242,7 +242,7 @@ bool match_arguments(Elab *e, const Ast *params, size_t n, Ast *const *args, Spa
 /* A build- or step-clock argument (int, float, bool, string, module …) of a declared type. */
 Value convert_scalar(Elab *e, const Ast *param, Str type, Value value, Span span, Str what);
 Str param_type(Elab *e, const Ast *param, const Value *fallback);
-bool type_dtype(Elab *e, Str name, Span span, DType *dtype);   /* E520 for those of later versions */
+bool type_dtype(Elab *e, Str name, Span span, DType *dtype);   /* E101 for others */
 bool eval_dims(Elab *e, Scope *scope, const Ast *type, size_t *rank, int64_t *dims);
 bool bind_dims(Elab *e, Scope *scope, const Ast *type, const Array *a, Span at, Str callee,
                Str *names);

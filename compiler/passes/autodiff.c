@@ -77,9 +77,16 @@ static void mark_active(Autodiff *ad, size_t n_wrt, const NodeId *wrt)
 
 /* --- the adjoint of one tensor
  * ------------------------------------------------------------------------- */
+/* What is kept in less than float32 between two equations has a float32 adjoint all the same. */
+static DType adjoint_dtype(const Node *node)
+{
+    return node->kind == NODE_EQUATION && dtype_is_short(node->dtype) ? DT_F32 : node->dtype;
+}
+
 static NodeId complete(Autodiff *ad, NodeId id)
 {
     Node node = *graph_node(ad->graph, id);
+    node.dtype = adjoint_dtype(&node);
     Pieces *raw = &ad->raw[id];
     if (raw->len == 0)
         return graph_constant(ad->graph, node.dtype, node.rank, node.dims, NULL, 0, node.span);
@@ -95,7 +102,8 @@ static NodeId complete(Autodiff *ad, NodeId id)
 static const Scalar *adjoint_at(Autodiff *ad, NodeId t, const Piece *piece)
 {
     const Node *node = graph_node(ad->graph, t);
-    return read_through(ad->graph, ad->adjoint[t], piece->left, sc_const(ad->pool, node->dtype, 0));
+    return read_through(ad->graph, ad->adjoint[t], piece->left,
+                        sc_const(ad->pool, adjoint_dtype(node), 0));
 }
 
 /* --- terms of a derivative that have different domains
@@ -181,7 +189,7 @@ static void contribute(Autodiff *ad, const Piece *piece, const Guards *more, con
     for (size_t i = 0; i < more->len; i++)
         VEC_PUSH(ad->arena, guards, more->at[i]);
     add_range_guards(ad, read, &guards);
-    DType dtype = graph_node(ad->graph, read->tensor)->dtype;
+    DType dtype = adjoint_dtype(graph_node(ad->graph, read->tensor));
     Piece raw = {.n_vars = left.len,
                  .vars = left.at,
                  .n_reduced = reduced.len,

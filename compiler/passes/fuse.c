@@ -540,7 +540,7 @@ Groups pass_fuse(Arena *arena, const Graph *graph, const Target *target)
         if (node->kind != NODE_EQUATION && node->kind != NODE_INTRINSIC)
             continue;
         f.needs[f.bundles.len] = NEW_ARRAY(arena, uint64_t, f.words);
-        Joining j = {.f = &f, .id = id, .node = node, .piece = &node->pieces[0],
+        Joining j = {.f = &f, .id = id, .node = node, .piece = node->pieces,
                      .reads = reads_of(&f, node)};
         if (!join_any(&j))
             start_bundle(&j);

@@ -4,6 +4,7 @@
  *   images.c    image folders: listing, checking, one sample
  *   arrays.c    npz and safetensors: one field per key
  *   tokens.c    flat files of token numbers: windows of them
+ *   text.c      lines of text and labels, as numbers of a vocabulary
  *   decode.c    JPEG and PNG files to RGB bytes
  *   resize.c    Pillow's antialiased bilinear resize, exactly
  *   augment.c   which part of a picture, drawn as a pure function of (seed, epoch, sample)

@@ -24,7 +24,7 @@ rule() {
     bad=1
   done < <(grep -rE '^#include ["<]' --include='*.[chyl]' --include='*.def' "$1")
 }
-rule runtime            'hone/|data/|weights/'
+rule runtime            'hone/|data/|text/|weights/'
 rule compiler/base      'hone/|base/'
 rule compiler/syntax    'hone/|base/|syntax/'
 rule grammar            'hone/|base/|syntax/'

@@ -172,6 +172,19 @@ def soap(lr, b1, b2, decay, every, eps=1e-8):
     return rule
 
 
+def short(lr, b1, b2):
+    """Momenta kept in bfloat16 and float16; everything is computed in more and rounded when it is kept."""
+    def rule(p):
+        m, v, g = 0 * p, 0 * p, (yield)
+        while True:
+            m = np.asarray((b1 * m + (1 - b1) * g), dtype=jax.numpy.bfloat16).astype(float)
+            v = (b2 * v + (1 - b2) * g ** 2).astype(np.float16).astype(float)
+            p = p - lr * m / (np.sqrt(v) + 1e-3)
+            g = yield p
+    return rule
+
+
+by_numpy("short", short(0.1, 0.887, 0.813), SHAPES)     # no ties
 by_numpy("shampoo", shampoo(0.1, 1, 0.5), MATRICES)
 by_numpy("shampoo_seldom", shampoo(0.1, 6, 0.5), MATRICES)
 by_numpy("soap", soap(0.05, 0.9, 0.8, 0.1, 3), SQUARES)

@@ -219,7 +219,7 @@ static void dump(Check *c, const Graph *graph)
     fprintf(stderr, STR_FMT "\n", STR_ARG(buf_str(&text)));
 }
 
-/* The interpreter does not round to bf16 and f16. */
+/* Derivatives are of values that are not rounded to bf16 and f16. */
 static bool has_narrow(const Graph *graph)
 {
     for (NodeId id = 0; id < graph->nodes.len; id++) {

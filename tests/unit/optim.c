@@ -62,6 +62,7 @@ static const Case cases[] = {
     {"schedule_free_adamw_x", "ScheduleFreeAdamW(lr = 0.1, decay = 0.1, average = true)",
      .states = 5, .state = "x"},
     {"turns", "Turns()", .states = 2, .reference = "sgd_momentum"},
+    {"short", "Short()", .states = 2},
     {"muon", "Muon(lr = 0.1, momentum = 0.9, decay = 0.1)", .states = 1, .matrices = true},
     {"shampoo", "Shampoo(lr = 0.1, every = 1, eps = 0.5)", .states = 4, .matrices = true},
     {"shampoo_seldom", "Shampoo(lr = 0.1, every = 6, eps = 0.5)", .states = 4, .matrices = true},
@@ -82,6 +83,16 @@ static const char turns[] =
     "    else if t % 3 == 2 { rate = 0.5 * (lr + lr); v' = d + 0.9 * v }\n"
     "    else { rate = lr; v' = (v - 0.1 * v) + d }\n"
     "    p' = p - rate * v' - select(seen > t, 1.0, 0.0)\n"
+    "  }\n"
+    "}\n"
+    /* states that are rounded when they are kept */
+    "optimizer Short(lr = 0.1) {\n"
+    "  state m: bf16[..] = zeros()\n"
+    "  state v: f16[..] = zeros()\n"
+    "  fn update(p: f32[..], g: f32[..], t: int) {\n"
+    "    if t > 0 { m' = 0.887 * m + (1 - 0.887) * g }\n"
+    "    v' = 0.813 * v + (1 - 0.813) * g^2\n"
+    "    p' = p - lr * m' / (sqrt(v') + 1e-3)\n"
     "  }\n"
     "}\n";
 
@@ -228,7 +239,7 @@ static void set_leaf(const Run *run, Interp *interp, NodeId leaf, double *values
 /* The leaves of a graph at a step; which: interpreted or compiled. */
 static Interp leaves(Run *run, const Graph *graph, int which, int64_t step)
 {
-    Interp interp = {.graph = graph, .arena = run->graph->arena};
+    Interp interp = {.graph = graph, .arena = run->graph->arena, .rounds = true};
     interp.values = NEW_ARRAY(interp.arena, double *, graph->nodes.len);
     double *t = NEW_ARRAY(interp.arena, double, 1), *mu = NEW_ARRAY(interp.arena, double, 1);
     *t = (double)step;
