@@ -153,6 +153,21 @@ static bool add_graph(Build *b, Str name, const Graph *graph)
     return true;
 }
 
+static bool add_shorter(Build *b, const RecipeStage *stage)
+{
+    Arena *arena = b->c->arena;
+    const int64_t *lengths = b->recipe->data.at[stage->data].lengths;
+    bool ok = true;
+    for (size_t i = 0; ok && i < stage->shorter.len; i++) {
+        const RecipeLength *shorter = &stage->shorter.at[i];
+        Str name = str_format(arena, STR_FMT ".%lld", STR_ARG(stage->name), (long long)lengths[i]);
+        ok = add_graph(b, str_join(arena, STR("train"), ".", name), shorter->train) &&
+             add_graph(b, str_join(arena, STR("eval"), ".", name), shorter->eval) &&
+             add_graph(b, str_join(arena, STR("eval-one"), ".", name), shorter->eval_one);
+    }
+    return ok;
+}
+
 static bool add_stage(Build *b, const RecipeStage *stage)
 {
     Arena *arena = b->c->arena;
@@ -162,7 +177,8 @@ static bool add_stage(Build *b, const RecipeStage *stage)
            add_graph(b, str_join(arena, STR("update"), ".", name), stage->update) &&
            add_graph(b, str_join(arena, STR("eval"), ".", name), stage->eval) &&
            add_graph(b, str_join(arena, STR("eval-one"), ".", name), stage->eval_one) &&
-           add_graph(b, str_join(arena, STR("metrics"), ".", name), stage->metrics);
+           add_graph(b, str_join(arena, STR("metrics"), ".", name), stage->metrics) &&
+           add_shorter(b, stage);
 }
 
 static void describe_tensors(Build *b)

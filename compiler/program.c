@@ -173,6 +173,17 @@ static uint32_t entry_index(const Filling *f, const Graph *graph)
 }
 
 /* --- recipe ----------------------------------------------------------------------------------------- */
+static const HoneLength *fill_shorter(const Filling *f, const RecipeStage *stage)
+{
+    HoneLength *shorter = NEW_ARRAY(f->arena, HoneLength, stage->shorter.len + 1);
+    for (size_t i = 0; i < stage->shorter.len; i++) {
+        shorter[i] = (HoneLength){.train = entry_index(f, stage->shorter.at[i].train),
+                                  .eval = entry_index(f, stage->shorter.at[i].eval),
+                                  .eval_one = entry_index(f, stage->shorter.at[i].eval_one)};
+    }
+    return shorter;
+}
+
 static const HoneStage *fill_stages(const Filling *f)
 {
     HoneStage *stages = NEW_ARRAY(f->arena, HoneStage, f->recipe->stages.len);
@@ -190,6 +201,8 @@ static const HoneStage *fill_stages(const Filling *f)
             .average = from->average,
             .eval = entry_index(f, from->eval),
             .eval_one = entry_index(f, from->eval_one),
+            .n_shorter = (uint32_t)from->shorter.len,
+            .shorter = fill_shorter(f, from),
             .metrics = entry_index(f, from->metrics),
             .n_totals = (uint32_t)from->totals.len,
             .totals = from->totals.at,

@@ -6,13 +6,16 @@ static bool add_batch(Engine *engine, const Evaluated *from, const HoneBatch *ba
                       const StepValues *values, HoneError *error)
 {
     const HoneEntry *entries = engine->program->entries;
+    bool shorter = batch->length < from->n_shorter;
+    uint32_t eval = shorter ? from->shorter[batch->length].eval : from->eval;
+    uint32_t one = shorter ? from->shorter[batch->length].eval_one : from->eval_one;
     if (batch->size == from->batch) {
-        engine_put_batch(engine, &entries[from->eval], from->data, batch, 0);
-        return engine_run(engine, from->eval, values, error);
+        engine_put_batch(engine, &entries[eval], from->data, batch, 0);
+        return engine_run(engine, eval, values, error);
     }
     for (int64_t i = 0; i < batch->size; i++) {
-        engine_put_batch(engine, &entries[from->eval_one], from->data, batch, i);
-        if (!engine_run(engine, from->eval_one, values, error)) {
+        engine_put_batch(engine, &entries[one], from->data, batch, i);
+        if (!engine_run(engine, one, values, error)) {
             return false;
         }
     }
@@ -121,9 +124,11 @@ static bool evaluate_with(Engine *engine, const HoneRunOptions *options, HoneDat
         .batch = program->data[stage->data].batch,
         .workers = (int)program->workers,
         .depth = options->prefetch,
+        .n_lengths = program->data[stage->data].n_lengths,
+        .lengths = program->data[stage->data].lengths,
     };
     Evaluated own = {.eval = stage->eval, .eval_one = stage->eval_one, .batch = config.batch,
-                     .data = data};
+                     .data = data, .n_shorter = stage->n_shorter, .shorter = stage->shorter};
     Remembered remembered = {0};
     int64_t none[1] = {0};
     StepValues values = {.progress = 1, .steps_of_stage = none};

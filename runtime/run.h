@@ -107,6 +107,8 @@ typedef struct Evaluated {         /* data that metrics are taken over */
     int64_t batch;
     HoneDataset *data;
     HoneLoader *loader;
+    uint32_t n_shorter;            /* as in HoneStage */
+    const HoneLength *shorter;
 } Evaluated;
 typedef struct Remembered {        /* one for each of the program's remembers */
     uint32_t n;

@@ -176,7 +176,8 @@ bool engine_check_fields(const HoneEntry *entry, const HoneDataset *data, HoneEr
     return true;
 }
 
-typedef struct Feed {              /* one field of a batch on its way to its port */
+/* One field of a batch on its way to its port, which may take only the first so many of each sample. */
+typedef struct Feed {
     const HonePort *port;
     const HoneField *field;
     const char *from;
@@ -191,7 +192,7 @@ static void feed_sample(void *const *buffers, void *scratch, int64_t sample)
     int64_t size = (int64_t)hone_dtype_bytes(feed->port->dtype);
     hone_copy_strided(feed->to + sample * feed->port->strides[0] * size, feed->port->dtype,
                       feed->port->strides + 1, feed->from + (uint64_t)sample * feed->sample_bytes,
-                      feed->field->dtype, NULL, feed->field->rank, feed->field->dims);
+                      feed->field->dtype, NULL, feed->field->rank, feed->port->dims + 1);
 }
 
 void engine_put_batch(Engine *engine, const HoneEntry *entry, const HoneDataset *data,

@@ -60,6 +60,8 @@ static HoneLoader *new_loader(Run *run, HoneDataset *set, bool training)
         .seed = run->program->seed,
         .workers = (int)run->program->workers,
         .depth = run->options->prefetch,
+        .n_lengths = data->n_lengths,
+        .lengths = data->lengths,
     };
     return hone_loader_new(run->options->sys, set, &config, run->error);
 }
@@ -287,7 +289,8 @@ static bool evaluate(Run *run, const HoneStage *stage, int64_t steps, int64_t ba
     bool done = false;
     swap_averages(run, stage);
     Evaluated own = {.eval = stage->eval, .eval_one = stage->eval_one, .data = run->valid,
-                     .batch = run->program->data[stage->data].batch, .loader = run->valid_loader};
+                     .batch = run->program->data[stage->data].batch, .loader = run->valid_loader,
+                     .n_shorter = stage->n_shorter, .shorter = stage->shorter};
     bool has_own = stage->eval != HONE_NONE && run->valid != NULL;
     if (!evaluate_stage(&run->engine, stage, stage->metrics, has_own ? &own : NULL, &run->remembered,
                         &values, &done, run->error)) {
@@ -372,12 +375,13 @@ static bool train_step(Run *run, const HoneStage *stage, int64_t steps, int64_t 
     if (!hone_loader_next(run->train_loader, &batch, run->error)) {
         return false;
     }
-    const HoneEntry *entry = &run->program->entries[stage->update != HONE_NONE ? stage->update
-                                                                               : stage->train];
+    bool shorter = batch.length < stage->n_shorter;
+    uint32_t train = shorter ? stage->shorter[batch.length].train : stage->train;
+    const HoneEntry *entry = &run->program->entries[stage->update != HONE_NONE ? stage->update : train];
     StepValues values = step_values(run, steps, batches);
     tensors_zero(&run->engine, stage->n_zeroed, stage->zeroed);
     if ((stage->count != HONE_NONE && !run_parts(run, stage, stage->count, &batch, values)) ||
-        !run_parts(run, stage, stage->train, &batch, values) ||
+        !run_parts(run, stage, train, &batch, values) ||
         (stage->update != HONE_NONE &&
          !engine_run(&run->engine, stage->update, &values, run->error))) {
         return false;

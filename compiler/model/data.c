@@ -207,6 +207,32 @@ static bool argument_slot(RecipeBuild *b, const Ast *call, size_t at, const char
     return false;
 }
 
+/* `length` of the data is that of every source: the longest of several. */
+static bool add_length(RecipeBuild *b, const Ast *call, const char *const *names, HoneOption *options,
+                       HoneSource *source)
+{
+    const int64_t longest = b->lengths[b->n_lengths - 1];
+    Diag *d = NULL;
+    int slot = find_name(names, STR("length"));
+    for (uint32_t i = 0; i < source->n_options; i++) {
+        if (strcmp(options[i].name, "length") == 0) {
+            d = diag(&b->c->diags, E510, call->span, "`length` is given to the source and to the data");
+            diag_help(d, "leave it out of `%s(…)`", source->reader);
+            return false;
+        }
+    }
+    bool several = b->n_lengths > 1 && strcmp(source->reader, "text") != 0;
+    if (slot < 0 || several) {
+        d = diag(&b->c->diags, E103, call->span, "`%s` has samples of one length only", source->reader);
+        diag_help(d, slot < 0 ? "leave out `length`" : "give one `length`: `length = %lld`",
+                  (long long)longest);
+        return false;
+    }
+    options[source->n_options++] =
+        (HoneOption){.name = names[slot], .kind = HONE_OPT_INT, .i = longest};
+    return true;
+}
+
 static HoneSource *source_build(RecipeBuild *b, const Ast *call)
 {
     if (call->kind != AST_CALL || call->kids[0]->kind != AST_NAME) {
@@ -220,7 +246,7 @@ static HoneSource *source_build(RecipeBuild *b, const Ast *call)
     HoneSource *source = NEW(b->c->arena, HoneSource);
     source->reader = str_c(b->c->arena, call->kids[0]->text);
     const char *const *names = hone_reader_options(source->reader);
-    HoneOption *options = NEW_ARRAY(b->c->arena, HoneOption, call->n);
+    HoneOption *options = NEW_ARRAY(b->c->arena, HoneOption, call->n + 1);
     bool ok = true;
     for (size_t i = 1; i < call->n; i++) {
         const Ast *arg = call->kids[i];
@@ -240,6 +266,7 @@ static HoneSource *source_build(RecipeBuild *b, const Ast *call)
         options[source->n_options++] = option;
     }
     source->options = options;
+    ok = ok && (b->n_lengths == 0 || add_length(b, call, names, options, source));
     return ok && arguments_given(b, call, source) ? source : NULL;
 }
 
@@ -431,14 +458,13 @@ static bool data_knob(RecipeBuild *b, const Ast *knob, HoneData *data, Split *sp
         return shuffle_knob(b, knob, data);
     }
     if (str_is(knob->text, "length")) {
-        diag(&b->c->diags, E520, knob->name, "`length` is not available yet");
-        return false;
+        return true; /* read before the sources */
     }
     static const Str names[] = {{"train", 5}, {"valid", 5},  {"test", 4},
                                 {"batch", 5}, {"length", 6}, {"shuffle", 7}};
     Diag *d = diag(&b->c->diags, E501, knob->name, "`data` has no knob `" STR_FMT "`",
                    STR_ARG(knob->text));
-    diag_note(d, "its knobs are train valid test batch shuffle");
+    diag_note(d, "its knobs are train valid test batch length shuffle");
     if (str_is(knob->text, "skip_bad") || str_is(knob->text, "workers")) {
         diag_help(d, "`" STR_FMT "` is a knob of the recipe: write it in `finetune`",
                   STR_ARG(knob->text));
@@ -448,10 +474,40 @@ static bool data_knob(RecipeBuild *b, const Ast *knob, HoneData *data, Split *sp
     return false;
 }
 
+/* length = 128, or [64, 128]: a graph for each. */
+static bool length_knob(RecipeBuild *b, const Ast *knob)
+{
+    enum { MOST = 16, LONGEST = 1 << 20 };
+    Value v = elab_expr(b->build, b->scope, knob->kids[0]);
+    size_t n = v.kind == VALUE_LIST ? v.n : 1;
+    const Value *items = v.kind == VALUE_LIST ? v.items : &v;
+    int64_t *lengths = NEW_ARRAY(b->c->arena, int64_t, n + 1);
+    bool ok = n >= 1 && n <= MOST;
+    for (size_t i = 0; i < n && ok; i++) {
+        lengths[i] = items[i].i;
+        ok = items[i].kind == VALUE_INT && lengths[i] >= 1 && lengths[i] <= LONGEST &&
+             (i == 0 || lengths[i] > lengths[i - 1]);
+    }
+    b->n_lengths = ok ? n : 0;
+    b->lengths = lengths;
+    if (!ok && v.kind != VALUE_POISON) {
+        Diag *d = diag(&b->c->diags, E516, knob->kids[0]->span,
+                       "`length` is a whole number, or at most %d of them, the smallest first", MOST);
+        diag_help(d, "for instance `length = [64, 128]`");
+    }
+    return ok;
+}
+
 static bool data_knobs(RecipeBuild *b, const Ast *item, HoneData *data, Split *split)
 {
     bool ok = true;
     const Ast *body = item->kids[0];
+    b->n_lengths = 0;
+    for (size_t i = 0; i < body->n; i++) {
+        if (body->kids[i]->kind == AST_KNOB && str_is(body->kids[i]->text, "length")) {
+            ok = length_knob(b, body->kids[i]) && ok;
+        }
+    }
     for (size_t i = 0; i < body->n; i++) {
         const Ast *knob = body->kids[i], *first = NULL;
         for (size_t k = 0; k < i && first == NULL; k++) {
@@ -507,6 +563,8 @@ static bool add_data(RecipeBuild *b, const Ast *item)
         diag_help(d, "lower `batch`");
         ok = false;
     }
+    data.n_lengths = (uint32_t)b->n_lengths;
+    data.lengths = b->lengths;
     data.train = split[0].source;
     data.valid = split[1].source;
     data.test = split[2].source;
@@ -561,6 +619,9 @@ Batch *data_batch(RecipeBuild *b, uint32_t data, int64_t samples)
         to->dims[0] = samples;
         for (size_t k = 0; k < field->rank && k + 1 < MAX_RANK; k++) {
             to->dims[k + 1] = field->dims[k];
+        }
+        if (b->length > 0 && field->rank > 0) {
+            to->dims[1] = b->length;
         }
     }
     return batch;

@@ -325,6 +325,10 @@ typedef struct RecipeData {      /* what is known of a HoneData at compile time 
     int64_t *low, *high;         /* by field: values in all splits; low > high: not known */
 } RecipeData;
 
+typedef struct RecipeLength {    /* graphs for samples of a length below the longest */
+    const Graph *train, *eval, *eval_one;
+} RecipeLength;
+
 typedef struct RecipeStage {
     Str name;
     Span span;
@@ -339,6 +343,7 @@ typedef struct RecipeStage {
     bool average;                /* `ema`: evaluation and saving use averages */
     const Graph *eval, *eval_one;     /* OUT_NEXT of totals; NULL without metrics or `valid` */
     const Graph *metrics;             /* OUT_VALUE per metric, reads totals */
+    VEC(RecipeLength) shorter;   /* by length but the last; train, eval, eval_one are for the last */
     NodeId lr;                   /* in train: the default optimizer's first hyperparameter */
     uint32_t data;
     double epochs;

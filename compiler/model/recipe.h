@@ -42,6 +42,9 @@ typedef struct RecipeBuild {
     VEC(GroupKnob) group_knobs;      /* of all groups, for W505 */
     bool recomputed;                 /* something was, in some stage */
     bool *read;                      /* by variable: does any graph read it? */
+    size_t n_lengths;                /* `length` of the data; 0: none is given */
+    const int64_t *lengths;          /* ascending */
+    int64_t length;                  /* of the samples of the graph at work; 0: as the data lie */
 } RecipeBuild;
 
 /* --- recipe.c ------------------------------------------------------------------------------------- */

@@ -70,6 +70,11 @@ static bool add(RecipeBuild *b, const Ast *clause, NodeId **changes)
         diag_help(d, "`remember` evaluates on `valid`: add `valid = …` to it");
         return false;
     }
+    if (data->n_lengths > 1) {
+        diag(&b->c->diags, E520, clause->kids[0]->span,
+             "`remember` over data of several lengths is not available yet");
+        return false;
+    }
     if (!facts->known) {
         return true;
     }

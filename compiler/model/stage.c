@@ -40,7 +40,9 @@ static Elab *eval_graph(RecipeBuild *b, const Evaluation *of, int64_t samples, S
     Graph *g = graph_new(b->c->arena);
     Elab *e = elab_new(b->c, b->r->model, g, false, NULL);
     e->total_mode = TOTAL_IS_STATE;
-    e->first_total = (uint32_t)(b->r->model->variables.len + b->r->states.len);
+    e->first_total = of->batch != NULL
+                         ? of->batch->first_total
+                         : (uint32_t)(b->r->model->variables.len + b->r->states.len);
     *step = elab_step(e, b->scope, of->clause->kids[1], of->clause->text,
                       data_batch(b, of->data, samples));
     recipe_reads(b, e);
@@ -192,12 +194,55 @@ bool evaluation_metrics(RecipeBuild *b, Evaluation *of, NodeId *values)
     return true;
 }
 
+/* The totals of batches of another length are added to the same sums. */
+static bool same_totals(RecipeBuild *b, const Elab *a, const Elab *other, Span span)
+{
+    bool same = a->totals.len == other->totals.len;
+    for (size_t i = 0; same && i < a->totals.len; i++) {
+        const Total *x = &a->totals.at[i], *y = &other->totals.at[i];
+        same = x->rank == y->rank;
+        for (size_t k = 0; same && k < x->rank; k++) {
+            same = x->dims[k] == y->dims[k];
+        }
+    }
+    if (!same) {
+        Diag *d = diag(&b->c->diags, E201, span, "a total has another shape for samples of length %lld",
+                       (long long)b->length);
+        diag_help(d, "sum over the length before `total( )`");
+    }
+    return same;
+}
+
+/* Evaluation of batches of every length but the last. */
+static bool eval_shorter(RecipeBuild *b, const Evaluation *of)
+{
+    const HoneData *data = &b->r->data.at[of->data];
+    bool ok = true;
+    for (size_t i = 0; ok && i < b->evaluation.shorter.len; i++) {
+        RecipeLength *shorter = &b->evaluation.shorter.at[i];
+        StepResult step, step_one;
+        b->length = data->lengths[i];
+        Elab *e = eval_graph(b, of, data->batch, &step), *one = eval_graph(b, of, 1, &step_one);
+        ok = step.ok && step_one.ok && same_totals(b, of->batch, e, of->clause->name);
+        if (ok) {
+            output_totals(e);
+            output_totals(one);
+            *shorter = (RecipeLength){.eval = e->graph, .eval_one = one->graph};
+        }
+    }
+    b->length = 0;
+    return ok;
+}
+
 bool eval_build(RecipeBuild *b)
 {
     const HoneData *data = &b->r->data.at[0];
     Evaluation evaluation = {.clause = b->step}, *of = &evaluation;
     if (!evaluation_build(b, of)) {
         return false;
+    }
+    for (size_t i = 0; i + 1 < data->n_lengths; i++) {
+        VEC_PUSH(b->c->arena, b->evaluation.shorter, (RecipeLength){0});
     }
     size_t n = of->step.metrics.len;
     for (size_t i = 0; i < n && data->valid == NULL; i++) {
@@ -218,7 +263,7 @@ bool eval_build(RecipeBuild *b)
     }
     b->evaluation.eval = of->batch->graph;
     b->evaluation.eval_one = data->batch == 1 ? of->batch->graph : of->one->graph;
-    return true;
+    return eval_shorter(b, of);
 }
 
 /* --- a stage --------------------------------------------------------------------------------- */
@@ -274,6 +319,39 @@ static bool find_trainable(RecipeBuild *b, const Ast *clause, RecipeStage *stage
     return ok && layers_cover(b, stage->trainable);
 }
 
+/* The same stage for batches of every length but the last. What is wrong with all lengths was said
+ * already; warnings too. */
+static bool train_shorter(RecipeBuild *b, const RecipeStage *stage, const Ast *clause, size_t index,
+                          VariableUse *uses)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < stage->shorter.len; i++) {
+        RecipeStage other = *stage;
+        Diags kept = b->c->diags;
+        other.uses = uses;
+        b->length = b->r->data.at[0].lengths[i];
+        b->c->diags = diags_new(b->c->arena, &b->c->sources);
+        ok = train_build(b, &other, clause, index);
+        b->c->diags = kept;
+        if (!ok) {
+            (void)train_build(b, &other, clause, index);
+        }
+        stage->shorter.at[i].train = other.train;
+    }
+    b->length = 0;
+    return ok;
+}
+
+static bool lengths_fit(RecipeBuild *b, const Ast *clause, const RecipeStage *stage)
+{
+    if (stage->accumulate == 1 || stage->shorter.len == 0) {
+        return true;
+    }
+    diag(&b->c->diags, E520, knob_find(b, clause, "accumulate")->name,
+         "`accumulate` over samples of several lengths is not available yet");
+    return false;
+}
+
 bool stage_build(RecipeBuild *b, const Ast *clause, size_t index)
 {
     size_t errors = b->c->diags.errors, n = b->r->model->variables.len;
@@ -292,8 +370,12 @@ bool stage_build(RecipeBuild *b, const Ast *clause, size_t index)
         VEC_PUSH(b->c->arena, stage.totals, b->evaluation.totals.at[i]);
     }
     knobs_of_stage(b, clause, &stage);
-    if (find_trainable(b, clause, &stage)) {
-        train_build(b, &stage, clause, index);
+    for (size_t i = 0; i < b->evaluation.shorter.len; i++) {
+        VEC_PUSH(b->c->arena, stage.shorter, b->evaluation.shorter.at[i]);
+    }
+    if (find_trainable(b, clause, &stage) && lengths_fit(b, clause, &stage) &&
+        train_build(b, &stage, clause, index)) {
+        train_shorter(b, &stage, clause, index, NEW_ARRAY(b->c->arena, VariableUse, n + 1));
     }
     VEC_PUSH(b->c->arena, b->r->stages, stage);
     return b->c->diags.errors == errors;

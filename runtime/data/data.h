@@ -51,6 +51,8 @@ typedef struct Reader {
     const void *(*values)(const HoneDataset *data, size_t field);
     /* The least and largest value of a field, where opening found them; may be NULL. */
     bool (*range)(const HoneDataset *data, size_t field, int64_t *low, int64_t *high);
+    /* How much of `length` a sample takes; may be NULL: all. */
+    int64_t (*length)(const HoneDataset *data, int64_t sample);
 } Reader;
 
 struct HoneDataset {

@@ -19,6 +19,9 @@ struct HoneLoader {
     HoneDataset *data;
     HoneLoaderConfig config;
     int64_t *order;                   /* permutation of the samples in this epoch */
+    int64_t *starts;                  /* by batch: its first place in order; one more than batches */
+    uint32_t *lengths;                /* by batch: which length */
+    int64_t *spare;                   /* as long as order; and a place for every batch behind it */
     int64_t epoch, batches, usable;   /* usable: samples of an epoch */
     int depth, n_workers;
     Slot *slots;
@@ -42,30 +45,109 @@ static size_t round_up(size_t bytes)
 }
 
 /* --- order ------------------------------------------------------------------------------------------ */
-static void order_epoch(HoneLoader *loader)
+/* 0 .. n-1 in an order of this epoch; no key of a parameter has a colon. */
+static void shuffle(const HoneLoader *loader, const char *what, int64_t n, int64_t *order)
 {
-    int64_t n = hone_data_count(loader->data);
     for (int64_t i = 0; i < n; i++) {
-        loader->order[i] = i;
+        order[i] = i;
     }
-    if (!loader->config.shuffle) {
-        return;
-    }
-    uint64_t key = hone_hash("data:shuffle");      /* no key of a parameter has a colon */
-    for (int64_t i = n - 1; i > 0; i--) {   /* Fisher-Yates */
+    uint64_t key = hone_hash(what);
+    for (int64_t i = n - 1; i > 0 && loader->config.shuffle; i--) {   /* Fisher-Yates */
         int64_t j = (int64_t)hone_random_below(loader->config.seed, key, (uint64_t)loader->epoch,
                                                (uint64_t)i, (uint64_t)i + 1);
-        int64_t swap = loader->order[i];
-        loader->order[i] = loader->order[j];
-        loader->order[j] = swap;
+        int64_t swap = order[i];
+        order[i] = order[j];
+        order[j] = swap;
     }
+}
+
+/* The shortest length that holds the sample. */
+static uint32_t length_of(const HoneLoader *loader, int64_t sample)
+{
+    const HoneDataset *data = loader->data;
+    uint32_t which = 0, last = loader->config.n_lengths - 1;
+    int64_t n = data->reader->length == NULL ? INT64_MAX : data->reader->length(data, sample);
+    while (which < last && loader->config.lengths[which] < n) {
+        which++;
+    }
+    return which;
+}
+
+/* Cuts the samples of each length into batches, as they come in order; then the batches are shuffled. */
+static void cut_by_length(HoneLoader *loader)
+{
+    int64_t n = hone_data_count(loader->data), size = loader->config.batch, at = 0, batches = 0;
+    int64_t *sorted = loader->spare, *turn = loader->spare + n, *first = turn + loader->batches;
+    uint32_t *lengths = loader->lengths + loader->batches;
+    for (uint32_t k = 0; k < loader->config.n_lengths; k++) {
+        int64_t start = at;
+        for (int64_t i = 0; i < n; i++) {
+            if (length_of(loader, loader->order[i]) == k) {
+                sorted[at++] = loader->order[i];
+            }
+        }
+        at -= loader->config.drop_last ? (at - start) % size : 0;
+        for (; start < at; start += size) {
+            first[batches] = start;
+            lengths[batches++] = k;
+        }
+        first[batches] = at;
+    }
+    shuffle(loader, "data:batches", batches, turn);
+    at = 0;
+    for (int64_t b = 0; b < batches; b++) {
+        int64_t from = first[turn[b]], end = first[turn[b] + 1];
+        loader->starts[b] = at;
+        loader->lengths[b] = lengths[turn[b]];
+        memcpy(loader->order + at, sorted + from, (size_t)(end - from) * sizeof *sorted);
+        at += end - from;
+    }
+    loader->starts[batches] = at;
+}
+
+/* How many batches there are, and of how many samples. */
+static void count_batches(HoneLoader *loader)
+{
+    int64_t n = hone_data_count(loader->data), size = loader->config.batch, of[32] = {0};
+    uint32_t most = loader->config.n_lengths > 1 ? loader->config.n_lengths : 1;
+    for (int64_t i = 0; i < n && most > 1; i++) {
+        of[length_of(loader, i)]++;
+    }
+    of[0] = most > 1 ? of[0] : n;
+    for (uint32_t k = 0; k < most; k++) {
+        int64_t used = loader->config.drop_last ? of[k] / size * size : of[k];
+        loader->usable += used;
+        loader->batches += (used + size - 1) / size;
+    }
+}
+
+static void order_epoch(HoneLoader *loader)
+{
+    shuffle(loader, "data:shuffle", hone_data_count(loader->data), loader->order);
+    if (loader->config.n_lengths > 1) {
+        cut_by_length(loader);
+    }
+}
+
+static int64_t batch_of(const HoneLoader *loader, int64_t number)
+{
+    int64_t low = 0, high = loader->batches;
+    while (low + 1 < high) {
+        int64_t middle = (low + high) / 2;
+        if (loader->starts[middle] <= number) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
 }
 
 /* --- decoding ---------------------------------------------------------------------------------------- */
 static bool decode(HoneLoader *loader, int64_t number, Workspace *work, HoneError *error)
 {
     const HoneDataset *data = loader->data;
-    int64_t batch = number / loader->config.batch, place = number % loader->config.batch;
+    int64_t batch = batch_of(loader, number), place = number - loader->starts[batch];
     Slot *slot = &loader->slots[batch % loader->depth];
     int64_t sample = loader->order[number];
     void *fields[DATA_MAX_FIELDS];
@@ -86,7 +168,7 @@ static bool has_room(const HoneLoader *loader)
 {
     int64_t first = loader->taken > 0 ? loader->taken - 1 : 0;
     return !loader->pause && !loader->failed && loader->next < loader->usable &&
-           loader->next / loader->config.batch < first + loader->depth;
+           batch_of(loader, loader->next) < first + loader->depth;
 }
 
 typedef struct WorkerStart {
@@ -112,7 +194,7 @@ static void *worker_main(void *argument)
         bool ok = decode(loader, number, work, &error);
         pthread_mutex_lock(&loader->lock);
         loader->busy--;
-        loader->slots[number / loader->config.batch % loader->depth].done++;
+        loader->slots[batch_of(loader, number) % loader->depth].done++;
         if (!ok && !loader->failed) {
             loader->failed = true;
             loader->error = error;
@@ -175,8 +257,19 @@ static bool make_slots(HoneLoader *loader, HoneError *error)
     loader->slots = hone_alloc(loader->sys, depth * sizeof(Slot));
     loader->block = hone_alloc(loader->sys, bytes);
     loader->order = hone_alloc(loader->sys, (size_t)data->count * sizeof(int64_t));
-    if (loader->slots == NULL || loader->block == NULL || loader->order == NULL) {
+    size_t batches = (size_t)loader->batches, lengths = loader->config.n_lengths;
+    bool several = lengths > 1;
+    loader->starts = hone_alloc(loader->sys, (batches + 1) * sizeof(int64_t));
+    loader->lengths = hone_alloc(loader->sys, (2 * batches + 1) * sizeof(uint32_t));
+    loader->spare = hone_alloc(loader->sys, several ? ((size_t)data->count + 2 * batches + 1) *
+                                                          sizeof(int64_t) : 1);
+    if (loader->slots == NULL || loader->block == NULL || loader->order == NULL ||
+        loader->starts == NULL || loader->lengths == NULL || loader->spare == NULL) {
         return hone_fail_memory(error, "data", bytes);
+    }
+    for (int64_t b = 0; b <= loader->batches && !several; b++) {
+        int64_t at = b * loader->config.batch;
+        loader->starts[b] = at < loader->usable ? at : loader->usable;
     }
     char *at = loader->block;
     for (size_t s = 0; s < depth; s++) {
@@ -228,9 +321,7 @@ HoneLoader *hone_loader_new(HoneSys *sys, HoneDataset *data, const HoneLoaderCon
     loader->config = *config;
     loader->own.sys = sys;
     loader->depth = ring_depth(config->depth);
-    int64_t whole = data->count / config->batch * config->batch;
-    loader->usable = config->drop_last ? whole : data->count;
-    loader->batches = (loader->usable + config->batch - 1) / config->batch;
+    count_batches(loader);
     loader->pause = true;
     pthread_mutex_init(&loader->lock, NULL);
     pthread_cond_init(&loader->room, NULL);
@@ -267,6 +358,9 @@ void hone_loader_free(HoneLoader *loader)
     hone_free(loader->sys, loader->threads);
     hone_free(loader->sys, loader->work);
     hone_free(loader->sys, loader->order);
+    hone_free(loader->sys, loader->starts);
+    hone_free(loader->sys, loader->lengths);
+    hone_free(loader->sys, loader->spare);
     hone_free(loader->sys, loader->block);
     hone_free(loader->sys, loader->slots);
     hone_free(loader->sys, loader);
@@ -289,7 +383,7 @@ bool hone_loader_start(HoneLoader *loader, int64_t epoch, int64_t batch, HoneErr
     loader->epoch = epoch;
     order_epoch(loader);
     loader->taken = batch;
-    loader->next = batch * loader->config.batch;
+    loader->next = loader->starts[batch < loader->batches ? batch : loader->batches];
     for (int s = 0; s < loader->depth; s++) {
         loader->slots[s].done = 0;
     }
@@ -302,8 +396,7 @@ bool hone_loader_start(HoneLoader *loader, int64_t epoch, int64_t batch, HoneErr
 
 static int64_t batch_size(const HoneLoader *loader, int64_t batch)
 {
-    int64_t left = loader->usable - batch * loader->config.batch;
-    return left < loader->config.batch ? left : loader->config.batch;
+    return loader->starts[batch + 1] - loader->starts[batch];
 }
 
 /* Without workers: the caller decodes. Called under the lock, which nobody else wants. */
@@ -349,6 +442,7 @@ bool hone_loader_next(HoneLoader *loader, HoneBatch *batch, HoneError *error)
         .size = size,
         .fields = (const void *const *)slot->fields,
         .samples = slot->samples,
+        .length = loader->lengths[loader->taken - 1],
     };
     return ok;
 }

@@ -420,6 +420,12 @@ static bool text_range(const HoneDataset *data, size_t field, int64_t *low, int6
     return true;
 }
 
+static int64_t text_length(const HoneDataset *data, int64_t sample)
+{
+    const Text *t = data->state;
+    return t->samples[sample].n;
+}
+
 const Reader reader_text = {
     .name = "text",
     .options = options,
@@ -429,4 +435,5 @@ const Reader reader_text = {
     .read = text_read,
     .close = text_close,
     .range = text_range,
+    .length = text_length,
 };

@@ -147,6 +147,8 @@ typedef struct HoneData {
     const char *name;
     int64_t batch;
     bool shuffle;                           /* training; default true */
+    uint32_t n_lengths;                     /* above 1: a batch holds samples of one of these lengths, */
+    const int64_t *lengths;                 /* ascending; the fields of the data are of the last */
     const HoneSource *train, *valid, *test; /* NULL if absent */
 } HoneData;
 
@@ -168,6 +170,10 @@ typedef struct HoneSave {
     const HoneSaveItem *items;
 } HoneSave;
 
+typedef struct HoneLength {                 /* entries for batches of a length below the last */
+    uint32_t train, eval, eval_one;
+} HoneLength;
+
 typedef struct HoneStage {
     const char *name;
     uint32_t data;                          /* of the step clause */
@@ -179,6 +185,8 @@ typedef struct HoneStage {
     const uint32_t *zeroed;                 /* tensors zeroed before an update */
     bool average;                           /* evaluate and save averages */
     uint32_t eval, eval_one;                /* entries adding to totals; batch and batch 1; or NONE */
+    uint32_t n_shorter;                     /* lengths of the data but the last, which the entries above */
+    const HoneLength *shorter;              /* are for */
     uint32_t metrics;                       /* entry: metrics from totals; or NONE */
     uint32_t n_totals;
     const uint32_t *totals;                 /* tensors zeroed before an evaluation */

@@ -116,6 +116,8 @@ typedef struct HoneLoaderConfig {
     bool shuffle, augment, drop_last;
     uint64_t seed;
     int workers, depth;        /* decoding threads and batches ahead; < 0: chosen */
+    uint32_t n_lengths;        /* above 1: a batch holds samples that fit one of these lengths and */
+    const int64_t *lengths;    /* none below it; ascending */
 } HoneLoaderConfig;
 HoneLoader *hone_loader_new(HoneSys *sys, HoneDataset *data, const HoneLoaderConfig *config,
                             HoneError *error);
@@ -126,6 +128,7 @@ typedef struct HoneBatch {
     int64_t size;              /* samples; smaller in a short last batch */
     const void *const *fields; /* row-major [size, dims…] in the order of hone_data_fields */
     const int64_t *samples;    /* their indices in the data set */
+    uint32_t length;           /* index among the lengths */
 } HoneBatch;
 /* The next batch, valid until the next call; size 0 at the epoch's end. */
 bool hone_loader_next(HoneLoader *loader, HoneBatch *batch, HoneError *error);
