@@ -4,7 +4,7 @@
 set -eu
 hone=$1
 work=$(mktemp -d); trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
-cp "$(dirname "$0")"/../../samples/digits/* "$work"
+cp "$(dirname "$0")"/../../samples/digits/*.{hone,npz} "$work"
 cd "$work"
 sed -i 's/epochs *= 10/epochs = 1/' pretrain.hone
 export XDG_CACHE_HOME=$work/cache

@@ -3,7 +3,7 @@
 set -eu
 hone=$1
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
-cp "$(dirname "$0")"/../../samples/digits/* "$work"
+cp "$(dirname "$0")"/../../samples/digits/*.{hone,npz} "$work"
 cd "$work"
 
 number() { grep -o "\"$2\": *[-0-9.e+]*" "$1" | tail -n 1 | sed 's/.*: *//'; }

@@ -4,7 +4,7 @@
 set -eu
 hone=$(realpath "$1")
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
-cp "$(dirname "$0")"/../../samples/digits/* "$work"
+cp "$(dirname "$0")"/../../samples/digits/*.{hone,npz} "$work"
 cd "$work"
 last() { grep -o "\"$2\": *[-0-9.e+]*" "runs/$1/metrics.jsonl" | tail -n 1 | sed 's/.*: *//'; }
 holds() { awk "BEGIN { exit !($1) }" || { echo "not so: $2: $1"; exit 1; }; }

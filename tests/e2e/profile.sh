@@ -5,7 +5,7 @@ set -eu
 hone=$1
 samples=$(dirname "$0")/../../samples/digits
 work=$(mktemp -d); maps=(); trap 'rm -rf "$work" "${maps[@]}"' EXIT
-cp "$samples"/* "$work"
+cp "$samples"/*.{hone,npz} "$work"
 cd "$work"
 sed -i 's/epochs *= 10/epochs = 1/' pretrain.hone
 wrong() { echo "profile: $1"; cat err 2>/dev/null; exit 1; }

@@ -3,7 +3,7 @@
 set -eu
 hone=$1
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
-cp "$(dirname "$0")"/../../samples/digits/* "$work"
+cp "$(dirname "$0")"/../../samples/digits/*.{hone,npz} "$work"
 cd "$work"
 sed -i 's/epochs *= 4/epochs = 1/; s/epochs *= 12/epochs = 2/' finetune.hone
 sed -i 's/epochs *= 10/epochs = 2/' pretrain.hone
