@@ -95,7 +95,11 @@ static Diag *no_member(Elab *e, const Instance *in, Str name, Span span)
         diag_help(d, "use it under the same `if`");
         return d;
     }
-    if (in == e->state->adapted) {
+    const Instance *wrapped = e->state->adapted;
+    while (wrapped != NULL && wrapped != in) {
+        wrapped = wrapped->base; /* another wrapper, through which it shows */
+    }
+    if (wrapped != NULL) {
         Diag *d = elab_error(e, E509, span, "adapter does not fit `" STR_FMT "`", STR_ARG(in->path));
         diag_label(d, "`" STR_FMT "` has no %s `" STR_FMT "`", STR_ARG(in->module->text),
                    e->state->merging ? "function" : "argument", STR_ARG(name));

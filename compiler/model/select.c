@@ -197,11 +197,13 @@ static void collect(RecipeBuild *b, Instance *in, Instances *all)
     }
 }
 
-/* The instance at the pattern's node itself, not those below it. */
-static bool selects(Str pattern, Str path)
+/* The topmost instances at or below the pattern's node: of an array all elements, of a path that only
+ * shapes keys what stands below it. */
+static bool selects(Str pattern, const Instance *in)
 {
     Str node;
-    return path.len > 0 && matching_node(pattern, path, &node) && node.len == path.len;
+    return in->path.len > 0 && matching_node(pattern, in->path, &node) &&
+           (in->parent == NULL || in->parent->path.len < node.len);
 }
 
 static bool apply_instances(RecipeBuild *b, const Ast *patterns, const Instances *all, bool value,
@@ -219,7 +221,7 @@ static bool apply_instances(RecipeBuild *b, const Ast *patterns, const Instances
         size_t n = 0;
         for (size_t i = 0; i < all->len; i++) {
             Str path = all->at[i]->path;
-            bool hit = value ? selects(pattern->text, path)
+            bool hit = value ? selects(pattern->text, all->at[i])
                              : path.len > 0 && pattern_matches(pattern->text, path);
             chosen[i] = hit ? value : chosen[i];
             any = any || hit;
