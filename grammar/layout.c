@@ -138,12 +138,25 @@ static void put_line_end(Layout *l)
     }
 }
 
+/* The last thing on the line of a token. */
+static Span end_of_line(const Layout *l, const Token *token)
+{
+    Span span = token->span;
+    for (size_t i = 0; i < l->p->raw.len && l->p->raw.at[i]->line <= token->line; i++) {
+        if (l->p->raw.at[i]->kind != 0 && l->p->raw.at[i]->line == token->line) {
+            span = l->p->raw.at[i]->span;
+        }
+    }
+    return span;
+}
+
 /* --- rules 1 and 2 ---------------------------------------------------------------------------- */
 static void close_bracket(Layout *l)
 {
     const Token *token = top(l)->token;
     if (!parse_bad_line(l->p, token->line)) {
-        parse_error(l->p, E001, token->span, "this `%c` is never closed", token->kind);
+        Diag *d = parse_error(l->p, E001, token->span, "this `%c` is never closed", token->kind);
+        diag_edit_around(d, end_of_line(l, token), "", token->kind == '(' ? ")" : "]");
     }
     l->open.len--;
     put_new(l, closer_of(token->kind), true);
@@ -183,12 +196,14 @@ static Token *wrong_closer(Layout *l, Token *token)
     if (outer && !closed_later(l, token->kind)) {
         l->open.len--;
         put_new(l, closer_of(opened->kind), true);
+        diag_edit_around(d, token->span, opened->kind == '(' ? ")" : "]", "");
         return token;
     }
     Token *right = NEW(l->p->arena, Token);
     *right = *token;
     right->kind = closer_of(opened->kind);
     right->synthetic = true;
+    diag_edit(d, token->span, opened->kind == '(' ? STR(")") : STR("]"));
     return right;
 }
 

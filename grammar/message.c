@@ -187,16 +187,6 @@ static bool misspelt(Parse *p, size_t start, size_t at)
 /* --- what could stand there ------------------------------------------------------------------- */
 enum { CHOICES_MOST = 6 }; /* a longer list says nothing */
 
-static bool wants(const char *const *wanted, size_t n, const char *name)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(wanted[i], name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* A symbol's name as it is shown: '+' and words in backticks, "a name" as it is. */
 static const char *shown(Parse *p, const char *name)
 {
@@ -216,7 +206,7 @@ static bool is_operator(const char *name)
     static const char *const operators[] = {"'+'", "'-'", "'*'", "'/'", "'%'", "'@'", "'^'",
                                             "'<'", "'>'", "==",  "!=",  "<=",  ">=",  "//",
                                             "and", "or",  "'('", "'['", "'.'"};
-    return wants(operators, sizeof operators / sizeof *operators, name);
+    return advice_wants(operators, sizeof operators / sizeof *operators, name);
 }
 
 /* Names, numbers, strings …: what is said as "an expression", or as "a name". */
@@ -226,14 +216,14 @@ static bool starts_operand(const char *name)
                                          "a number", "a string",      "a reduction",
                                          "'('",      "'['",           "'-'",
                                          "not",      "true",          "false"};
-    return wants(starts, sizeof starts / sizeof *starts, name);
+    return advice_wants(starts, sizeof starts / sizeof *starts, name);
 }
 
 static Str choices(Parse *p, const char *const *wanted, size_t n)
 {
-    bool operand = wants(wanted, n, "a whole number") && wants(wanted, n, "'('");
-    bool name = wants(wanted, n, "a name");
-    bool after = wants(wanted, n, "'+'") && wants(wanted, n, "'*'");
+    bool operand = advice_wants(wanted, n, "a whole number") && advice_wants(wanted, n, "'('");
+    bool name = advice_wants(wanted, n, "a name");
+    bool after = advice_wants(wanted, n, "'+'") && advice_wants(wanted, n, "'*'");
     VEC(const char *) said = {0};
     if (operand || name) {
         VEC_PUSH(p->arena, said, operand ? "an expression" : "a name");
@@ -267,55 +257,19 @@ static bool echo(const Parse *p, size_t at)
     return parse_bad_line(p, token->line);
 }
 
-typedef struct Advice {
-    const char *help; /* NULL: none */
-    const char *edit; /* what the token should have been; NULL: not that simple */
-} Advice;
-
-/* For mistakes that are made often. */
-static Advice advice(Parse *p, size_t start, size_t at, const char *const *wanted, size_t n)
+/* A word of recipes at the start of a clause that stands in other blocks only. */
+static bool elsewhere(const Token *word, Where where)
 {
-    const Token *token = p->tokens.at[at];
-    int first = p->tokens.at[start]->kind;
-    Advice none = {NULL, NULL};
-    switch (token->kind) {
-    case T_EQ:
-        return wants(wanted, n, "'='") ? (Advice){"`=` gives a value; `==` compares", "="} : none;
-    case '=':
-        if (first == T_IF || wants(wanted, n, "==")) {
-            return (Advice){"`==` compares; `=` gives a value", "=="};
+    bool known = false;
+    for (size_t i = 0; i < WORDS; i++) {
+        if (str_is(word->text, words[i].text)) {
+            known = true;
+            if (words[i].where == where) {
+                return false;
+            }
         }
-        if (wants(wanted, n, "':'")) {
-            return (Advice){"write the type first: `name: type = value`", NULL};
-        }
-        return none;
-    case ':':
-        if (wants(wanted, n, "'='")) {
-            return (Advice){"`=` gives a value; `:` says what something is", "="};
-        }
-        return none;
-    case T_PATHINDEX:
-        return (Advice){"a number has digits on both sides of its dot: `0.5`", NULL};
-    case T_IDENT:
-        if (wants(wanted, n, "a string") && !wants(wanted, n, "a name")) {
-            return (Advice){
-                "patterns, files and keys are strings: write them in double quotes",
-                str_c(p->arena, str_format(p->arena, "\"" STR_FMT "\"", STR_ARG(token->text)))};
-        }
-        if (wants(wanted, n, "':'") && !wants(wanted, n, "'+'")) {
-            return (Advice){"a `:` is missing before this", NULL};
-        }
-        return none;
-    case T_PRIMED:
-        return (Advice){"the prime belongs to a name that is assigned or read: `x' = x + 1`", NULL};
-    case '{':
-        if (first == T_STAGE && at == start + 1) {
-            return (Advice){"a stage has a name: `stage head { … }`", NULL};
-        }
-        return none;
-    default:
-        return none;
     }
+    return known && is_name(word->kind) && where != TOP && where != STATEMENTS;
 }
 
 static Str subject(Parse *p, const Token *token)
@@ -357,13 +311,21 @@ void message_syntax(Parse *p, const char *const *wanted, size_t n)
         diag_label(d, "wants " STR_FMT, STR_ARG(may));
     }
     Str places = at == start && token->kind != T_IDENT ? places_of(p, token->text) : STR("");
-    Advice help = advice(p, start, at, wanted, n);
+    Where where = where_is(p, start);
+    if (places.len == 0 && at == start + 1 && elsewhere(p->tokens.at[start], where)) {
+        token = p->tokens.at[start];
+        places = places_of(p, token->text);
+    }
+    Advice help =
+        advice(p, start, at, wanted, n, where == MODULE ? BLOCK_MODULE
+                                        : where == STATEMENTS ? BLOCK_STATEMENTS : BLOCK_OTHER);
     if (places.len > 0) {
         diag_note(d, "`" STR_FMT "` stands in " STR_FMT, STR_ARG(token->text), STR_ARG(places));
-    } else if (help.help != NULL) {
+    }
+    if (help.help != NULL) {
         diag_help(d, "%s", help.help);
         if (help.edit != NULL) {
-            diag_edit(d, token->span, str_of(help.edit));
+            diag_edit(d, p->tokens.at[at]->span, str_of(help.edit));
         }
     }
 }

@@ -64,6 +64,15 @@ Diag *parse_error(Parse *p, DiagCode code, Span span, const char *fmt, ...) HONE
 /* The line has a lexical error, which may well be why the parser stumbles there too. */
 bool parse_bad_line(const Parse *p, uint32_t line);
 
+/* advice.c: what to write instead of what stands at a token that was not expected. */
+typedef enum Block { BLOCK_MODULE, BLOCK_STATEMENTS, BLOCK_OTHER } Block;
+typedef struct Advice {
+    const char *help; /* NULL: none */
+    const char *edit; /* what the token should have been; NULL: not that simple */
+} Advice;
+Advice advice(Parse *p, size_t start, size_t at, const char *const *wanted, size_t n, Block block);
+bool advice_wants(const char *const *wanted, size_t n, const char *name);
+
 /* hone.l: fills p->raw */
 void scan(Parse *p);
 

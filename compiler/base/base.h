@@ -195,6 +195,7 @@ void diag_note(Diag *d, const char *fmt, ...) HONE_PRINTF(2, 3);        /* = not
 void diag_note_at(Diag *d, Span span, const char *label, const char *fmt, ...) HONE_PRINTF(4, 5);
 void diag_help(Diag *d, const char *fmt, ...) HONE_PRINTF(2, 3);        /* = help: … */
 void diag_edit(Diag *d, Span span, Str replacement);                    /* machine form of the help */
+void diag_edit_around(Diag *d, Span span, const char *before, const char *after);
 
 DiagCode diag_code(const Diag *d);
 Span diag_span(const Diag *d);

@@ -121,6 +121,16 @@ void diag_edit(Diag *d, Span span, Str replacement)
     VEC_PUSH(d->arena, d->edits, edit);
 }
 
+void diag_edit_around(Diag *d, Span span, const char *before, const char *after)
+{
+    if (before[0] != '\0') {
+        diag_edit(d, (Span){span.file, span.start, span.start}, str_of(before));
+    }
+    if (after[0] != '\0') {
+        diag_edit(d, (Span){span.file, span.end, span.end}, str_of(after));
+    }
+}
+
 DiagCode diag_code(const Diag *d)
 {
     return d->code;

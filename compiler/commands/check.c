@@ -196,12 +196,8 @@ static int check_without_fields(Session *s, const Recipe *recipe)
     return finish(s, &out);
 }
 
-static int check_one(Session *s, const Ast *finetune)
+static int check_one(Session *s, const Recipe *recipe)
 {
-    Recipe *recipe = session_recipe(s, finetune, &(RecipeOptions){.without_files = true});
-    if (recipe == NULL) {
-        return diags_exit(&s->c.diags);
-    }
     for (size_t i = 0; i < recipe->stages.len; i++) {
         if (recipe->stages.at[i].train == NULL) {      /* fields unknown without the files */
             return check_without_fields(s, recipe);
@@ -232,8 +228,7 @@ static int check_one(Session *s, const Ast *finetune)
 static int check_library(Session *s)
 {
     bool ok = library_check(&s->c, s->file) && s->c.diags.errors == 0;
-    print_diags(s->sys, s->arena, s->line, &s->c.diags);
-    if (!ok) {
+    if (!session_judge(s, ok)) {
         return HONE_USAGE;
     }
     Buf out = buf_new(s->arena);
@@ -255,8 +250,12 @@ int command_check(HoneSys *sys, Mem *mem, const CommandLine *line)
     if (s.finetunes.len == 0) {
         return check_library(&s);
     }
+    Recipe **recipes = session_recipes(&s);
+    if (recipes == NULL) {
+        return diags_exit(&s.c.diags);
+    }
     for (size_t i = 0; i < s.finetunes.len && exit == HONE_OK; i++) {
-        exit = check_one(&s, s.finetunes.at[i]);
+        exit = check_one(&s, recipes[i]);
     }
     return exit;
 }

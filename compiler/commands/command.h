@@ -32,7 +32,7 @@ typedef struct CommandLine {
     Str out, weights, root, target, dump, update, shapes;
     int64_t threads, top, steps;     /* 0: all cores, all rows, chosen */
     int colour;                      /* -1 automatic, 0 never, 1 always */
-    bool resume, time, quiet, json, help, no_cache, cost, profile, check;
+    bool resume, time, quiet, json, help, no_cache, cost, profile, check, werror;
 } CommandLine;
 
 typedef struct Command {

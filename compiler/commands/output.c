@@ -61,11 +61,13 @@ static bool is_about_file(DiagCode code)
 
 int diags_exit(const Diags *diags)
 {
+    bool about_files = false;
     for (size_t i = 0; i < diags->list.len; i++) {
         DiagCode code = diag_code(diags->list.at[i]);
         if (code == E706) {
             return HONE_NO_MEMORY;
         }
+        about_files = about_files || is_about_file(code);
     }
     for (size_t i = 0; i < diags->list.len; i++) {
         DiagCode code = diag_code(diags->list.at[i]);
@@ -73,7 +75,7 @@ int diags_exit(const Diags *diags)
             return HONE_USAGE;
         }
     }
-    return HONE_BAD_INPUT;
+    return about_files ? HONE_BAD_INPUT : HONE_USAGE;      /* --werror */
 }
 
 int print_failure(HoneSys *sys, Arena *arena, const CommandLine *line, const HoneError *error)

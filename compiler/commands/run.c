@@ -162,11 +162,25 @@ static int run_one(Session *s, const Ast *finetune)
     return (int)error.exit;
 }
 
+/* The last recipe's mistakes are said before the first one trains. */
+static bool begin(Session *s, HoneSys *sys, Mem *mem, const CommandLine *line, int *exit)
+{
+    if (session_begin(s, sys, mem, line, exit) == NULL) {
+        return false;
+    }
+    if (s->finetunes.len > 1 && session_recipes(s) == NULL) {
+        *exit = diags_exit(&s->c.diags);
+        return false;
+    }
+    s->c.diags = diags_new(s->arena, &s->c.sources);
+    return true;
+}
+
 int command_run(HoneSys *sys, Mem *mem, const CommandLine *line)
 {
     Session s;
     int exit = HONE_OK;
-    if (session_begin(&s, sys, mem, line, &exit) == NULL) {
+    if (!begin(&s, sys, mem, line, &exit)) {
         return exit;
     }
     for (size_t i = 0; i < s.finetunes.len && exit == HONE_OK; i++) {

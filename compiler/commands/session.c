@@ -92,7 +92,7 @@ static int unknown_item(Session *s, Str name)
             VEC_PUSH(s->arena, names, tree->kids[i]->text);
         }
     }
-    Diag *d = diag(&s->c.diags, E710, (Span){0}, STR_FMT " has no finetune item `" STR_FMT "`",
+    Diag *d = diag(&s->c.diags, E517, (Span){0}, STR_FMT " has no finetune item `" STR_FMT "`",
                    STR_ARG(s->c.root_path), STR_ARG(name));
     Str near = str_nearest(name, names.at, names.len);
     if (names.len > 0) {
@@ -196,20 +196,54 @@ bool session_open(Session *s, HoneSys *sys, Mem *mem, const CommandLine *line, i
     return choose(s, names ? 1 : line->args.len, exit);
 }
 
-Recipe *session_recipe(Session *s, const Ast *finetune, const RecipeOptions *options)
+/* `--werror`: warnings end the command as errors do. */
+static bool refused_by_warnings(const Session *s)
 {
-    Recipe *recipe = recipe_build(&s->c, s->file, finetune, options);
-    if (s->c.diags.errors > 0) {
-        recipe = NULL;
+    size_t n = s->c.diags.warnings;
+    if (!s->line->werror || n == 0) {
+        return false;
     }
+    if (!s->line->json) {
+        err_write(s->sys, str_format(s->arena, "%zu warning%s, with --werror an error\n", n,
+                                     n == 1 ? "" : "s"));
+    }
+    return true;
+}
+
+bool session_judge(Session *s, bool good)
+{
     bool notes = s->line->command == COMMAND_CHECK;      /* what was not checked */
-    if (s->c.diags.list.len > 0 && (recipe == NULL || notes || s->c.diags.warnings > 0)) {
+    if (s->c.diags.list.len > 0 && (!good || notes || s->c.diags.warnings > 0)) {
         print_diags(s->sys, s->arena, s->line, &s->c.diags);
     }
-    if (recipe != NULL) {
+    good = good && !refused_by_warnings(s);
+    if (good) {
         s->c.diags.list.len = 0;                         /* the next recipe does not repeat them */
     }
-    return recipe;
+    return good;
+}
+
+Recipe *session_recipe(Session *s, const Ast *finetune, const RecipeOptions *options)
+{
+    size_t errors = s->c.diags.errors;
+    Recipe *recipe = recipe_build(&s->c, s->file, finetune, options);
+    bool good = recipe != NULL && s->c.diags.errors == errors;
+    return session_judge(s, good) ? recipe : NULL;
+}
+
+Recipe **session_recipes(Session *s)
+{
+    bool run = s->line->command == COMMAND_RUN;          /* the first may write what the second loads */
+    RecipeOptions options = {.without_files = true, .silent = run, .unread = run};
+    size_t errors = s->c.diags.errors;
+    Recipe **recipes = NEW_ARRAY(s->arena, Recipe *, s->finetunes.len + 1);
+    bool good = true;
+    for (size_t i = 0; i < s->finetunes.len; i++) {
+        recipes[i] = recipe_build(&s->c, s->file, s->finetunes.at[i], &options);
+        good = good && recipes[i] != NULL;
+    }
+    good = good && s->c.diags.errors == errors;
+    return session_judge(s, good) ? recipes : NULL;
 }
 
 const Target *session_target(const Session *s)
@@ -291,9 +325,9 @@ HoneProgram *session_program(Session *s, const Recipe *recipe, bool code, BuildR
     }
     size_t before = s->c.diags.warnings;
     plain_warn(s, report, program->n_entries);
-    if (s->c.diags.warnings > before) {
-        print_diags(s->sys, s->arena, s->line, &s->c.diags);
-        s->c.diags.list.len = 0;
+    if (s->c.diags.warnings > before && !session_judge(s, true)) {
+        *exit = HONE_USAGE;
+        return NULL;
     }
     return program;
 }

@@ -21,8 +21,13 @@ typedef struct Session {
 bool session_open(Session *s, HoneSys *sys, Mem *mem, const CommandLine *line, int *exit);
 /* The same for a command that takes a recipe: its first chosen item; NULL: *exit says why. */
 const Ast *session_begin(Session *s, HoneSys *sys, Mem *mem, const CommandLine *line, int *exit);
-/* NULL after diagnostics. Prints warnings too. */
+/* NULL after diagnostics. Prints warnings too; with --werror NULL after those. */
 Recipe *session_recipe(Session *s, const Ast *finetune, const RecipeOptions *options);
+/* Prints the diagnostics of what was done well or not; false if the command is over: not well, or
+ * with warnings where --werror makes errors of them. */
+bool session_judge(Session *s, bool good);
+/* All chosen ones as far as they can be built without files; the mistakes of all, in file order. */
+Recipe **session_recipes(Session *s);
 /* Runs the stages; prints a dump when one was asked for. NULL: *exit says why or that a dump ended
  * the command. */
 HoneProgram *session_program(Session *s, const Recipe *recipe, bool code, BuildReport *report,

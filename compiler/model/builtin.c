@@ -537,6 +537,9 @@ static bool builtin_arguments(Elab *e, Scope *scope, Str name, size_t want, size
         Diag *d = elab_error(e, E107, call->span, "`" STR_FMT "` takes %zu argument%s",
                              STR_ARG(name), want, want == 1 ? "" : "s");
         diag_label(d, "%zu here", n);
+        if (str_is(name, "reshape") && n > 2) {
+            diag_help(d, "the shape is a list: `reshape(x, [N, D])`");
+        }
     }
     for (size_t i = 0; i < n && ok; i++) {
         if (args[i]->kind == AST_NAMED) {

@@ -5,6 +5,7 @@
 #include "model/internal.h"
 
 enum { DIFFERENT = 0, EQUAL = 48 }; /* a sample's sizes: they differ, or all are so long */
+enum { ENOUGH = 100 };              /* diagnostics of a file, after which no more are looked for */
 
 typedef struct Check {
     Compiler *c;
@@ -201,6 +202,28 @@ static void hand_over(const Check *check, Elab *e, const Instance *self, const A
     }
 }
 
+/* What the sizes in messages about shapes stand for. */
+static void note_sizes(Check *check, const Scope *dims, size_t before)
+{
+    Arena *arena = check->c->arena;
+    Str sizes = {0};
+    for (size_t i = 0; i < dims->names.len; i++) {
+        const Binding *binding = dims->names.entries[i].value;
+        Str name = dims->names.entries[i].key;
+        if (binding->value.kind == VALUE_INT && !str_is(name, "..")) {
+            Str one = str_format(arena, STR_FMT " = %lld", STR_ARG(name),
+                                 (long long)binding->value.i);
+            sizes = str_join(arena, sizes, ", ", one);
+        }
+    }
+    for (size_t i = before; sizes.len > 0 && i < check->c->diags.list.len; i++) {
+        Diag *d = check->c->diags.list.at[i];
+        if (str_starts(str_of(diag_code_name(diag_code(d))), STR("E2"))) {
+            diag_note(d, "checked with " STR_FMT "; it is so for other sizes too", STR_ARG(sizes));
+        }
+    }
+}
+
 /* --- definitions ----------------------------------------------------------------------------- */
 static void check_function(Check *check, Model *model, Instance *self, const Ast *fn)
 {
@@ -242,7 +265,9 @@ static void check_function(Check *check, Model *model, Instance *self, const Ast
     Meaning m = {
         .kind = MEANING_FN, .item = fn, .file = check->file, .self = self, .name = fn->text};
     const Ast nowhere = {.kind = AST_FN};
+    size_t before = check->c->diags.list.len;
     Value result = call_function(e, &m, given, n, args, &nowhere);
+    note_sizes(check, dims, before);
     if (check->visit != NULL) {
         hand_over(check, e, self, fn, &result);
     }
@@ -395,14 +420,29 @@ static const int64_t usual[] = {1,   2,   3,   4,   5,   6,   7,   8,    9,    1
                                 50,  56,  64,  81,  96,  100, 112, 128,  192,  196, 224,
                                 256, 384, 512, 768, 1000, 1024, 2048, 3072, 4096};
 
+/* Is the k-th of the usual sizes worth a try? Shapes and ranges (E2xx) may fit any of them; of other
+ * mistakes the first few tell whether they stand under an `if`; what is too large is so for all. */
+static bool worth(const Diags *found, size_t k)
+{
+    enum { FEW = 4 };
+    for (size_t i = 0; i < found->list.len; i++) {
+        DiagCode code = diag_code(found->list.at[i]);
+        bool of_sizes = diag_code_name(code)[1] == '2' && code != E204 && code != E211;
+        if (of_sizes || (k < FEW && code != E211)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool library_check(Compiler *c, File *file)
 {
     Diags all = c->diags;
-    for (size_t i = 0; i < file->tree->n; i++) {
+    for (size_t i = 0; i < file->tree->n && all.list.len < ENOUGH; i++) {
         const Ast *item = file->tree->kids[i];
-        Diags found = sample(c, file, item, EQUAL), other = sample(c, file, item, DIFFERENT);
+        Diags found = sample(c, file, item, DIFFERENT), other = sample(c, file, item, EQUAL);
         intersect(&found, &other);
-        for (size_t k = 0; k < sizeof usual / sizeof *usual && found.list.len > 0; k++) {
+        for (size_t k = 0; k < sizeof usual / sizeof *usual && worth(&found, k); k++) {
             other = sample(c, file, item, usual[k]);
             intersect(&found, &other);
         }

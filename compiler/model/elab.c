@@ -65,9 +65,23 @@ Diag *elab_error(Elab *e, DiagCode code, Span span, const char *fmt, ...)
     return d;
 }
 
+bool elab_effort(Elab *e, Span span)
+{
+    struct ElabState *state = e->state;
+    if (++state->effort == MOST_EFFORT) {
+        Diag *d = elab_error(e, E211, span, "this makes too large a graph");
+        diag_label(d, "the last of %d rounds of loops, calls and parts", MOST_EFFORT);
+        diag_note(d, "loops are unrolled, functions and modules written out at every call");
+    }
+    return state->effort < MOST_EFFORT;
+}
+
 bool frame_push(Elab *e, Frame *frame, const Ast *what, Instance *self, Instance *where, Span span)
 {
     struct ElabState *state = e->state;
+    if (!elab_effort(e, span)) {
+        return false;
+    }
     size_t depth = state->frame != NULL ? state->frame->depth + 1 : 1;
     for (const Frame *f = state->frame; f != NULL; f = f->up) {
         bool again = f->what == what && (what->kind == AST_MODULE || f->self == self);
@@ -328,6 +342,7 @@ bool elab_int(Elab *e, Scope *scope, const Ast *expr, int64_t *value)
         Diag *d = elab_error(e, E207, expr->span, "a float where an int is needed");
         diag_label(d, "this is %g", v.f);
         diag_help(d, "write `int(…)`");
+        diag_edit_around(d, expr->span, "int(", ")");
     } else if (v.kind != VALUE_POISON) {
         Diag *d = elab_error(e, E106, expr->span, "an int is needed here");
         diag_label(d, "this is %s", value_kind_name(&v));

@@ -22,6 +22,7 @@ typedef struct Inner { /* names bound between the definition and the place looke
 typedef struct Scan {
     Elab *e;
     Scope *scope;
+    const Ast *body;
     size_t n;
     Want *wants;
     bool poisoned;
@@ -139,9 +140,15 @@ Str object_name(const Ast *object)
 
 void wrong_subscripts(Elab *e, const Ast *read, const Array *a)
 {
-    Str dims = dims_text(e->c->arena, a->rank, a->dims);
+    Str dims = dims_text(e->c->arena, a->rank, a->dims), name = object_name(read->kids[0]);
+    if (a->position != NULL && read->kids[0]->kind == AST_NAME) {
+        Diag *d = elab_error(e, E212, read->span, "`" STR_FMT "` is an index here, not a tensor",
+                             STR_ARG(name));
+        diag_help(d, "the index hides what else has this name: rename one of them");
+        return;
+    }
     Diag *d = elab_error(e, E212, read->span, "wrong number of subscripts of `" STR_FMT "`",
-                         STR_ARG(object_name(read->kids[0])));
+                         STR_ARG(name));
     diag_label(d, "its shape is " STR_FMT, STR_ARG(dims));
 }
 
@@ -196,7 +203,8 @@ static void scan_expr(Scan *scan, const Inner *inner, const Ast *ast)
             Diag *d = elab_error(scan->e, E102, index->span, "index `" STR_FMT "` is already bound",
                                  STR_ARG(index->text));
             diag_label(d, "and bound again inside");
-            diag_help(d, "give the inner index another name");
+            diag_help(d, "give the inner index another name, or end the outer reduction before it: "
+                         "`(sum[" STR_FMT "] …) …`", STR_ARG(index->text));
             scan->poisoned = true;
         }
         inner = &own;
@@ -249,10 +257,11 @@ static bool unknown_extent(Scan *scan, const Ast *index, bool arithmetic)
     Str name = rest ? STR("..") : index->text;
     Diag *d = elab_error(scan->e, E205, index->span, "extent of index `" STR_FMT "` is unknown",
                          STR_ARG(name));
-    diag_label(d, arithmetic ? "used only in arithmetic or as a value"
+    diag_label(d, arithmetic && !ast_reads(scan->body, name) ? "nothing is subscripted by it"
+                  : arithmetic ? "used only in arithmetic or as a value"
                              : "no dimension is subscripted by it alone");
     if (!rest) {
-        diag_help(d, "give its bound: `" STR_FMT " < N`", STR_ARG(name));
+        diag_help(d, "give its bound where it is bound: `" STR_FMT " < …`", STR_ARG(name));
     }
     return false;
 }
@@ -278,7 +287,7 @@ static bool indices_begin(Elab *e, Scope *scope, Scope *inner, size_t n, Ast *co
 {
     *indices = (Indices){.ambient = e->state->ambient.len, .memo = e->state->memo.len};
     Want wants[MAX_RANK + 1];
-    Scan scan = {.e = e, .scope = scope, .wants = wants};
+    Scan scan = {.e = e, .scope = scope, .body = body, .wants = wants};
     const Binding *signature = scope_find(scope, STR(".."));
     for (size_t i = 0; i < n; i++) {
         Str name = list[i]->kind == AST_ELLIPSIS ? STR("..") : list[i]->text;

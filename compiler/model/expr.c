@@ -6,10 +6,18 @@
 
 #include "model/internal.h"
 
+static bool is_bool(const Value *v)
+{
+    return v->kind == VALUE_BOOL || (v->kind == VALUE_TENSOR && v->array->dtype == DT_BOOL);
+}
+
 static Value mismatch(Elab *e, Str op, const Value *a, const Value *b, const Ast *at)
 {
     Diag *d = elab_error(e, E106, at->span, "`" STR_FMT "` does not apply here", STR_ARG(op));
     diag_label(d, "between %s and %s", value_kind_name(a), value_kind_name(b));
+    if (is_bool(a) || is_bool(b)) {
+        diag_help(d, "`float(…)` is 1 where it is true; `select(c, a, b)` chooses");
+    }
     return value_poison();
 }
 
@@ -52,9 +60,12 @@ static Value divide_exactly(Elab *e, const Ast *at, int64_t a, int64_t b)
         }
     }
     Str divisors = buf_str(&text);
+    if (b != 0) {
+        diag_edit(d, at->name, STR("//"));
+    }
     if (divisors.len > 0) {
-        diag_help(d, "choose a divisor of %lld (" STR_FMT ", …) or use `//` to round down",
-                  (long long)a, STR_ARG(divisors));
+        diag_help(d, "choose a divisor of %lld (" STR_FMT "%s) or use `//` to round down",
+                  (long long)a, STR_ARG(divisors), k <= a ? ", …" : "");
     } else {
         diag_help(d, "use `//` to round down");
     }
@@ -276,11 +287,6 @@ static const Position *comparable_position(Elab *e, const Value *v)
 }
 
 /* --- tensors --------------------------------------------------------------------------------- */
-static bool is_bool(const Value *v)
-{
-    return v->kind == VALUE_BOOL || (v->kind == VALUE_TENSOR && v->array->dtype == DT_BOOL);
-}
-
 static Value logic(Elab *e, Str op, const Value *a, const Value *b, const Ast *at)
 {
     if (!is_bool(a) || !is_bool(b)) {
@@ -364,6 +370,7 @@ static Value arithmetic(Elab *e, Str op, const Value *a, const Value *b, const A
             elab_error(e, E207, at->span, "`/` on %s", is_index(a) ? "an index" : "a step int");
         diag_label(d, "an int that may not divide");
         diag_help(d, "write `float(…) / …`, or `//` to round down");
+        diag_edit_around(d, at->kids[0]->span, "float(", ")");
         return value_poison();
     }
     if (str_is(op, "^")) {

@@ -140,8 +140,11 @@ static Value wrong_type(Elab *e, DiagCode code, const Ast *param, Str type, cons
                          STR_ARG((str_is(type, "int") ? STR("an ") : STR("a "))), STR_ARG(type));
     diag_label(d, "this is %s", value_kind_name(value));
     diag_note_at(d, param->span, "declared here", "the parameter");
-    if (code == E207) {
-        diag_help(d, "write `int(…)`");
+    if (code == E207 && str_is(type, "bool")) {
+        diag_help(d, "write a comparison: `… != 0`");
+    } else if (code == E207) {
+        diag_help(d, "write `" STR_FMT "(…)`", STR_ARG(type));
+        diag_edit_around(d, span, str_c(e->c->arena, str_join(e->c->arena, type, "(", STR(""))), ")");
     }
     return value_poison();
 }

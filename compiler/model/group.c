@@ -9,6 +9,7 @@ typedef struct Grouping {
     const bool *trainable;
     VariableUse *uses; /* by variable */
     bool *members;     /* of the group at work */
+    bool no_rule;      /* the default optimizer is wrong: groups have no hyperparameters to set */
 } Grouping;
 
 static size_t n_variables(const Grouping *g)
@@ -130,6 +131,11 @@ static void unknown_hyper(Grouping *g, const Ast *knob)
                    "hyperparameter `" STR_FMT "`",
                    STR_ARG(knob->text));
     diag_label(d, "its parameters are updated by " STR_FMT, STR_ARG(list));
+    Str all = {0};
+    for (size_t k = 0; k < names.len; k++) {
+        all = str_join(arena, all, ", ", str_format(arena, "`" STR_FMT "`", STR_ARG(names.at[k])));
+    }
+    diag_note(d, "its hyperparameters: " STR_FMT, STR_ARG(all));
     help_nearest(d, knob->text, names.len, names.at);
 }
 
@@ -249,7 +255,7 @@ static bool apply_group(Grouping *g, const Ast *group)
             ok = apply_optimizer(g, group, body->kids[i]) && ok;
         }
     }
-    for (size_t i = 0; ok && i < body->n; i++) {
+    for (size_t i = 0; ok && !g->no_rule && i < body->n; i++) {
         if (body->kids[i]->kind == AST_KNOB) {
             ok = apply_knob(g, group, body->kids[i]) && ok;
         }
@@ -299,9 +305,9 @@ bool group_uses(RecipeBuild *b, Elab *e, const Ast *stage, const bool *trainable
         g.members[i] = trainable[i] && !b->r->model->variables.at[i]->is_state;
         uses[i] = (VariableUse){.trainable = g.members[i]};
     }
-    if (!call_rule(&g, optimizer_clause(b, stage), g.members)) {
-        return false;
-    }
+    const Ast *clause = optimizer_clause(b, stage);
+    bool ok = clause != NULL && call_rule(&g, clause, g.members);
+    g.no_rule = !ok;
     *base = (OptimizerUse){0};
     for (size_t i = 0, best = 0; i < n; i++) { /* that of the top layer stands for all */
         if (uses[i].trainable && (base->item == NULL || depth_of(&g, (uint32_t)i) <
@@ -310,7 +316,6 @@ bool group_uses(RecipeBuild *b, Elab *e, const Ast *stage, const bool *trainable
             best = i;
         }
     }
-    bool ok = true;
     for (size_t i = 0; i < b->groups.len; i++) {
         ok = apply_group(&g, b->groups.at[i]) && ok;
     }

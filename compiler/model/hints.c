@@ -137,6 +137,7 @@ bool load_hints(Load *load, Diag *d)
     }
     bool *served = NEW_ARRAY(arena, bool, load->missing.len + 1);
     size_t shown = 0;
+    Str maps = {0};
     while (shown < SHOWN) {
         const Rename *best = NULL;
         size_t most = 0;
@@ -153,11 +154,30 @@ bool load_hints(Load *load, Diag *d)
         still_fits(h, best, served, true);
         diag_note(d, "the file has " STR_FMT ", which would fit " STR_FMT,
                   STR_ARG(best->tensor->name), STR_ARG(best->example->key));
-        diag_help(d, "rename \"" STR_FMT "\" -> \"" STR_FMT "\"", STR_ARG(best->from),
-                  STR_ARG(best->to));
+        Str map = str_format(arena, "rename \"" STR_FMT "\" -> \"" STR_FMT "\"",
+                             STR_ARG(best->from), STR_ARG(best->to));
+        diag_help(d, STR_FMT, STR_ARG(map));
+        maps = str_join(arena, maps, "; ", map);
         shown++;
     }
+    if (shown > 0) {
+        load_suggest(load, d, maps);
+    }
     return shown > 0;
+}
+
+void load_suggest(Load *load, Diag *d, Str maps)
+{
+    Arena *arena = load->b->c->arena;
+    const Ast *there = load->clause->kids[1];
+    if (there == NULL) {
+        Str text = str_format(arena, " { " STR_FMT " }", STR_ARG(maps));
+        diag_edit_around(d, load->clause->span, "", str_c(arena, text));
+    } else {
+        Span brace = {there->span.file, there->span.start, there->span.start + 1};
+        Str text = str_format(arena, " " STR_FMT ";", STR_ARG(maps));
+        diag_edit_around(d, brace, "", str_c(arena, text));
+    }
 }
 
 static bool selects_used(const Load *load, Str pattern)

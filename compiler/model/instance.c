@@ -109,6 +109,16 @@ static const InitRow init_rows[] = {
 };
 enum { INIT_ROWS = sizeof init_rows / sizeof *init_rows };
 
+bool init_exists(Str name)
+{
+    for (size_t i = 0; i < INIT_ROWS; i++) {
+        if (str_is(name, init_rows[i].name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool init_number(Elab *e, Scope *scope, const Ast *expr, double *number)
 {
     Value v = eval(e, scope, expr);
@@ -268,16 +278,16 @@ static void add_array(Build *b, const Ast *decl, const Ast *call, Member *member
     if (!elab_int(e, b->in->scope, index->kids[0], &n)) {
         return;
     }
-    if (n < 0 || n > 100000) {
+    if (n < 0 || n > MOST_EFFORT) {
         Diag *d =
-            elab_error(e, E205, index->kids[0]->span, "an array of %lld modules", (long long)n);
-        diag_help(d, "the length is between 0 and 100000");
+            elab_error(e, E211, index->kids[0]->span, "an array of %lld modules", (long long)n);
+        diag_help(d, "the length is between 0 and %d", MOST_EFFORT);
         return;
     }
     Str prefix = member_key(b->in, decl->kids[1], decl->text, e->c->arena);
     member->array = NEW_ARRAY(e->c->arena, Instance *, (size_t)n + 1);
     member->n = (size_t)n;
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n && e->state->effort < MOST_EFFORT; i++) {
         Scope *scope = scope_new(e->c->arena, b->in->scope, b->in->file, b->in);
         scope_set(scope, index->text, value_int(i), index->span);
         Str number = str_format(e->c->arena, "%lld", (long long)i);
@@ -405,8 +415,10 @@ static void check_new_path(Build *b, const Ast *path)
     }
     Diag *d = elab_error(b->e, W307, path->span, "`tie` makes a new key near a declared one");
     diag_label(d, "nothing reads `" STR_FMT "`", STR_ARG(path->text));
-    diag_help(d, "did you mean `" STR_FMT STR_FMT "`?", STR_ARG(near),
-              STR_ARG(((Str){path->text.ptr + own.len, path->text.len - own.len})));
+    Str rest = {path->text.ptr + own.len, path->text.len - own.len};
+    Str whole = str_format(b->e->c->arena, STR_FMT STR_FMT, STR_ARG(near), STR_ARG(rest));
+    diag_help(d, "did you mean `" STR_FMT "`?", STR_ARG(whole));
+    diag_edit(d, path->span, whole);
 }
 
 static void tie(Build *b, const Ast *item)
@@ -556,6 +568,10 @@ static void take_key(Compiler *c, Model *model, Str key, Variable *v)
         return;
     }
     bool owners = v->owner != other->owner; /* two instances of one module */
+    if (owners && v->owner->clashes) {
+        return; /* once for all it holds */
+    }
+    v->owner->clashes = true;
     Diag *d = diag(&c->diags, E301, owners ? v->owner->span : v->span,
                    "two declarations with the key `" STR_FMT "`", STR_ARG(key));
     diag_note_at(d, owners ? other->owner->span : other->span, "the first",

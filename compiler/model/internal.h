@@ -50,7 +50,13 @@ bool value_equal(const Value *a, const Value *b);
 Value value_list(size_t n, const Value *items);
 Value value_instance(Instance *instance);
 
+/* --- foreign.c: what is written here instead ---------------------------------------------------- */
+typedef enum ForeignKind { FOREIGN_NAME, FOREIGN_MEMBER, FOREIGN_KNOB } ForeignKind;
+const char *foreign_help(ForeignKind kind, Str name);      /* NULL: nothing is known of it */
+Str std_home(Str name);                   /* the library that declares it, "nn"; empty: none */
+
 /* --- instance.c ------------------------------------------------------------------------------- */
+bool init_exists(Str name);               /* of an initialiser: "zeros", "kaiming_uniform" … */
 typedef enum MemberKind { MEMBER_VARIABLE, MEMBER_INSTANCE, MEMBER_ARRAY } MemberKind;
 typedef struct Member {
     MemberKind kind;
@@ -124,6 +130,7 @@ struct ElabState {
     VEC(Known) known;
     VEC(Memo) memo;
     Frame *frame;
+    int effort;                  /* rounds of loops, calls and instances so far */
     Map draws;                   /* instance path -> int64_t: random draws met so far */
     Map steps;                   /* option name -> NodeId + 1 */
     VEC(NodeId) step_nodes;      /* materialised step-clock scalars … */
@@ -146,6 +153,9 @@ Value elab_variable(Elab *e, Variable *v, Span span);
 Value elab_field(Elab *e, Batch *batch, Str name, Span span);
 NodeId elab_step_leaf(Elab *e, Str name);          /* progress, epoch, t */
 Value elab_option(Elab *e, File *file, const Ast *option);
+enum { MOST_EFFORT = 100000 };
+/* One more round, call or instance; false beyond the limit (E211, once): the graph would never end. */
+bool elab_effort(Elab *e, Span span);
 bool frame_push(Elab *e, Frame *frame, const Ast *what, Instance *self, Instance *where, Span span);
 void frame_pop(Elab *e);
 

@@ -70,13 +70,13 @@ bool knob_check(RecipeBuild *b, const Ast *knob, bool in_stage)
         }
         return knobs[i].kind != KNOB_PRECISION || precision(b, knob);
     }
+    b->knob_refused = true;
     Diag *d =
         diag(&b->c->diags, E501, knob->name, "unknown knob `" STR_FMT "`", STR_ARG(knob->text));
     Str near = str_nearest(knob->text, names, KNOBS);
-    if (str_is(knob->text, "batch") || str_is(knob->text, "shuffle")) {
-        diag_help(d, "`" STR_FMT "` is a knob of `data`", STR_ARG(knob->text));
-    } else if (str_is(knob->text, "lr")) {
-        diag_help(d, "the rate is an argument of the optimizer: `optimizer AdamW(lr = …)`");
+    const char *help = foreign_help(FOREIGN_KNOB, knob->text);
+    if (help != NULL) {
+        diag_help(d, "%s", help);
     } else if (near.len > 0) {
         diag_help(d, "did you mean `" STR_FMT "`?", STR_ARG(near));
         diag_edit(d, knob->name, near);
@@ -161,6 +161,9 @@ static bool length(RecipeBuild *b, const Ast *stage, RecipeStage *to)
         Diag *d = diag(&b->c->diags, E510, steps->name, "`epochs` and `steps` both say how long");
         diag_note_at(d, epochs->name, "", "the other one");
         diag_help(d, "keep one of them");
+        return false;
+    }
+    if (epochs == NULL && steps == NULL && b->knob_refused) {
         return false;
     }
     if (epochs == NULL && steps == NULL) {
@@ -261,7 +264,7 @@ bool knobs_of_stage(RecipeBuild *b, const Ast *stage, RecipeStage *to)
     ok = enough_samples(b, accumulate, to->accumulate) && ok;
     const Ast *watch = knob_find(b, stage, "monitor");
     ok = (watch == NULL || monitor(b, watch, to)) && ok;
-    if (patience != NULL && watch == NULL) {
+    if (patience != NULL && watch == NULL && !b->knob_refused) {
         Diag *d = diag(&b->c->diags, W505, patience->name, "`patience` has no effect");
         diag_label(d, "there is no `monitor`");
     }

@@ -100,6 +100,7 @@ static void check_dim(const Dims *dims, const Ast *dim)
     diag_label(d, "a new dim, of any size");
     diag_help(d, "did you mean `" STR_FMT "`? write `_` for a dim that does not matter",
               STR_ARG(near));
+    diag_edit(d, dim->span, near);
 }
 
 static void check_fn(Compiler *c, const Ast *fn, const Ast *module)

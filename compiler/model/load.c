@@ -109,7 +109,9 @@ static void shape_differs(Load *l, const Variable *v, const HoneFileTensor *t, c
     }
     diag_note_at(d, v->span, "", "`" STR_FMT "` is declared here", STR_ARG(v->key));
     Str path = v->owner != NULL && v->owner->path.len > 0 ? v->owner->path : v->key;
-    diag_help(d, "to train this layer from scratch add `fresh \"" STR_FMT "\"`", STR_ARG(path));
+    Str map = str_format(l->b->c->arena, "fresh \"" STR_FMT "\"", STR_ARG(path));
+    diag_help(d, "to train this layer from scratch add `" STR_FMT "`", STR_ARG(map));
+    load_suggest(l, d, map);
 }
 
 static bool same_contents(Load *l, const HoneFileTensor *a, const HoneFileTensor *other)
@@ -245,7 +247,9 @@ static void report_extra(Load *l)
         diag_help(d, "`rename` what the model calls differently; `ignore` what it does not need");
     } else {
         Str pattern = load_ignore_pattern(l, one);
-        diag_help(d, "if it is not needed add `ignore \"" STR_FMT "\"`", STR_ARG(pattern));
+        Str map = str_format(arena, "ignore \"" STR_FMT "\"", STR_ARG(pattern));
+        diag_help(d, "if it is not needed add `" STR_FMT "`", STR_ARG(map));
+        load_suggest(l, d, map);
     }
 }
 
@@ -385,11 +389,13 @@ bool load_build(RecipeBuild *b, const Ast *clause)
         }
     }
     HoneError error = {0};
-    load.file = hone_file_open(b->c->sys, str_c(b->c->arena, recipe_path(b, path)), &error);
+    if (!b->unread) {
+        load.file = hone_file_open(b->c->sys, str_c(b->c->arena, recipe_path(b, path)), &error);
+    }
     if (load.file != NULL) {
         mem_on_release(b->c->mem, close_file, load.file);
         match_file(&load, errors);
-    } else if (b->without_files && recipe_missing(&error)) {
+    } else if (b->unread || (b->without_files && recipe_missing(&error))) {
         without_file(&load, &error);
     } else {
         recipe_file_error(b, &error, clause->kids[0]->span);

@@ -27,6 +27,8 @@ typedef struct Load {
 bool load_covers(const Load *load, const Variable *v);
 /* hints.c: adds notes and `rename` lines to E403; false: nothing fits. */
 bool load_hints(Load *load, Diag *d);
+/* The edit that adds maps, "fresh …; rename …", to the clause. */
+void load_suggest(Load *load, Diag *d, Str maps);
 Str load_ignore_pattern(Load *load, Str extra);      /* a pattern for what is left over */
 
 #endif

@@ -209,7 +209,9 @@ static Meaning follow(Elab *e, Value value, const Chain *chain, size_t used)
         } else {
             Diag *d = elab_error(e, E106, span, "`." STR_FMT "` of %s", STR_ARG(seg),
                                  value_kind_name(&value));
-            diag_help(d, "members are of modules and batches; a matrix has `.T`");
+            const char *help = value.kind == VALUE_TENSOR ? foreign_help(FOREIGN_MEMBER, seg) : NULL;
+            diag_help(d, "%s",
+                      help != NULL ? help : "members are of modules and batches; a matrix has `.T`");
             return (Meaning){.kind = MEANING_NONE};
         }
     }
@@ -294,7 +296,17 @@ static void nearest_known(Elab *e, const Scope *scope, Diag *d, Str name)
     for (size_t i = 0; i < n; i++) {
         VEC_PUSH(e->c->arena, names, builtins[i]);
     }
-    help_nearest(d, name, names.len, names.at);
+    Str home = std_home(name);
+    const char *help = foreign_help(FOREIGN_NAME, name);
+    if (home.len > 0 && !scope->file->is_std) {
+        diag_help(d, "`use " STR_FMT "` brings it", STR_ARG(home));
+        Span start = {scope->file->tree->span.file, 0, 0};
+        diag_edit(d, start, str_format(e->c->arena, "use " STR_FMT "\n", STR_ARG(home)));
+    } else if (help != NULL) {
+        diag_help(d, "%s", help);
+    } else {
+        help_nearest(d, name, names.len, names.at);
+    }
 }
 
 static const Ast *find_assignment(const Ast *ast, Str name)
@@ -332,7 +344,8 @@ static void unknown(Elab *e, const Scope *scope, const Chain *chain)
     if (e->state->subscripts > 0 && chain->n == 1) {
         Diag *d = elab_error(e, E204, span, "index `" STR_FMT "` is not bound", STR_ARG(name));
         diag_label(d, "appears only on the right");
-        diag_help(d, "did you mean to sum over it?  `sum[" STR_FMT "] …`", STR_ARG(name));
+        diag_help(d, "did you mean to sum over it?  `sum[" STR_FMT "] …`; or bind it on the left: "
+                     "`y[" STR_FMT "] = …`", STR_ARG(name), STR_ARG(name));
         return;
     }
     const Ast *assigned = scope->body != NULL ? find_assignment(scope->body, name) : NULL;
@@ -342,6 +355,9 @@ static void unknown(Elab *e, const Scope *scope, const Chain *chain)
     } else if (assigned != NULL) {
         diag_note_at(d, assigned->span, "assigned here",
                      "it has a value only on the path through this line");
+    } else if (init_exists(name)) {
+        diag_help(d, "an initialiser stands after the type of a `param` or `state`; a tensor of one "
+                     "value is `y[i < N] = 0.0`");
     } else {
         nearest_known(e, scope, d, name);
     }

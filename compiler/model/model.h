@@ -138,6 +138,7 @@ struct Instance {
     Map members;                 /* declared path -> Member (variable, instance, array) */
     VEC(Instance *) children;
     VEC(Variable *) variables;   /* own, not of children */
+    bool clashes;                /* one of their keys is taken (E301 was said) */
 };
 
 typedef struct Model {           /* all instances of one finetune item */
@@ -388,6 +389,7 @@ bool recipe_option(Compiler *c, Str name, double *value);
 typedef struct RecipeOptions {
     bool without_files;
     bool silent;             /* no notes about absent files */
+    bool unread;             /* weights are not read: what will stand there is not known yet */
     bool model_only;         /* `hone keys`: no data, loads, stages or graphs */
     int64_t most_batch;      /* cuts the batch of every data; 0: as the recipe says */
 } RecipeOptions;

@@ -29,6 +29,10 @@ void help_nearest(Diag *d, Str name, size_t n, const Str *names)
     Str near = str_nearest(name, names, n);
     if (near.len > 0) {
         diag_help(d, "did you mean `" STR_FMT "`?", STR_ARG(near));
+        Span span = diag_span(d);
+        if (span.end - span.start == name.len) { /* the name itself stands there */
+            diag_edit(d, span, near);
+        }
     }
 }
 
@@ -97,6 +101,7 @@ static void check_params(Compiler *c, const Ast *params, bool is_fn)
                       "write `" STR_FMT ": [..]` for any tensor, or `" STR_FMT
                       ": int`, or give a default",
                       STR_ARG(param->text), STR_ARG(param->text));
+            diag_edit_around(d, param->name, "", ": [..]");
         }
     }
 }
@@ -207,14 +212,19 @@ static File *file_known(Compiler *c, Str shown, const Ast *name)
     return file;
 }
 
-/* Beside the file, then std, then std/models. The standard library's own files see only itself. */
+/* Beside the file, then std, then std/models. The standard library's own files see only itself; a
+ * file called as one of the library means that one. */
 static File *file_use(Compiler *c, File *from, const Ast *name)
 {
     Str text;
-    if (!from->is_std) {
-        Str folder = folder_of(from->path);
-        Str path =
-            str_format(c->arena, STR_FMT STR_FMT ".hone", STR_ARG(folder), STR_ARG(name->text));
+    Str in_std = name->text;
+    if (!std_find(in_std, &text)) {
+        in_std = str_format(c->arena, "models/" STR_FMT, STR_ARG(name->text));
+    }
+    Str path = str_format(c->arena, STR_FMT STR_FMT ".hone", STR_ARG(folder_of(from->path)),
+                          STR_ARG(name->text));
+    bool own = str_eq(path, from->path) && std_find(in_std, &text);
+    if (!from->is_std && !own) {
         File *known = file_known(c, path, name);
         if (known != NULL) {
             return known->loading ? NULL : known;
@@ -228,10 +238,6 @@ static File *file_use(Compiler *c, File *from, const Ast *name)
                  hone_errno_text(errno, why));
             return NULL;
         }
-    }
-    Str in_std = name->text;
-    if (!std_find(in_std, &text)) {
-        in_std = str_format(c->arena, "models/" STR_FMT, STR_ARG(name->text));
     }
     if (std_find(in_std, &text)) {
         Str shown = str_format(c->arena, "std/" STR_FMT ".hone", STR_ARG(in_std));
@@ -336,8 +342,9 @@ const Ast *file_lookup(Compiler *c, File *file, Str name, Span span, File **wher
                        STR_ARG(name));
         diag_note(d, "in `" STR_FMT "` and in `" STR_FMT "`", STR_ARG((*where)->name),
                   STR_ARG(other->name));
-        diag_help(d, "say which: `" STR_FMT "." STR_FMT "`", STR_ARG((*where)->name),
-                  STR_ARG(name));
+        Str path = str_join(c->arena, (*where)->name, ".", name);
+        diag_help(d, "say which: `" STR_FMT "`", STR_ARG(path));
+        diag_edit(d, span, path);
         break;
     }
     return found;

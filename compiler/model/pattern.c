@@ -371,6 +371,10 @@ PatternHint pattern_hint(Arena *arena, Str pattern, const Str *keys, size_t n)
             str_format(arena, STR_FMT STR_FMT STR_FMT, STR_ARG(head), STR_ARG(near), STR_ARG(tail));
         Str shorter = {whole.ptr, whole.len - tail.len};
         hint.suggestion = selects_any(whole, keys, n) ? whole : shorter;
+    } else if (str_starts(pattern, STR("*.")) || !str_starts(pattern, STR("*"))) {
+        Str rest = str_starts(pattern, STR("*.")) ? (Str){pattern.ptr + 2, pattern.len - 2} : pattern;
+        Str anywhere = str_format(arena, "**." STR_FMT, STR_ARG(rest));
+        hint.suggestion = selects_any(anywhere, keys, n) ? anywhere : (Str){0};
     }
     return hint;
 }

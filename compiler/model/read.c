@@ -55,6 +55,9 @@ static bool subscript_position(Elab *e, Scope *scope, const Ast *sub, const Posi
         diag_label(d, "this is %s%s", value_kind_name(&v),
                    real && v.kind == VALUE_TENSOR ? " of floats" : "");
         diag_help(d, "write `int(…)`");
+        if (real) {
+            diag_edit_around(d, sub->span, "int(", ")");
+        }
     }
     return false;
 }
@@ -78,7 +81,8 @@ static bool read_positions(Elab *e, Scope *scope, const Ast *expr, const Array *
                          (rest->value.n == 0 || rest->value.items[0].kind == VALUE_TENSOR);
             if (!bound) {
                 Diag *d = elab_error(e, E204, sub->span, "`..` is not bound");
-                diag_help(d, "put `..` on the left side too, or name the indices");
+                diag_help(d, "it stands for the dimensions of a left side: give this a line of its "
+                             "own, `y[..] = …`, or name the indices");
                 return false;
             }
             list = rest->value.items;
@@ -123,6 +127,7 @@ static void out_of_range(Elab *e, const Ast *expr, const Array *a, size_t dim, i
                    STR_ARG(shown), (long long)a->dims[dim]);
     }
     diag_help(d, "give the value outside: `" STR_FMT "[…] ?? 0`", STR_ARG(object));
+    diag_edit_around(d, expr->span, "(", " ?? 0)");
 }
 
 /* The value outside, with what its being asked for proves. */

@@ -92,8 +92,14 @@ bool recipe_int(RecipeBuild *b, const Ast *expr, int64_t *value)
 
 bool recipe_str(RecipeBuild *b, const Ast *expr, Str *value)
 {
-    size_t errors = b->c->diags.errors;
-    return known(b, expr, elab_str(b->build, b->scope, expr, value), errors);
+    size_t errors = b->c->diags.errors, before = b->c->diags.list.len;
+    bool ok = known(b, expr, elab_str(b->build, b->scope, expr, value), errors);
+    if (!ok && expr->kind == AST_MEMBER && b->c->diags.list.len > before) {
+        Diag *d = b->c->diags.list.at[before];
+        diag_help(d, "the name of a file is a string: write it in double quotes");
+        diag_edit_around(d, expr->span, "\"", "\"");
+    }
+    return ok;
 }
 
 Str recipe_path(RecipeBuild *b, Str path)
@@ -383,11 +389,25 @@ static void check_settings(RecipeBuild *b)
     b->build->state->deferred = false;
 }
 
+/* Without a model: what can be said of knobs and of the default rule. */
+static void check_stages(RecipeBuild *b)
+{
+    for (size_t i = 0; i < b->stages.len; i++) {
+        RecipeStage stage = {.accumulate = 1};
+        knobs_of_stage(b, b->stages.at[i].ast, &stage);
+    }
+    if (b->optimizer != NULL && b->layers == NULL) {
+        OptimizerUse use;
+        optimizer_use(elab_new(b->c, b->r->model, graph_new(b->c->arena), true, NULL), b->scope,
+                      b->optimizer->kids[0], &use);
+    }
+}
+
 /* What is wrong in one turn of a loop is wrong in the next: it is said once. */
-static void build_stages(RecipeBuild *b, bool ok)
+static void build_stages(RecipeBuild *b)
 {
     const Ast *failed = NULL;
-    for (size_t i = 0; ok && i < b->stages.len; i++) {
+    for (size_t i = 0; i < b->stages.len; i++) {
         StageClause *stage = &b->stages.at[i];
         Scope *scope = b->scope;
         if (failed != NULL && stage->ast == failed) {
@@ -408,7 +428,7 @@ Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeO
     *r = (Recipe){
         .name = finetune->text, .span = finetune->span, .model = model_new(c), .workers = -1};
     RecipeBuild build = {
-        .c = c, .file = file, .item = finetune, .r = r, .without_files = options->without_files,
+        .c = c, .file = file, .item = finetune, .r = r, .without_files = options->without_files, .unread = options->unread,
         .silent = options->silent, .most_batch = options->most_batch};
     RecipeBuild *b = &build;
     b->scope = scope_new(c->arena, NULL, file, NULL);
@@ -418,16 +438,13 @@ Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeO
     }
     require_clauses(b);
     check_settings(b);
-    if (c->diags.errors != errors) {
-        return NULL; /* what is not available would only make echoes below */
-    }
     bind_lets(b);
-    bool model_ok = build_models(b);
+    bool model_ok = build_models(b) && b->models.len > 0;
     if (options->model_only) {
         return c->diags.errors == errors ? r : NULL;
     }
     knobs_of_run(b);
-    bool data_ok = build_data(b);
+    bool data_ok = b->step != NULL && build_data(b);
     for (size_t i = 0; model_ok && i < b->loads.len; i++) {
         load_build(b, b->loads.at[i]);
     }
@@ -439,11 +456,17 @@ Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeO
     if (c->diags.errors == errors) {
         save_check_inputs(b);
     }
-    b->step_known = b->step_known && model_ok && data_ok;
-    bool eval_ok = (!b->step_known || eval_build(b)) && (!model_ok || !data_ok || remember_build(b));
-    b->step_known = b->step_known && eval_ok;
-    bool sequence_ok = model_ok && layers_build(b) && stages_expand(b);
-    build_stages(b, sequence_ok);
+    b->step_known = b->step_known && data_ok;
+    bool eval_ok = !b->step_known || (model_ok ? eval_build(b) : eval_check(b));
+    eval_ok = eval_ok && (!model_ok || !data_ok || remember_build(b));
+    b->step_known = b->step_known && model_ok && eval_ok;
+    bool layers_ok = model_ok && layers_build(b);
+    bool sequence_ok = stages_expand(b) && layers_ok && b->step != NULL;
+    if (sequence_ok) {
+        build_stages(b);
+    } else if (b->step != NULL) {
+        check_stages(b);
+    }
     for (size_t i = 0; c->diags.errors == errors && i < b->saves.len; i++) {
         if (b->saves.at[i]->text.len > 0 && b->step_known) { /* of states, known now */
             save_build(b, b->saves.at[i]);
@@ -451,6 +474,7 @@ Recipe *recipe_build(Compiler *c, File *file, const Ast *finetune, const RecipeO
     }
     if (c->diags.errors == errors) {
         group_unused(b);
+        recipe_unused(b);
         penalties_unused(b);
         if (b->recomputes.len > 0 && !b->recomputed && b->step_known) {
             Diag *d = diag(&b->c->diags, W505, b->recomputes.at[0]->name, "`recompute` has no effect");

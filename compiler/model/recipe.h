@@ -20,7 +20,8 @@ typedef struct RecipeBuild {
     Compiler *c;
     File *file;
     const Ast *item;                 /* AST_FINETUNE */
-    bool without_files, silent;
+    bool without_files, silent, unread;
+    bool knob_refused;               /* a knob that was meant may be missing */
     int64_t most_batch;
     Recipe *r;
     Scope *scope;                    /* of the recipe: models and lets; for every graph */
@@ -100,6 +101,9 @@ bool knobs_of_run(RecipeBuild *b);
 bool knobs_of_stage(RecipeBuild *b, const Ast *stage, RecipeStage *to);
 const Ast *knob_find(RecipeBuild *b, const Ast *stage, const char *name);   /* stage, then recipe */
 
+/* --- unused.c ------------------------------------------------------------------------------------------- */
+void recipe_unused(RecipeBuild *b);          /* W505 for what stages or nothing at all make of a clause */
+
 /* --- stages.c: `stage` and `for` ------------------------------------------------------------------------ */
 void stages_check(RecipeBuild *b, const Ast *clause);   /* what may stand in a `stage` or `for` */
 bool stages_expand(RecipeBuild *b);                     /* sequence -> stages */
@@ -129,6 +133,7 @@ void group_unused(RecipeBuild *b);           /* W505 for group knobs that moved 
 /* --- stage.c train.c labels.c ------------------------------------------------------------------------------- */
 bool stage_build(RecipeBuild *b, const Ast *clause, size_t index);  /* clause NULL: the only one */
 bool eval_build(RecipeBuild *b);             /* evaluation, metrics and predict graphs */
+bool eval_check(RecipeBuild *b);             /* the step's mistakes beside those of the model */
 /* The graphs of a `step` or `remember` clause that add to totals, for a batch and for one sample. */
 typedef struct Evaluation {
     const Ast *clause;

@@ -34,7 +34,7 @@ void select_nothing(RecipeBuild *b, const Ast *pattern, const char *what, size_t
     if (hint.reached.len > 0) {
         diag_label(d, "nothing below `" STR_FMT "` is called `" STR_FMT "`", STR_ARG(hint.reached),
                    STR_ARG(hint.missing));
-        if (!str_starts(hint.reached, STR("**"))) {
+        if (hint.names.len > 0 && !str_starts(hint.reached, STR("**"))) {
             diag_note(d, "`" STR_FMT "` has " STR_FMT, STR_ARG(hint.reached), STR_ARG(list));
         }
     } else {

@@ -176,7 +176,13 @@ bool evaluation_build(RecipeBuild *b, Evaluation *of)
     if (of->step.metrics.len + of->step.predicts.len == 0) {
         return true;
     }
+    size_t before = b->c->diags.list.len;
     of->one = eval_graph(b, of, 1, &one);
+    for (size_t i = before; i < b->c->diags.list.len && !one.ok; i++) {
+        diag_note(b->c->diags.list.at[i],
+                  "this is where a batch has one sample, as what is left over for a short last one "
+                  "has; the size of a batch is a dim of a function: `fn f(x: [N, D]) …`");
+    }
     return one.ok;
 }
 
@@ -266,6 +272,14 @@ bool eval_build(RecipeBuild *b)
     return eval_shorter(b, of);
 }
 
+bool eval_check(RecipeBuild *b)
+{
+    StepResult step;
+    Evaluation evaluation = {.clause = b->step};
+    eval_graph(b, &evaluation, b->r->data.at[0].batch, &step);
+    return step.ok;
+}
+
 /* --- a stage --------------------------------------------------------------------------------- */
 static bool freeze(RecipeBuild *b, const Ast *clause, bool *trainable)
 {
@@ -287,6 +301,7 @@ static bool freeze(RecipeBuild *b, const Ast *clause, bool *trainable)
     return true;
 }
 
+/* False where training could not be built, which is not so for a `freeze` that is wrong. */
 static bool find_trainable(RecipeBuild *b, const Ast *clause, RecipeStage *stage)
 {
     const Model *model = b->r->model;
@@ -316,7 +331,7 @@ static bool find_trainable(RecipeBuild *b, const Ast *clause, RecipeStage *stage
         diag_help(d, "leave something out of `freeze`: `freeze \"**\" except \"fc\"`");
         return false;
     }
-    return ok && layers_cover(b, stage->trainable);
+    return !ok || layers_cover(b, stage->trainable);
 }
 
 /* The same stage for batches of every length but the last. What is wrong with all lengths was said

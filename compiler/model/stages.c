@@ -1,5 +1,7 @@
 /* Which stages a recipe has: `stage` clauses in order, and those that a `for` makes, one for every
  * turn. What a stage is made of is in stage.c. */
+#include <string.h>
+
 #include "model/recipe.h"
 
 enum { MOST_STAGES = 64 }; /* as many as a checkpoint's manifest counts */
@@ -14,6 +16,15 @@ static const Ast *same_clause(const Ast *body, size_t before, AstKind kind)
         }
     }
     return NULL;
+}
+
+/* Where a clause's own word stands: clauses with a name keep that one's place. */
+static Span first_word(const Ast *clause)
+{
+    size_t len = strlen(ast_kind_name(clause->kind));
+    bool named = clause->kind == AST_KNOB || clause->name.start == clause->span.start;
+    Span word = {clause->span.file, clause->span.start, clause->span.start + (uint32_t)len};
+    return named ? clause->name : word;
 }
 
 static void check_stage(RecipeBuild *b, const Ast *stage)
@@ -33,7 +44,7 @@ static void check_stage(RecipeBuild *b, const Ast *stage)
             }
         } else if (clause->kind != AST_PENALTY && clause->kind != AST_FREEZE &&
                    clause->kind != AST_GROUP && clause->kind != AST_ERROR) {
-            Diag *d = diag(&b->c->diags, E004, clause->name, "`%s` may not stand in a stage",
+            Diag *d = diag(&b->c->diags, E004, first_word(clause), "`%s` may not stand in a stage",
                            ast_kind_name(clause->kind));
             diag_help(d, "a stage allows knobs, `freeze`, `group`, `optimizer` and `penalty`; "
                          "write it in the recipe, above the stages");
@@ -53,8 +64,9 @@ void stages_check(RecipeBuild *b, const Ast *clause)
         if (item->kind == AST_STAGE || item->kind == AST_FOR) {
             stages_check(b, item);
         } else if (item->kind != AST_ERROR) {
-            Diag *d = diag(&b->c->diags, E004, item->name, "`%s` may not stand in this `for`",
-                           ast_kind_name(item->kind));
+            bool knob = item->kind == AST_KNOB;
+            Diag *d = diag(&b->c->diags, E004, first_word(item), "`%s` may not stand in this `for`",
+                           knob ? str_c(b->c->arena, item->text) : ast_kind_name(item->kind));
             diag_help(d, "a `for` of a recipe makes stages: `for k in 0..4 { stage thaw { … } }`");
         }
     }
@@ -102,6 +114,9 @@ static bool expand(RecipeBuild *b, const Ast *clause, Scope *scope, bool looped)
 {
     if (clause->kind == AST_STAGE) {
         return add_stage(b, clause, scope, looped);
+    }
+    if (clause->kind != AST_FOR) {
+        return false; /* reported */
     }
     size_t n = 0, errors = b->c->diags.errors;
     Value *items;

@@ -13,9 +13,9 @@ static bool range_items(Elab *e, Scope *scope, const Ast *iter, size_t *n, Value
         return false;
     }
     int64_t count = to > from ? to - from : 0;
-    if (count > 100000) {
+    if (count > MOST_EFFORT) {
         Diag *d = elab_error(e, E211, iter->span, "a loop of %lld rounds", (long long)count);
-        diag_note(d, "loops are unrolled; 100000 rounds is the limit");
+        diag_note(d, "loops are unrolled; %d rounds is the limit", MOST_EFFORT);
         return false;
     }
     *n = (size_t)count;
@@ -58,14 +58,34 @@ bool iterate(Elab *e, Scope *scope, const Ast *iter, size_t *n, Value **items)
     return true;
 }
 
+/* What a block that cannot be run would have assigned: a mistake is said once. */
+static void poison_assigned(Scope *scope, const Ast *ast)
+{
+    if (ast == NULL) {
+        return;
+    }
+    if (ast->kind == AST_LHS && !(ast->flags & AST_FLAG_PRIMED)) {
+        scope_set(scope, ast->text, value_poison(), ast->span);
+        return;
+    }
+    for (size_t i = 0; i < ast->n; i++) {
+        poison_assigned(scope, ast->kids[i]);
+    }
+}
+
 static bool run_for(Elab *e, Scope *scope, const Ast *stmt, Value *result)
 {
     size_t n;
     Value *items;
     if (!iterate(e, scope, stmt->kids[0], &n, &items)) {
+        poison_assigned(scope, stmt->kids[1]);
         return false;
     }
     for (size_t i = 0; i < n; i++) {
+        if (!elab_effort(e, stmt->kids[0]->span)) {
+            poison_assigned(scope, stmt->kids[1]);
+            return false;
+        }
         scope_set(scope, stmt->text, items[i], stmt->name);
         if (run_block(e, scope, stmt->kids[1], result)) {
             return true;
@@ -84,6 +104,7 @@ static bool run_if(Elab *e, Scope *scope, const Ast *stmt, Value *result)
         return false;
     }
     if (!value_bool_of(e, &condition, stmt->kids[0], &yes)) {
+        poison_assigned(scope, stmt);
         return false;
     }
     if (yes) {
@@ -291,6 +312,8 @@ static bool assignable(Elab *e, Scope *scope, const Ast *lhs)
     }
     if (state) {
         diag_help(d, "add the prime: `" STR_FMT "' = …`", STR_ARG(lhs->text));
+        Span name = {lhs->span.file, lhs->span.start, lhs->span.start + (uint32_t)lhs->text.len};
+        diag_edit_around(d, name, "", "'");
     }
     return false;
 }

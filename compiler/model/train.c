@@ -31,7 +31,41 @@ static bool forward(Training *t, const Ast *clause)
     }
     t->loss = step.loss;
     t->n_forward = g->nodes.len;
+    t->loss_span = step.loss_span;
     graph_output(g, OUT_LOSS, STR("loss"), step.loss, NODE_NONE);
+    return true;
+}
+
+/* E605: a function without a derivative on the way from the parameters to the loss. */
+static bool refused(Training *t, size_t n_wrt, const NodeId *wrt)
+{
+    Graph *g = t->forward->graph;
+    NodeId id = autodiff_refuses(t->b->c->arena, g, n_wrt, wrt);
+    if (id == NODE_NONE) {
+        return false;
+    }
+    const Node *node = graph_node(g, id);
+    Diag *d = diag(&t->b->c->diags, E605, node->span, "`" STR_FMT "` has no derivative",
+                   STR_ARG(node->function));
+    diag_label(d, "the loss depends on a parameter through this");
+    diag_help(d, "`stop(x)` says that no gradient shall flow through x");
+    return true;
+}
+
+/* A loss that moves nothing is no mistake of numbers: it goes through whole numbers, comparisons or
+ * `stop` only, or reads no parameter that trains. */
+static bool reaches_nothing(Training *t)
+{
+    const Graph *g = t->graph;
+    for (size_t i = 0; i < t->b->r->model->variables.len; i++) {
+        if (t->grads[i] != NODE_NONE && graph_node(g, t->grads[i])->kind != NODE_CONSTANT) {
+            return false;
+        }
+    }
+    Diag *d = diag(&t->b->c->diags, E605, t->loss_span,
+                   "no gradient of this loss reaches a parameter that trains");
+    diag_label(d, "in stage `" STR_FMT "`", STR_ARG(t->stage->name));
+    diag_help(d, "`argmax`, comparisons, `int`, `floor` and `stop` have no gradient");
     return true;
 }
 
@@ -46,13 +80,7 @@ static bool differentiate(Training *t)
             VEC_PUSH(arena, wrt, node);
         }
     }
-    NodeId refused = autodiff_refuses(arena, t->forward->graph, wrt.len, wrt.at);
-    if (refused != NODE_NONE) {
-        const Node *node = graph_node(t->forward->graph, refused);
-        Diag *d = diag(&t->b->c->diags, E605, node->span, "`" STR_FMT "` has no derivative",
-                       STR_ARG(node->function));
-        diag_label(d, "the loss depends on a parameter through this");
-        diag_help(d, "`stop(x)` says that no gradient shall flow through x");
+    if (refused(t, wrt.len, wrt.at)) {
         return false;
     }
     Graph *g = t->graph = pass_autodiff(arena, t->forward->graph, wrt.len, wrt.at);
@@ -66,7 +94,7 @@ static bool differentiate(Training *t)
         }
     }
     g->outputs.len = kept;
-    return true;
+    return !reaches_nothing(t);
 }
 
 /* The update is elaborated on the differentiated graph; old ids stay valid there. */
@@ -119,6 +147,13 @@ static void recompute(Training *t, const Elab *forward)
     b->recomputed = b->recomputed || t->stage->train != before;
 }
 
+static void no_gradients(Training *t)
+{
+    for (size_t i = 0; i < t->b->r->model->variables.len; i++) {
+        t->grads[i] = t->nexts[i] = NODE_NONE;
+    }
+}
+
 bool train_build(RecipeBuild *b, RecipeStage *stage, const Ast *clause, size_t index)
 {
     size_t n = b->r->model->variables.len;
@@ -126,27 +161,23 @@ bool train_build(RecipeBuild *b, RecipeStage *stage, const Ast *clause, size_t i
     Training *t = &training;
     t->grads = NEW_ARRAY(b->c->arena, NodeId, n + 1);
     t->nexts = NEW_ARRAY(b->c->arena, NodeId, n + 1);
-    for (size_t i = 0; i < n; i++) {
-        t->grads[i] = t->nexts[i] = NODE_NONE;
-    }
-    bool whole = b->step_known && forward(t, clause);
+    no_gradients(t);
+    bool whole = b->step_known && forward(t, clause) && differentiate(t);
     const Elab *step = t->forward;
-    if (whole) {
-        if (!differentiate(t)) {
-            return false;
-        }
-        if (stage->accumulate > 1) {
-            train_accumulate(t);
-        }
-    } else { /* the optimizer's clauses are checked all the same */
+    if (whole && stage->accumulate > 1) {
+        train_accumulate(t);
+    }
+    if (!whole) { /* the optimizer's clauses are checked all the same */
+        no_gradients(t);
         t->forward = NULL;
         t->graph = graph_new(b->c->arena);
     }
     begin_update(t);
     const Ast *knob = knob_find(b, clause, "clip"), *ema = knob_find(b, clause, "ema");
-    if ((knob != NULL && !train_clip(t, knob)) ||
-        !group_uses(b, t->update, clause, stage->trainable, &t->base, stage->uses) ||
-        !train_penalties(t, clause) || !update_all(t) || (ema != NULL && !train_average(t, ema))) {
+    bool ok = knob == NULL || train_clip(t, knob);
+    ok = group_uses(b, t->update, clause, stage->trainable, &t->base, stage->uses) && ok;
+    ok = train_penalties(t, clause) && ok;
+    if (!ok || !update_all(t) || (ema != NULL && !train_average(t, ema))) {
         return false;
     }
     if (!whole) {

@@ -21,6 +21,7 @@ typedef struct Training {
     Graph *graph;           /* the update's */
     NodeId loss;            /* of one part, in the forward graph */
     size_t n_forward;       /* nodes of the forward pass, which come first */
+    Span loss_span;
     NodeId *nexts;          /* by variable: next value of a parameter, NODE_NONE: kept */
     NodeId *grads;          /* by variable; NODE_NONE: not trained, or not read by the step */
     OptimizerUse base;

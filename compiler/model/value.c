@@ -90,6 +90,9 @@ const char *value_kind_name(const Value *value)
         if (value->array != NULL && value->array->position != NULL) {
             return "an index";
         }
+        if (value->array != NULL && value->array->dtype == DT_BOOL) {
+            return value->clock == CLOCK_STEP ? "a bool that changes every step" : "a tensor of bools";
+        }
         return value->clock == CLOCK_STEP ? "a float that changes every step" : "a tensor";
     case VALUE_INSTANCE:
         return "a module instance";

@@ -128,7 +128,7 @@ train as || fail 'keys by as'
 [ "$("$hone" keys renamed.safetensors | awk 'NR > 1 { printf "%s ", $1 }')" = 'layers.0.0.weight weight ' ] || fail 'keys by as'
 
 # a file beside the recipe stands before the library's of the same name
-printf 'fn cross_entropy(z: [N, K], y: i32[N]) -> f32 = 7.0 + 0.0 * sum(z)\n' >losses.hone
+printf 'fn cross_entropy(z: [N, K], y: i32[N]) -> f32 = 7.0 + 1e-30 * sum(z)\n' >losses.hone
 train two || fail 'a file beside the recipe'
 grep -q '"loss": 7,' run-two/metrics.jsonl || fail 'the file beside the recipe'
 rm losses.hone

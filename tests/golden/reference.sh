@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every block of grammar/README.md marked `hone check` is a program that `hone check` accepts.
+# Every block of grammar/README.md marked `hone check` is a program that `hone check` accepts without a warning.
 set -eu
 hone=$1
 reference=$(dirname "$0")/../../grammar/README.md
@@ -9,7 +9,11 @@ awk -v dir="$dir" '/^```hone check$/ { n++; file = dir "/" n ".hone"; inside = 1
                    /^```$/ { inside = 0 } inside { print > file }' "$reference"
 count=0
 for file in "$dir"/*.hone; do
-  "$hone" check "$file" >"$dir/out" 2>&1 || { cat "$file" "$dir/out"; exit 1; }
+  "$hone" check --werror "$file" >"$dir/out" 2>&1 || { cat "$file" "$dir/out"; exit 1; }
   count=$((count + 1))
 done
-[ "$count" -ge 5 ]
+[ "$count" -ge 12 ]
+# The table of codes is that of diag.def.
+sed -n 's/^DIAG(\([A-Z][0-9]*\), "\(.*\)",$/| \1 | \2 |/p' "$(dirname "$0")/../../compiler/base/diag.def" >"$dir/codes"
+[ "$(wc -l <"$dir/codes")" -ge 80 ]
+grep -E '^\| [EWN][0-9]+ \| ' "$reference" | diff "$dir/codes" -

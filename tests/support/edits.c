@@ -1,4 +1,4 @@
-/* edits: programs with words, numbers and lines exchanged. */
+/* edits: programs with words, numbers, lines or bytes exchanged. */
 #include "support/edits.h"
 
 #include <ctype.h>
@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "hone/sys.h"
 #include "support/files.h"
 
 uint64_t edits_random(uint64_t *seed) /* xorshift64* */
@@ -141,6 +142,22 @@ void edits_take(Edits *edits, const char *path)
         find_words(text, edits->words + edits->n_words, EDIT_WORDS - edits->n_words);
 }
 
+size_t edits_take_folder(Edits *edits, const char *path)
+{
+    HoneSys sys = {0};
+    size_t n, before = edits->n_texts;
+    char **names = hone_list_dir(&sys, path, &n);
+    assert_non_null(names);
+    for (size_t i = 0; i < n; i++) {
+        size_t len = strlen(names[i]);
+        if (len > 5 && strcmp(names[i] + len - 5, ".hone") == 0) {
+            edits_take(edits, in_folder(path, names[i]));
+        }
+    }
+    hone_free(&sys, names);
+    return edits->n_texts - before;
+}
+
 void edits_free(Edits *edits)
 {
     for (size_t i = 0; i < edits->n_texts; i++) {
@@ -148,10 +165,38 @@ void edits_free(Edits *edits)
     }
 }
 
-void edits_next(const Edits *edits, uint64_t *seed, size_t times, char to[EDIT_LONGEST])
+size_t edits_next(const Edits *edits, uint64_t *seed, size_t times, char to[EDIT_LONGEST])
 {
-    strcpy(to, edits->texts[below(seed, edits->n_texts)]);
+    size_t chosen = below(seed, edits->n_texts);
+    strcpy(to, edits->texts[chosen]);
     for (size_t n = 0; n < times; n++) {
         edit(edits, to, seed);
+    }
+    return chosen;
+}
+
+void edits_bytes(uint64_t *seed, char text[EDIT_LONGEST])
+{
+    size_t n = strlen(text), at = below(seed, n + 1), len = 1 + below(seed, 20);
+    len = len < n - at ? len : n - at;
+    char stretch[32];
+    memcpy(stretch, text + at, len);
+    EditWord here = {.at = text + at, .len = len}, none = {.at = text + at};
+    switch (below(seed, 5)) {
+    case 0: /* a bit; a byte that became 0 ends the text */
+        text[at] = (char)(at < n ? text[at] ^ (1 << below(seed, 8)) : '\0');
+        break;
+    case 1:
+        replace(text, &here, "", 0);
+        break;
+    case 2: /* twice */
+        replace(text, &none, stretch, len);
+        break;
+    case 3: /* another stretch in its place */
+        memmove(text + at, text + below(seed, n - len + 1), len);
+        break;
+    default: /* the next digit */
+        at += strcspn(text + at, "0123456789");
+        text[at] = (char)(text[at] == '\0' ? '\0' : '0' + (int)below(seed, 10));
     }
 }

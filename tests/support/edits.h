@@ -21,9 +21,13 @@ typedef struct Edits {           /* large: static */
 } Edits;
 
 void edits_take(Edits *edits, const char *path);       /* a file as one more text */
+size_t edits_take_folder(Edits *edits, const char *path);   /* its .hone files; how many */
 void edits_free(Edits *edits);
-/* One of the texts, edited `times` times. */
-void edits_next(const Edits *edits, uint64_t *seed, size_t times, char to[EDIT_LONGEST]);
+/* One of the texts, edited `times` times; which one. */
+size_t edits_next(const Edits *edits, uint64_t *seed, size_t times, char to[EDIT_LONGEST]);
+/* One edit of bytes, after which few programs parse: a bit flipped, a stretch deleted, doubled or
+ * overwritten by another, a digit changed. */
+void edits_bytes(uint64_t *seed, char text[EDIT_LONGEST]);
 uint64_t edits_random(uint64_t *seed);
 
 #endif

@@ -26,6 +26,21 @@ char *temp_folder(void)
     return strdup(path);
 }
 
+char *temp_like(const char *folder)
+{
+    char *place = temp_folder();
+    DIR *dir = opendir(folder);
+    need(dir != NULL, "opening", folder);
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        char from[4096], to[4096];
+        snprintf(from, sizeof from, "%s/%s", folder, entry->d_name);
+        snprintf(to, sizeof to, "%s/%s", place, entry->d_name);
+        need(entry->d_name[0] == '.' || symlink(from, to) == 0, "linking", to);
+    }
+    closedir(dir);
+    return place;
+}
+
 void temp_remove(char *folder)
 {
     remove_tree(folder);

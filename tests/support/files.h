@@ -7,6 +7,8 @@
 
 /* A fresh folder; removed with all its contents by temp_remove. */
 char *temp_folder(void);
+/* One with links to all files of another: programs in it find what they use. */
+char *temp_like(const char *folder);
 void temp_remove(char *folder);
 /* folder/name in one of 8 static buffers. */
 const char *in_folder(const char *folder, const char *name);

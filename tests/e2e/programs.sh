@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# programs/: fine-tunes written from the language reference alone. Every one passes the check without a
+# warning, and runs; a file with two recipes runs both.   programs.sh HONE
+set -u
+hone=$(realpath "$1")
+here=$(cd "$(dirname "$0")/../programs" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cp "$here"/*.hone "$here"/*.npz "$work"
+cd "$work"
+failed=0
+for file in *.hone; do
+  "$hone" check --werror --quiet "$file" >out 2>&1 || { echo "FAILED check $file"; cat out; failed=1; }
+done
+[ "$(ls *.hone | wc -l)" -ge 30 ] || failed=1
+for name in attention distill gru lora thaw unet vae weighted; do
+  "$hone" run --quiet "$name.hone" >out 2>&1 || { echo "FAILED run $name"; cat out; failed=1; }
+done
+exit $failed

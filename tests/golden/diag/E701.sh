@@ -1,0 +1,2 @@
+: >file
+"$hone" run r.hone --quiet --out file/run

@@ -1,0 +1,2 @@
+rm d.safetensors
+"$hone" run r.hone --quiet

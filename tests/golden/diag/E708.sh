@@ -1,0 +1,1 @@
+"$hone" run r.hone --resume --out nothing

@@ -1,0 +1,1 @@
+"$hone" rum r.hone
