@@ -248,7 +248,8 @@ static Code *compile(Build *b)
     }
     const char *why = NULL;
     double start = now();
-    Code *code = code_compile(arena, graphs, kernels, n, &emit, &why);
+    Arena *kept = b->options->kept != NULL ? b->options->kept : arena;
+    Code *code = code_compile(kept, graphs, kernels, n, &emit, &why);
     b->report->seconds[STAGE_llvm] += now() - start;
     if (code == NULL) {
         hone_fail(b->error, HONE_INTERNAL, "E799", "code generation failed: %s", why);

@@ -2,6 +2,7 @@
  *
  *   driver.c    walks stages.def over every graph of a recipe: run, verify, dump, time
  *   program.c   plans and model -> HoneProgram, the table the runtime executes
+ *   keep.c      that table without the compilation it came from
  */
 #ifndef HONE_DRIVER_H
 #define HONE_DRIVER_H
@@ -29,6 +30,7 @@ typedef struct BuildOptions {
     bool code;                /* false: stop after the plan (hone check) */
     const char *cache;        /* folder of object code; NULL: none */
     bool debug;               /* debuggers learn the functions' names */
+    Arena *kept;              /* where the code lies: longer than the compiler's arena; NULL: there */
     StageId dump;             /* STAGE_COUNT: none */
     Buf *dumped;              /* where the dump goes */
 } BuildOptions;
@@ -55,5 +57,9 @@ bool build_recipe(Compiler *c, const Recipe *recipe, const BuildOptions *options
 void program_fill(Compiler *c, const Recipe *recipe, const Planner *planner, size_t n_entries,
                   const ProgramEntry *entries, HoneProgram *program);
 void program_bind(HoneProgram *program, const Code *code);
+
+/* --- keep.c --------------------------------------------------------------------------------------- */
+/* A copy that needs nothing but `arena` and the code. */
+HoneProgram *program_keep(Arena *arena, const HoneProgram *program);
 
 #endif

@@ -73,6 +73,8 @@ bool hone_measure(const HoneProgram *program, const HoneRunOptions *options, Hon
     HoneTensor *tensors = hone_alloc(options->sys, (program->n_tensors + 1) * sizeof *tensors);
     if (!tensors)
         return hone_fail_memory(error, "the tensors", program->n_tensors * sizeof *tensors);
+    memory_reset_peak(options->sys);
+    measure->base_rss = memory_present(options->sys);
     bool ok = engine_open(&engine, options->sys, program, options->threads, error);
     if (ok) {
         const HoneEntry *entry = &program->entries[measure->entry];
@@ -81,6 +83,7 @@ bool hone_measure(const HoneProgram *program, const HoneRunOptions *options, Hon
         for (uint32_t f = 0; f < entry->n_fields; f++)
             fill_field(&engine, &entry->fields[f], measure->below[f]);
         ok = passes(&engine, measure, options->times, error);
+        measure->peak_rss = memory_peak();
         engine_close(&engine);
     }
     hone_free(options->sys, tensors);

@@ -7,6 +7,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +92,14 @@ void hone_free(HoneSys *sys, void *memory)
 {
     (void)sys;
     free(memory);
+}
+
+void hone_trim(HoneSys *sys)
+{
+    (void)sys;
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 static size_t map_bytes(size_t bytes)

@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "commands/bench.h"
 
@@ -34,11 +33,11 @@ static void note_read(const Graph *graph, const Scalar *read, int64_t *below)
     }
 }
 
-/* By field of the entry: numbers below this may subscript whatever they subscript in the graph. */
-static int64_t *find_below(Arena *arena, const Graph *graph, const HoneEntry *entry)
+int64_t *bench_below(const Session *s, const Graph *graph, const HoneEntry *entry)
 {
+    Arena *arena = s->arena;
     int64_t *nodes = NEW_ARRAY(arena, int64_t, graph->nodes.len + 1);
-    int64_t *below = NEW_ARRAY(arena, int64_t, entry->n_fields + 1);
+    int64_t *below = NEW_ARRAY(s->kept, int64_t, entry->n_fields + 1);
     for (NodeId id = 0; id < graph->nodes.len; id++) {
         const Node *node = graph_node(graph, id);
         for (size_t p = 0; p < node->n_pieces; p++) {
@@ -57,6 +56,7 @@ static int64_t *find_below(Arena *arena, const Graph *graph, const HoneEntry *en
                 below[f] = nodes[id];
             }
         }
+        below[f] = below[f] > 0 ? below[f] : 1000;    /* not known: many, of which none may fit */
     }
     return below;
 }
@@ -80,14 +80,10 @@ static int64_t choose_passes(double expected)
     return wanted < 5 ? 5 : wanted > 200 ? 200 : (int64_t)wanted;
 }
 
-bool bench_entry(const Session *s, const HoneProgram *program, uint32_t index, const Graph *graph,
+bool bench_entry(const Session *s, const HoneProgram *program, uint32_t index, int64_t *below,
                  double expected, int64_t passes, Measured *measured, HoneError *error)
 {
     const HoneEntry *entry = &program->entries[index];
-    int64_t *below = find_below(s->arena, graph, entry);
-    for (uint32_t f = 0; f < entry->n_fields; f++) {
-        below[f] = below[f] > 0 ? below[f] : 1000;    /* not known: many, of which none may fit */
-    }
     size_t first = 0, calls = 0;
     for (uint32_t e = 0; e < program->n_entries; e++) {
         first += e < index ? program->entries[e].n_calls : 0;
@@ -117,7 +113,8 @@ bool bench_entry(const Session *s, const HoneProgram *program, uint32_t index, c
         times.seconds[first + k] *= median / all;     /* their shares of a median pass */
     }
     *measured = (Measured){.step = median, .passes = passes,
-                           .calls = times.seconds + first, .planned_bytes = m.planned_bytes};
+                           .calls = times.seconds + first, .planned_bytes = m.planned_bytes,
+                           .base_bytes = m.base_rss, .peak_bytes = m.peak_rss};
     return true;
 }
 
@@ -141,12 +138,6 @@ static void part_row(Arena *arena, Table *table, const char *name, const Part *p
     table_cell(table, STR_FMT, STR_ARG(seconds_text(arena, part->cost.predicted)));
 }
 
-static uint64_t peak_memory(void)
-{
-    struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
-}
-
 static void json_part(Buf *out, const char *name, const Part *part)
 {
     buf_printf(out, ", \"%s\": {\"seconds\": ", name);
@@ -162,11 +153,20 @@ static void json_part(Buf *out, const char *name, const Part *part)
     buf_printf(out, ", \"kernels\": %zu}", part->cost.kernels);
 }
 
-static void print_json(const Session *s, const PlanEntry *plan, const Limits *limits,
-                       const Measured *m, const Part parts[PHASES + 1], Buf *out)
+/* An entry with what a report needs of it after the recipe is forgotten. */
+typedef struct Bench {
+    uint32_t entry;
+    Str name;
+    size_t n;                    /* kernels */
+    KernelCost *costs;
+    int64_t *below;
+} Bench;
+
+static void print_json(const Session *s, const Bench *b, const Limits *limits, const Measured *m,
+                       const Part parts[PHASES + 1], Buf *out)
 {
     buf_add(out, STR("{\"entry\": "));
-    json_string(out, plan->name);
+    json_string(out, b->name);
     buf_printf(out, ", \"target\": \"%s\", \"threads\": %d, \"steps\": %lld, \"flops_per_s\": %.6g, "
                     "\"bytes_per_s\": %.6g", session_target(s)->name, limits->threads,
                (long long)m->passes, limits->flops, limits->memory);
@@ -174,19 +174,19 @@ static void print_json(const Session *s, const PlanEntry *plan, const Limits *li
         json_part(out, phase_name((Phase)i), &parts[i]);
     }
     json_part(out, "step", &parts[PHASES]);
-    buf_printf(out, ", \"planned_bytes\": %llu, \"peak_bytes\": %llu}\n",
-               (unsigned long long)m->planned_bytes, (unsigned long long)peak_memory());
+    buf_printf(out, ", \"planned_bytes\": %llu, \"base_bytes\": %llu, \"peak_bytes\": %llu}\n",
+               (unsigned long long)m->planned_bytes, (unsigned long long)m->base_bytes,
+               (unsigned long long)m->peak_bytes);
 }
 
-static void print_text(const Session *s, const PlanEntry *plan, const Measured *m,
+static void print_text(const Session *s, const Bench *b, const Measured *m,
                        const Part parts[PHASES + 1], Buf *out)
 {
     static const char *const names[] = {"part",    ">kernels", ">time",  ">FLOPs",  ">bytes",
                                         ">GFLOP/s", ">GB/s",   ">limit", ">of the limit",
                                         ">expected"};
     Table *table = table_new(s->arena, 10, names);
-    buf_printf(out, "\n" STR_FMT ": median of %lld steps\n", STR_ARG(plan->name),
-               (long long)m->passes);
+    buf_printf(out, "\n" STR_FMT ": median of %lld steps\n", STR_ARG(b->name), (long long)m->passes);
     for (int i = 0; i < PHASES; i++) {
         if (parts[i].cost.kernels > 0) {
             part_row(s->arena, table, phase_name((Phase)i), &parts[i]);
@@ -197,48 +197,65 @@ static void print_text(const Session *s, const PlanEntry *plan, const Measured *
     if (parts[PHASE_UPDATE].cost.kernels == 0) {
         buf_add(out, STR("  every update is computed where its gradient is\n"));
     }
-    buf_printf(out, "  memory: planned " STR_FMT ", this process at its peak " STR_FMT "\n",
-               STR_ARG(bytes_text(s->arena, m->planned_bytes)),
-               STR_ARG(bytes_text(s->arena, peak_memory())));
+    uint64_t own = m->peak_bytes > m->base_bytes ? m->peak_bytes - m->base_bytes : 0;
+    buf_printf(out, "  memory: planned " STR_FMT ", measured " STR_FMT " beside " STR_FMT
+                    " of this program itself\n",
+               STR_ARG(bytes_text(s->arena, m->planned_bytes)), STR_ARG(bytes_text(s->arena, own)),
+               STR_ARG(bytes_text(s->arena, m->base_bytes)));
 }
 
-static bool bench_stage(const Session *s, const Recipe *recipe, const HoneProgram *program,
-                        const BuildReport *report, uint32_t index, const Graph *graph, Buf *out,
+static bool bench_stage(const Session *s, const HoneProgram *program, const Bench *b, Buf *out,
                         HoneError *error)
 {
-    const PlanEntry *plan = report->entries[index].plan;
+    const Target *target = session_target(s);
     Limits limits;
     Measured m;
-    if (!limits_measure(s, session_target(s), &limits, error)) {
+    if (!limits_measure(s, target, &limits, error)) {
         return false;
     }
-    const KernelCost *costs = cost_kernels(s, recipe, plan, &limits);
+    cost_times(target, &limits, b->n, b->costs);
     double expected = 0;
-    for (size_t k = 0; k < plan->n_kernels; k++) {
-        expected += costs[k].predicted;
+    for (size_t k = 0; k < b->n; k++) {
+        expected += b->costs[k].predicted;
     }
-    if (!bench_entry(s, program, index, graph, expected, s->line->steps, &m, error) ||
-        !limits_again(s, session_target(s), &limits, error)) {
+    if (!bench_entry(s, program, b->entry, b->below, expected, s->line->steps, &m, error) ||
+        !limits_again(s, target, &limits, error)) {
         return false;
     }
-    costs = cost_kernels(s, recipe, plan, &limits);
+    cost_times(target, &limits, b->n, b->costs);
     Part parts[PHASES + 1] = {0};
-    for (size_t k = 0; k < plan->n_kernels; k++) {
-        Part *part = &parts[costs[k].phase];
-        cost_add(&part->cost, &costs[k]);
-        cost_add(&parts[PHASES].cost, &costs[k]);
+    for (size_t k = 0; k < b->n; k++) {
+        Part *part = &parts[b->costs[k].phase];
+        cost_add(&part->cost, &b->costs[k]);
+        cost_add(&parts[PHASES].cost, &b->costs[k]);
         part->seconds += m.calls[k];
     }
     parts[PHASES].seconds = m.step;
     if (s->line->json) {
-        print_json(s, plan, &limits, &m, parts, out);
+        print_json(s, b, &limits, &m, parts, out);
     } else {
-        buf_printf(out, "%s" STR_FMT " on " STR_FMT "\n", out->len > 0 ? "\n" : "",
-                   STR_ARG(recipe->name),
-                   STR_ARG(machine_text(s->arena, s->sys, session_target(s), &limits)));
-        print_text(s, plan, &m, parts, out);
+        buf_printf(out, "%s%s on " STR_FMT "\n", out->len > 0 ? "\n" : "", program->name,
+                   STR_ARG(machine_text(s->arena, s->sys, target, &limits)));
+        print_text(s, b, &m, parts, out);
     }
     return true;
+}
+
+static Bench bench_of(const Session *s, const Recipe *recipe, const HoneProgram *program,
+                      const BuildReport *report, uint32_t entry, const Graph *graph)
+{
+    const PlanEntry *plan = report->entries[entry].plan;
+    KernelCost *costs = cost_kernels(s, recipe, plan);
+    Bench b = {.entry = entry,
+               .name = str_copy(s->kept, plan->name),
+               .n = plan->n_kernels,
+               .costs = arena_copy(s->kept, costs, plan->n_kernels * sizeof *costs),
+               .below = bench_below(s, graph, &program->entries[entry])};
+    for (size_t k = 0; k < b.n; k++) {
+        b.costs[k].kernel = NULL;                    /* forgotten */
+        b.costs[k].tile = b.costs[k].where = STR("");
+    }
+    return b;
 }
 
 static int bench_recipe(Session *s, const Ast *finetune)
@@ -253,15 +270,23 @@ static int bench_recipe(Session *s, const Ast *finetune)
     if (program == NULL) {
         return exit;
     }
+    VEC(Bench) benches = {0};
+    for (uint32_t i = 0; i < program->n_stages; i++) {
+        uint32_t entry = program->stages[i].train;
+        bool again = false;                           /* stages may share their step */
+        for (size_t k = 0; k < benches.len; k++) {
+            again = again || benches.at[k].entry == entry;
+        }
+        if (!again) {
+            VEC_PUSH(s->kept, benches, bench_of(s, recipe, program, &report, entry,
+                                                recipe->stages.at[i].train));
+        }
+    }
+    program = session_forget(s, program);
     Buf out = buf_new(s->arena);
     HoneError error = {0};
-    for (uint32_t i = 0; i < program->n_stages; i++) {
-        bool again = false;                           /* stages may share their step */
-        for (uint32_t k = 0; k < i; k++) {
-            again = again || program->stages[k].train == program->stages[i].train;
-        }
-        if (!again && !bench_stage(s, recipe, program, &report, program->stages[i].train,
-                                   recipe->stages.at[i].train, &out, &error)) {
+    for (size_t i = 0; i < benches.len; i++) {
+        if (!bench_stage(s, program, &benches.at[i], &out, &error)) {
             return session_error(s, &error);
         }
     }
@@ -278,7 +303,11 @@ int command_bench(HoneSys *sys, Mem *mem, const CommandLine *line)
     if (session_begin(&s, sys, mem, line, &exit) == NULL) {
         return exit;
     }
-    for (size_t i = 0; i < s.finetunes.len && exit == HONE_OK; i++) {
+    size_t n = s.finetunes.len;
+    for (size_t i = 0; i < n && exit == HONE_OK; i++) {
+        if (i > 0 && !session_open(&s, sys, mem, line, &exit)) {
+            return exit;                             /* the one before forgot the recipe */
+        }
         exit = bench_recipe(&s, s.finetunes.at[i]);
     }
     return exit;

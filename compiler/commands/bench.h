@@ -8,10 +8,13 @@ typedef struct Measured {
     double step;                 /* seconds of a pass: the median */
     double *calls;               /* by call of the entry: seconds of that pass */
     int64_t passes;
-    uint64_t planned_bytes;
+    uint64_t planned_bytes, base_bytes, peak_bytes;    /* base: of the process without the run */
 } Measured;
+/* By field of the entry, on the session's kept memory: whole numbers below this may subscript whatever
+ * they subscript in the graph. */
+int64_t *bench_below(const Session *s, const Graph *graph, const HoneEntry *entry);
 /* passes 0: about three seconds' worth, 5 to 200. */
-bool bench_entry(const Session *s, const HoneProgram *program, uint32_t entry, const Graph *graph,
+bool bench_entry(const Session *s, const HoneProgram *program, uint32_t entry, int64_t *below,
                  double expected, int64_t passes, Measured *measured, HoneError *error);
 double bench_median(size_t n, double *seconds);
 

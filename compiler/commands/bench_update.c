@@ -245,8 +245,8 @@ static int report(const Session *s, const Shapes *shapes, const PlanEntry *plan,
 
 int bench_update(HoneSys *sys, Mem *mem, const CommandLine *line)
 {
-    Session s = {.sys = sys, .mem = mem, .arena = arena_new(mem, "bench"), .line = line,
-                 .dump = STAGE_COUNT};
+    Session s = {.sys = sys, .mem = mem, .arena = arena_new(mem, "bench"),
+                 .kept = arena_new(mem, "program"), .line = line, .dump = STAGE_COUNT};
     Shapes shapes = {0};
     int exit = HONE_OK;
     if (!find_shapes(sys, mem, s.arena, line, &shapes, &exit)) {
@@ -267,10 +267,12 @@ int bench_update(HoneSys *sys, Mem *mem, const CommandLine *line)
         return exit;
     }
     Traffic traffic = count_traffic(program);
+    int64_t *below = bench_below(&s, recipe->stages.at[0].train,
+                                 &program->entries[program->stages[0].train]);
     HoneError error = {0};
     Measured m;
     if (!measure_stream(&s, &traffic, &error) ||
-        !bench_entry(&s, program, program->stages[0].train, recipe->stages.at[0].train,
+        !bench_entry(&s, program, program->stages[0].train, below,
                      traffic.stream * 2, line->steps, &m, &error) ||
         !measure_stream(&s, &traffic, &error)) {
         return session_error(&s, &error);

@@ -246,9 +246,9 @@ static Str tile_of(const Look *look, const Target *target, const Kernel *kernel)
 /* --- times ------------------------------------------------------------------------------------ */
 /* The share of the multiply-add peak that a kind of kernel reaches. What is not a contraction counts
  * instructions, of which a core starts half as many as multiply-adds have operations. */
-static double share_of(const Kernel *kernel)
+static double share_of(KernelKind kind)
 {
-    switch (kernel->kind) {
+    switch (kind) {
     case KERNEL_CONTRACT:
         return 0.85;
     case KERNEL_MAP:
@@ -283,7 +283,7 @@ static const double cached = 4 << 20;      /* bytes that are likely to be in a c
 static void predict(KernelCost *cost, const Limits *limits, double home)
 {
     static const double call = 1e-7, wait = 1.5e-6;   /* to start a kernel; to share it out */
-    int64_t chunks = kernel_chunks(cost->kernel);
+    int64_t chunks = cost->chunks;
     double rounds = ceil((double)chunks / limits->threads) * limits->threads / (double)chunks;
     bool alone = chunks == 1 || limits->threads == 1, near = cost->bytes <= cached;
     double peak = alone ? limits->flops_one : limits->flops / rounds;
@@ -291,37 +291,44 @@ static void predict(KernelCost *cost, const Limits *limits, double home)
                         : (near ? limits->cache : limits->memory);
     double compute = cost->flops / limits->flops, memory = cost->bytes / home;
     cost->limit = compute + memory;
-    cost->predicted = (alone ? call : wait) + cost->flops / (share_of(cost->kernel) * peak) +
+    cost->predicted = (alone ? call : wait) + cost->flops / (share_of(cost->kind) * peak) +
                       cost->bytes / rate;
     cost->bound = cost->limit < (alone ? call : wait) ? "call" : compute > memory ? "compute" : "memory";
 }
 
-KernelCost *cost_kernels(const Session *s, const Recipe *recipe, const PlanEntry *plan,
-                         const Limits *limits)
+KernelCost *cost_kernels(const Session *s, const Recipe *recipe, const PlanEntry *plan)
 {
     Look look = {.s = s, .recipe = recipe, .plan = plan,
                  .forward = NEW_ARRAY(s->arena, bool, plan->graph->nodes.len + 1)};
     find_forward(&look);
     KernelCost *costs = NEW_ARRAY(s->arena, KernelCost, plan->n_kernels + 1);
     const Target *target = session_target(s);
-    double set = working_set(plan), home = INFINITY;
-    if (limits != NULL && set > (double)target->l2_bytes) {
-        home = set <= cached ? limits->cache : limits->memory;
-    }
+    double set = working_set(plan);
     for (size_t k = 0; k < plan->n_kernels; k++) {
         const Kernel *kernel = plan->kernels[k];
         costs[k] = (KernelCost){.kernel = kernel,
+                                .kind = kernel->kind,
+                                .chunks = kernel_chunks(kernel),
+                                .set = set,
                                 .phase = phase_of(&look, kernel),
                                 .flops = kernel->flops,
                                 .bytes = kernel->bytes,
                                 .bound = "",
                                 .tile = tile_of(&look, target, kernel),
                                 .where = where_of(&look, kernel, &plan->demands[k])};
-        if (limits != NULL) {
-            predict(&costs[k], limits, home);
-        }
     }
     return costs;
+}
+
+void cost_times(const Target *target, const Limits *limits, size_t n, KernelCost *costs)
+{
+    for (size_t k = 0; k < n; k++) {
+        double set = costs[k].set, home = INFINITY;
+        if (set > (double)target->l2_bytes) {
+            home = set <= cached ? limits->cache : limits->memory;
+        }
+        predict(&costs[k], limits, home);
+    }
 }
 
 void cost_add(Cost *sum, const KernelCost *one)

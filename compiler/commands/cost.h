@@ -32,8 +32,11 @@ const char *phase_name(Phase phase);
 
 typedef struct KernelCost {
     const Kernel *kernel;
+    KernelKind kind;
     Phase phase;
+    int64_t chunks;
     double flops, bytes;
+    double set;                  /* bytes that its entry touches */
     double limit;                /* seconds: FLOPs at the peak and bytes at the rate of memory */
     double predicted;            /* seconds: as such kernels do in practice */
     const char *bound;           /* "compute", "memory", "call" */
@@ -43,9 +46,10 @@ typedef struct Cost {
     double flops, bytes, limit, predicted;
     size_t kernels;
 } Cost;
-/* By call of the entry. limits NULL: no times. */
-KernelCost *cost_kernels(const Session *s, const Recipe *recipe, const PlanEntry *plan,
-                         const Limits *limits);
+/* By call of the entry, without times. */
+KernelCost *cost_kernels(const Session *s, const Recipe *recipe, const PlanEntry *plan);
+/* Their times; looks at nothing but the costs. */
+void cost_times(const Target *target, const Limits *limits, size_t n, KernelCost *costs);
 void cost_add(Cost *sum, const KernelCost *one);
 typedef struct CostRow {             /* kernels that are alike */
     const KernelCost *first;

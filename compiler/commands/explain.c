@@ -102,7 +102,7 @@ static void print_rows(Session *s, size_t n, const CostRow *rows, Buf *out)
     Table *table = table_new(s->arena, 10, names);
     for (size_t i = 0; i < n; i++) {
         const KernelCost *c = rows[i].first;
-        table_cell(table, "%s", kernel_kind_name(c->kernel->kind));
+        table_cell(table, "%s", kernel_kind_name(c->kind));
         table_cell(table, "%s", phase_name(c->phase));
         table_cell(table, STR_FMT, STR_ARG(c->where));
         table_cell(table, STR_FMT, STR_ARG(c->tile));
@@ -135,14 +135,14 @@ static void json_rows(const PlanEntry *plan, size_t n, const CostRow *rows, Buf 
         buf_add(out, STR("{\"entry\": "));
         json_string(out, plan->name);
         buf_printf(out, ", \"kind\": \"%s\", \"part\": \"%s\", \"name\": ",
-                   kernel_kind_name(c->kernel->kind), phase_name(c->phase));
+                   kernel_kind_name(c->kind), phase_name(c->phase));
         json_string(out, c->kernel->name);
         buf_add(out, STR(", \"equations\": "));
         json_string(out, c->where);
         buf_add(out, STR(", \"loops\": "));
         json_string(out, c->tile);
         buf_printf(out, ", \"bound\": \"%s\", \"chunks\": %lld, \"calls\": %zu, ", c->bound,
-                   (long long)kernel_chunks(c->kernel), rows[i].sum.kernels);
+                   (long long)c->chunks, rows[i].sum.kernels);
         json_cost(&rows[i].sum, out);
         buf_add(out, STR("}\n"));
     }
@@ -171,7 +171,8 @@ static void print_parts(Session *s, const Cost parts[PHASES], Buf *out)
 static void explain_entry(Session *s, const Recipe *recipe, const PlanEntry *plan,
                           const Limits *limits, Buf *out)
 {
-    const KernelCost *costs = cost_kernels(s, recipe, plan, limits);
+    KernelCost *costs = cost_kernels(s, recipe, plan);
+    cost_times(session_target(s), limits, plan->n_kernels, costs);
     Cost parts[PHASES] = {0}, all = {0};
     for (size_t k = 0; k < plan->n_kernels; k++) {
         cost_add(&parts[costs[k].phase], &costs[k]);

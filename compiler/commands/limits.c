@@ -36,7 +36,7 @@ static bool bench_open(Bench *b, const Session *s, const Target *target, int thr
 {
     *b = (Bench){.s = s, .bytes = stream * (uint64_t)reads};
     const char *why;
-    if (!probe_compile(s->arena, target, reads, writes, &b->probes, &why)) {
+    if (!probe_compile(s->kept, target, reads, writes, &b->probes, &why)) {
         return hone_fail(error, HONE_INTERNAL, "E799", "code generation failed: %s", why);
     }
     b->pool = hone_pool_new(s->sys, threads, 4096);

@@ -148,7 +148,8 @@ static Entry measured_entry(const Session *s, const Recipe *recipe, const PlanEn
 {
     Entry entry = {.plan = plan, .passes = passes};
     double *each = NEW_ARRAY(s->arena, double, plan->n_kernels + 1);
-    const KernelCost *costs = cost_kernels(s, recipe, plan, &p->limits);
+    KernelCost *costs = cost_kernels(s, recipe, plan);
+    cost_times(session_target(s), &p->limits, plan->n_kernels, costs);
     for (size_t k = 0; k < plan->n_kernels; k++) {
         each[k] = total[k] / (double)passes;
         entry.seconds += each[k];
@@ -167,7 +168,7 @@ static void print_kernels(const Session *s, const Entry *entry, Buf *out)
     Table *table = table_new(s->arena, 12, names);
     for (size_t i = 0; i < entry->n_rows && i < SHOWN; i++) {
         const CostRow *row = &entry->rows[i];
-        table_cell(table, "%s", kernel_kind_name(row->first->kernel->kind));
+        table_cell(table, "%s", kernel_kind_name(row->first->kind));
         table_cell(table, "%s", phase_name(row->first->phase));
         table_cell(table, STR_FMT, STR_ARG(row->first->where));
         table_cell(table, STR_FMT, STR_ARG(row->first->tile));
@@ -223,7 +224,7 @@ static void json_entry(const Entry *entry, Buf *out)
     for (size_t i = 0; i < entry->n_rows; i++) {
         const CostRow *row = &entry->rows[i];
         buf_printf(out, "%s\n    {\"kind\": \"%s\", \"part\": \"%s\", \"name\": ", i > 0 ? "," : "",
-                   kernel_kind_name(row->first->kernel->kind), phase_name(row->first->phase));
+                   kernel_kind_name(row->first->kind), phase_name(row->first->phase));
         json_string(out, row->first->kernel->name);
         buf_add(out, STR(", \"equations\": "));
         json_string(out, row->first->where);

@@ -133,13 +133,16 @@ static int run_one(Session *s, const Ast *finetune)
     if (line->time) {
         print_times(s, &report);
     }
-    HoneRunOptions options = session_options(s);
     HoneResult result = {0};
     HoneError error = {0};
     Profile profile;
     if (line->profile && !profile_begin(s, program, &report, &profile, &error)) {
         return session_error(s, &error);
     }
+    if (!line->profile) {
+        program = session_forget(s, program);        /* a profile tells kernels by their equations */
+    }
+    HoneRunOptions options = session_options(s);
     options.times = line->profile ? &profile.times : NULL;
     bool ok = hone_run(program, &options, &result, &error);
     if (line->profile && result.steps > 0) {
@@ -183,7 +186,11 @@ int command_run(HoneSys *sys, Mem *mem, const CommandLine *line)
     if (!begin(&s, sys, mem, line, &exit)) {
         return exit;
     }
-    for (size_t i = 0; i < s.finetunes.len && exit == HONE_OK; i++) {
+    size_t n = s.finetunes.len;
+    for (size_t i = 0; i < n && exit == HONE_OK; i++) {
+        if (i > 0 && !line->profile && !session_open(&s, sys, mem, line, &exit)) {
+            return exit;                             /* the one before forgot the recipe */
+        }
         exit = run_one(&s, s.finetunes.at[i]);
     }
     return exit;

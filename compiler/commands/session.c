@@ -147,7 +147,9 @@ static bool find_dump(Session *s, int *exit)
 
 bool session_open(Session *s, HoneSys *sys, Mem *mem, const CommandLine *line, int *exit)
 {
-    *s = (Session){.sys = sys, .mem = mem, .arena = arena_new(mem, "compiler"), .line = line};
+    *s = (Session){.sys = sys, .mem = mem, .line = line};
+    s->arena = arena_new(mem, "compiler");
+    s->kept = arena_new(mem, "program");
     if (!find_dump(s, exit)) {
         return false;
     }
@@ -308,6 +310,7 @@ HoneProgram *session_program(Session *s, const Recipe *recipe, bool code, BuildR
         .target = target,
         .threads = (int)s->line->threads,
         .debug = s->line->profile,
+        .kept = s->kept,
         .cache = s->line->no_cache ? NULL : cache_folder(s),
         .code = code || dump == STAGE_llvm || dump == STAGE_asm,
         .dump = dump,
@@ -358,6 +361,21 @@ const Ast *session_begin(Session *s, HoneSys *sys, Mem *mem, const CommandLine *
         return NULL;
     }
     return s->finetunes.at[0];
+}
+
+HoneProgram *session_forget(Session *s, const HoneProgram *program)
+{
+    HoneProgram *kept = program_keep(s->kept, program);
+    const char *root = str_c(s->kept, s->c.root_dir);
+    arena_free(s->arena);
+    hone_trim(s->sys);
+    *s = (Session){.sys = s->sys,
+                   .mem = s->mem,
+                   .arena = arena_new(s->mem, "run"),
+                   .kept = s->kept,
+                   .line = s->line,
+                   .c = {.root_dir = str_of(root)}};
+    return kept;
 }
 
 HoneRunOptions session_options(const Session *s)

@@ -10,6 +10,7 @@ typedef struct Session {
     HoneSys *sys;
     Mem *mem;
     Arena *arena;
+    Arena *kept;                     /* what a run needs after session_forget: code, the program */
     const CommandLine *line;
     Compiler c;
     File *file;
@@ -39,6 +40,9 @@ HoneProgram *session_steps(Session *s, const Recipe *recipe, bool code, BuildRep
 const Target *session_runs_on(Session *s, int *exit);
 /* The target that the program is for; NULL is not possible after session_program. */
 const Target *session_target(const Session *s);
+/* The program alone, before it runs: all that it was made of is released, to the system too. Only the
+ * command line, options and messages work afterwards; session_open starts again. */
+HoneProgram *session_forget(Session *s, const HoneProgram *program);
 HoneRunOptions session_options(const Session *s);
 int session_error(const Session *s, const HoneError *error);
 

@@ -196,14 +196,14 @@ static const char *load_compiled(Arena *arena, Code *code, const Compilation *c)
 
 /* --- the whole -------------------------------------------------------------------------------- */
 /* which[i]: the function of kernel i; first[f], texts[f], symbols[f]: its first kernel, its key and
- * name. Returns their number. */
-static size_t find_distinct(Arena *arena, const Kernel *const *kernels, size_t n, size_t *which,
-                            size_t *first, Str *texts, Str *symbols)
+ * name. Keys lie in `scratch`. Returns their number. */
+static size_t find_distinct(Arena *arena, Arena *scratch, const Kernel *const *kernels, size_t n,
+                            size_t *which, size_t *first, Str *texts, Str *symbols)
 {
-    Map keys = map_new(arena);
+    Map keys = map_new(scratch);
     size_t distinct = 0;
     for (size_t i = 0; i < n; i++) {
-        Str key = kernel_key(kernels[i], arena);
+        Str key = kernel_key(kernels[i], scratch);
         uintptr_t known = (uintptr_t)map_get(&keys, key);
         if (!known) {
             first[distinct] = i;
@@ -257,13 +257,14 @@ static void run_modules(const Compilation *c, size_t n_modules)
 Code *code_compile(Arena *arena, const Graph *const *graphs, const Kernel *const *kernels, size_t n,
                    const EmitOptions *options, const char **why)
 {
+    Arena *scratch = arena_new(arena_mem(arena), "keys");
     Code *code = NEW(arena, Code);
-    size_t *which = NEW_ARRAY(arena, size_t, n + 1), *first = NEW_ARRAY(arena, size_t, n + 1);
-    Str *keys = NEW_ARRAY(arena, Str, n + 1), *symbols = NEW_ARRAY(arena, Str, n + 1);
+    size_t *which = NEW_ARRAY(arena, size_t, n + 1), *first = NEW_ARRAY(scratch, size_t, n + 1);
+    Str *keys = NEW_ARRAY(scratch, Str, n + 1), *symbols = NEW_ARRAY(arena, Str, n + 1);
     code->n = n;
     code->which = which;
     code->symbols = symbols;
-    code->distinct = find_distinct(arena, kernels, n, which, first, keys, symbols);
+    code->distinct = find_distinct(arena, scratch, kernels, n, which, first, keys, symbols);
     code->functions = NEW_ARRAY(arena, HoneKernelFn *, code->distinct + 1);
     code->n_modules = (code->distinct + MODULE_KERNELS - 1) / MODULE_KERNELS;
     code->objects = NEW_ARRAY(arena, LLVMMemoryBufferRef, code->n_modules + 1);
@@ -273,20 +274,21 @@ Code *code_compile(Arena *arena, const Graph *const *graphs, const Kernel *const
                      .first = first,
                      .symbols = symbols,
                      .keys = keys,
-                     .stamp = options->cache ? cache_stamp(arena, options->target) : (Str){0},
-                     .places = NEW_ARRAY(arena, HoneDigest, code->n_modules + 1),
+                     .stamp = options->cache ? cache_stamp(scratch, options->target) : (Str){0},
+                     .places = NEW_ARRAY(scratch, HoneDigest, code->n_modules + 1),
                      .graphs = graphs,
                      .kernels = kernels,
                      .objects = code->objects,
                      .problems =
-                         arena_alloc_array(arena, code->n_modules + 1, sizeof *c.problems, 1)};
+                         arena_alloc_array(scratch, code->n_modules + 1, sizeof *c.problems, 1)};
     mem_on_release(arena_mem(arena), code_release, code);
-    code->n_cached = c.stamp.len > 0 ? find_cached(&c, arena, code->n_modules) : 0;
+    code->n_cached = c.stamp.len > 0 ? find_cached(&c, scratch, code->n_modules) : 0;
     if (code->n_cached < code->n_modules)
         run_modules(&c, code->n_modules);
     if (c.stamp.len > 0 && code->n_cached < code->n_modules)
         hone_cache_trim(c.sys, options->cache, cache_most);
     *why = load_compiled(arena, code, &c);
+    arena_free(scratch);
     if (!*why)
         return code;
     code_free(code);

@@ -82,7 +82,7 @@ def hone_step(args, row, folder, threads):
     if "rule" in r:
         return dict(seconds=r["seconds"], limit=r["stream_seconds"], expected=0, peak=0, plan=0)
     return dict(seconds=r["step"]["seconds"], limit=r["step"]["limit"], expected=r["step"]["expected"],
-                peak=r["peak_bytes"] / 2**20, plan=r["planned_bytes"] / 2**20)
+                peak=r["peak_bytes"] / 2**20, base=r["base_bytes"] / 2**20, plan=r["planned_bytes"] / 2**20)
 
 
 # --- the rivals, each mode a process ------------------------------------------------------------------------------

@@ -59,7 +59,8 @@ static void check_limits(const Target *target)
     assert_int_equal(setjmp(mem.on_failure), 0);
     mem.armed = true;
     CommandLine line = {.threads = 2};
-    Session s = {.sys = &sys, .mem = &mem, .arena = arena_new(&mem, "test"), .line = &line};
+    Session s = {.sys = &sys, .mem = &mem, .arena = arena_new(&mem, "test"),
+                 .kept = arena_new(&mem, "kept"), .line = &line};
     Limits limits;
     HoneError error = {0};
     double seconds = 0;

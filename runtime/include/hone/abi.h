@@ -4,6 +4,7 @@
  * All memory of a run lies in a few arenas whose sizes the program states. A tensor is
  * {arena, offset, strides}; a kernel call is a function with its buffers and a number of chunks.
  * Chunks are fixed by the plan: any thread may run any chunk, in any order, with the same bits.
+ * What a pointer here points to is copied before a run (compiler/keep.c): one more is one more there.
  */
 #ifndef HONE_ABI_H
 #define HONE_ABI_H

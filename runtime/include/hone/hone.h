@@ -193,7 +193,7 @@ typedef struct HoneMeasure {
     int64_t warm, passes;
     const int64_t *below;
     double *seconds;
-    uint64_t planned_bytes;    /* out */
+    uint64_t planned_bytes, base_rss, peak_rss;    /* out; rss: of the process before, at most */
 } HoneMeasure;
 bool hone_measure(const HoneProgram *program, const HoneRunOptions *options, HoneMeasure *measure,
                   HoneError *error);

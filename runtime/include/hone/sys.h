@@ -22,6 +22,7 @@ typedef struct HoneSys {
 void *hone_alloc(HoneSys *sys, size_t bytes);
 void *hone_realloc(HoneSys *sys, void *old, size_t old_bytes, size_t bytes);
 void hone_free(HoneSys *sys, void *memory);
+void hone_trim(HoneSys *sys);      /* gives what was freed back to the system, where that is possible */
 
 /* An arena for tensors: 2 MiB aligned, transparent huge pages asked for, zeroed, never moved. */
 void *hone_map(HoneSys *sys, size_t bytes);
