@@ -282,18 +282,18 @@ static const double cached = 4 << 20;      /* bytes that are likely to be in a c
 /* home: bytes a second from where an entry's data lie. */
 static void predict(KernelCost *cost, const Limits *limits, double home)
 {
-    static const double call = 1e-7, wait = 1.5e-6;   /* to start a kernel; to share it out */
     int64_t chunks = cost->chunks;
     double rounds = ceil((double)chunks / limits->threads) * limits->threads / (double)chunks;
     bool alone = chunks == 1 || limits->threads == 1, near = cost->bytes <= cached;
     double peak = alone ? limits->flops_one : limits->flops / rounds;
     double rate = alone ? (near ? limits->cache_one : limits->memory_one)
                         : (near ? limits->cache : limits->memory);
+    double start = alone ? limits->call : limits->share;
     double compute = cost->flops / limits->flops, memory = cost->bytes / home;
     cost->limit = compute + memory;
-    cost->predicted = (alone ? call : wait) + cost->flops / (share_of(cost->kind) * peak) +
+    cost->predicted = start + cost->flops / (share_of(cost->kind) * peak) +
                       cost->bytes / rate;
-    cost->bound = cost->limit < (alone ? call : wait) ? "call" : compute > memory ? "compute" : "memory";
+    cost->bound = cost->limit < start ? "call" : compute > memory ? "compute" : "memory";
 }
 
 KernelCost *cost_kernels(const Session *s, const Recipe *recipe, const PlanEntry *plan)

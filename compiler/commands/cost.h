@@ -17,6 +17,7 @@ typedef struct Limits {
     double flops, flops_one;
     double memory, memory_one;   /* four streams read from memory */
     double cache, cache_one;     /* the same from the last cache */
+    double call, share;          /* seconds to run a kernel that does nothing: alone, by all threads */
 } Limits;
 /* About a fifth of a second. A fast rate of several turns: neighbours only ever slow it down. */
 bool limits_measure(const Session *s, const Target *target, Limits *limits, HoneError *error);

@@ -65,7 +65,7 @@ static void look_at_nest(const WorkKernel *work, const WorkNest *nest, Contents 
             c->fault = true;
             c->subscripted = s->tensor;
         }
-        ops += s->kind == SCALAR_FN ? sc_cost(s) : 0;
+        ops += s->kind == SCALAR_FN && s->n_vars > 0 ? sc_cost(s) : 0;    /* others once */
     }
     for (size_t i = 0; i < nest->stores.len; i++) {
         const KStore *store = &nest->stores.at[i];
