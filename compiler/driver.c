@@ -83,6 +83,7 @@ static bool verified(Build *b, StageId stage, Str name, const Graph *graph)
 static const Graph *run_passes(Build *b, Str name, const Graph *graph)
 {
     Arena *arena = b->c->arena;
+    Moves without = b->options->without;
     dump_graph(b, STAGE_graph, name, graph);
     if (!verified(b, STAGE_graph, name, graph)) {
         return NULL;
@@ -199,6 +200,7 @@ static void describe_tensors(Build *b)
     b->planner = (Planner){
         .arena = b->c->arena,
         .target = b->options->target,
+        .without = b->options->without,
         .n_tensors = n,
         .tensors = tensors,
         .constants = buf_new(b->c->arena),

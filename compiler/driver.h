@@ -26,6 +26,7 @@ bool stage_find(Str name, StageId *stage);
 
 typedef struct BuildOptions {
     const Target *target;
+    Moves without;            /* moves of fusion that are left out */
     int threads;              /* of compilation; 0: all cores */
     bool code;                /* false: stop after the plan (hone check) */
     const char *cache;        /* folder of object code; NULL: none */

@@ -29,7 +29,7 @@ typedef struct CommandLine {
     CommandId command;
     VEC(Str) args;                   /* positional: file, recipes, pictures */
     VEC(OptionSetting) settings;     /* --NAME of the recipe's own */
-    Str out, weights, root, target, dump, update, shapes;
+    Str out, weights, root, target, dump, update, shapes, without;
     int64_t threads, top, steps;     /* 0: all cores, all rows, chosen */
     int colour;                      /* -1 automatic, 0 never, 1 always */
     bool resume, time, quiet, json, help, no_cache, cost, profile, check, werror;

@@ -145,12 +145,28 @@ static bool find_dump(Session *s, int *exit)
     return false;
 }
 
+static bool find_moves(Session *s, int *exit)
+{
+    Str wrong;
+    if (moves_read(s->line->without, &s->without, &wrong)) {
+        return true;
+    }
+    Buf list = buf_new(s->arena);
+    for (size_t i = 0; i < MOVE_COUNT; i++) {
+        buf_printf(&list, " %s", move_name((MoveId)i));
+    }
+    *exit = usage_error(s->sys, s->arena, s->line,
+                        "`" STR_FMT "` is no move of fusion, or named twice; the moves are" STR_FMT,
+                        STR_ARG(wrong), STR_ARG(buf_str(&list)));
+    return false;
+}
+
 bool session_open(Session *s, HoneSys *sys, Mem *mem, const CommandLine *line, int *exit)
 {
     *s = (Session){.sys = sys, .mem = mem, .line = line};
     s->arena = arena_new(mem, "compiler");
     s->kept = arena_new(mem, "program");
-    if (!find_dump(s, exit)) {
+    if (!find_dump(s, exit) || !find_moves(s, exit)) {
         return false;
     }
     if (line->args.len == 0) {
@@ -308,6 +324,7 @@ HoneProgram *session_program(Session *s, const Recipe *recipe, bool code, BuildR
     }
     BuildOptions options = {
         .target = target,
+        .without = s->without,
         .threads = (int)s->line->threads,
         .debug = s->line->profile,
         .kept = s->kept,

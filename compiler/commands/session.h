@@ -16,6 +16,7 @@ typedef struct Session {
     File *file;
     VEC(const Ast *) finetunes;      /* chosen by name, or all, in file order */
     StageId dump;                    /* STAGE_COUNT: none */
+    Moves without;
 } Session;
 
 /* False when the command is over: *exit says how (help was printed, or the file is wrong). */

@@ -33,6 +33,7 @@ typedef struct Fuse {
     Arena *arena;
     const Graph *graph;
     const Target *target;
+    Moves without;
     VEC(Bundle) bundles;
     uint32_t *of;                /* by node: its bundle, or none */
     size_t words;
@@ -225,6 +226,8 @@ static bool joins_nest(const Joining *j, const Bundle *bundle, uint32_t nest)
 /* The last such nest, or bundle->nests: none. */
 static uint32_t nest_to_join(const Joining *j, const Bundle *bundle)
 {
+    if (j->f->without & MOVE_BIT(loops))
+        return bundle->nests;
     for (uint32_t nest = bundle->nests; nest-- > 0;) {
         if (joins_nest(j, bundle, nest))
             return nest;
@@ -329,6 +332,8 @@ static bool joins_group(const Joining *j, const Bundle *bundle)
     double bytes = bundle->bytes + (double)node_elements(j->node) * (double)dtype_bytes(j->node->dtype);
     double rows = row_points(j), points = bundle->points + piece_points(j->piece);
     if (!j->reads_member || j->n_rows == 0)
+        return false;
+    if (j->f->without & (bundle->contraction ? MOVE_BIT(contraction) : MOVE_BIT(rows)))
         return false;
     if (bundle->contraction)
         return joins_contraction(j, bundle);
@@ -519,14 +524,24 @@ static Group finished(Fuse *f, const Bundle *bundle)
                    .rows = rows};
 }
 
-Groups pass_fuse(Arena *arena, const Graph *graph, const Target *target)
+/* Maps written into readers or computed again, and what vanished with factors 0 left out. */
+static Graph *fewer_maps(Arena *arena, const Graph *graph, const Target *target, Moves without)
 {
-    Graph *merged = pass_recompute(arena, pass_inline(arena, graph, target));
-    merged = pass_prune(arena, pass_inline(arena, merged, target));     /* what vanished with factors 0 */
+    bool inlined = !(without & MOVE_BIT(inline));
+    const Graph *to = inlined ? pass_inline(arena, graph, target) : graph;
+    if (!(without & MOVE_BIT(recompute)))
+        to = pass_recompute(arena, to);
+    return pass_prune(arena, inlined ? pass_inline(arena, to, target) : to);
+}
+
+Groups pass_fuse(Arena *arena, const Graph *graph, const Target *target, Moves without)
+{
+    Graph *merged = fewer_maps(arena, graph, target, without);
     size_t n = merged->nodes.len;
     Fuse f = {.arena = arena,
               .graph = merged,
               .target = target,
+              .without = without,
               .of = NEW_ARRAY(arena, uint32_t, n),
               .words = (n + 63) / 64,
               .needs = NEW_ARRAY(arena, uint64_t *, n),

@@ -16,12 +16,26 @@
  *   split.c               large reductions into fixed partial sums
  *   demand.c              what is needed only under a condition of the step clock
  *   fuse.c                which equations are computed together (groups)
+ *   moves.c               the names of what fusion does
  */
 #ifndef HONE_PASSES_H
 #define HONE_PASSES_H
 
 #include "graph/graph.h"
 #include "target/target.h"
+
+/* --- moves of fusion, for experiments: moves.def --------------------------------------------------- */
+typedef enum MoveId {
+#define MOVE(name, text) MOVE_##name,
+#include "passes/moves.def"
+#undef MOVE
+    MOVE_COUNT
+} MoveId;
+typedef uint32_t Moves;              /* a set: bit of each MoveId */
+#define MOVE_BIT(name) ((Moves)1 << MOVE_##name)
+const char *move_name(MoveId move);
+/* Names with commas between them; false: *wrong is none. */
+bool moves_read(Str text, Moves *moves, Str *wrong);
 
 /* --- differentiation ---------------------------------------------------------------------------- */
 /* Appends the adjoint of output OUT_LOSS by each PARAM node in wrt; adds one OUT_GRAD output per wrt
@@ -136,6 +150,6 @@ typedef struct Groups {
     size_t n;
     const Group *groups;             /* no cycles between them; in no particular order */
 } Groups;
-Groups pass_fuse(Arena *arena, const Graph *graph, const Target *target);
+Groups pass_fuse(Arena *arena, const Graph *graph, const Target *target, Moves without);
 
 #endif

@@ -8,7 +8,7 @@
 static Entry entry_new(Planner *planner, Str name, const Graph *graph)
 {
     Arena *arena = planner->arena;
-    Groups groups = pass_fuse(arena, graph, planner->target);
+    Groups groups = pass_fuse(arena, graph, planner->target, planner->without);
     size_t most = groups.graph->nodes.len + 2 * groups.graph->outputs.len;   /* with copies */
     Entry entry = {.arena = arena,
                    .planner = planner,

@@ -52,6 +52,7 @@ typedef struct PlacedPort {
 typedef struct Planner {
     Arena *arena;
     const Target *target;
+    Moves without;               /* moves of fusion that are left out */
     size_t n_tensors;
     PlanTensor *tensors;
     uint64_t io_bytes;           /* HONE_ARENA_IO so far; entries share ports of one use, name and shape */

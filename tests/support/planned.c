@@ -238,6 +238,7 @@ bool planned_output(const Planned *p, size_t output, double *to)
 
 const Graph *planned_passes(Arena *arena, const Graph *graph, const Target *target)
 {
+    const Moves without = 0;
 #define STAGE(name, help)
 #define PASS(name, call, help) graph = call;
 #include "stages.def"

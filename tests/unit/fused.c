@@ -74,11 +74,36 @@ static void kernels_are_as_written(void **state)
     static const char *const names[] = {"bottleneck", "inverted", "transformer"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const Graph *graph = training(names[i]);
-        Groups groups = pass_fuse(world.c.arena, graph, target_find(STR("x86-64-v4")));
+        Groups groups = pass_fuse(world.c.arena, graph, target_find(STR("x86-64-v4")), 0);
         Buf out = buf_new(world.c.arena);
         print_groups(&groups, &out);
         compare(names[i], str_c(world.c.arena, buf_str(&out)));
     }
+}
+
+/* What each move is worth in kernels, and that leaving it out leaves the others. */
+static void moves_can_be_left_out(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"bottleneck", "inverted", "transformer"};
+    char text[4096];
+    size_t len = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const Graph *graph = training(names[i]);
+        for (size_t move = MOVE_inline; move <= MOVE_COUNT; move++) {   /* slots: a pass before */
+            Moves without = move < MOVE_COUNT ? (Moves)1 << move : 0;
+            Groups groups = pass_fuse(world.c.arena, graph, target_find(STR("x86-64-v4")), without);
+            size_t equations = 0;
+            for (size_t g = 0; g < groups.n; g++)
+                equations += groups.groups[g].n;
+            int n = snprintf(text + len, sizeof text - len,
+                             "%s without %s: %zu equations in %zu kernels\n", names[i],
+                             without ? move_name((MoveId)move) : "nothing", equations, groups.n);
+            assert_true(n > 0 && (size_t)n < sizeof text - len);
+            len += (size_t)n;
+        }
+    }
+    compare("moves", text);
 }
 
 /* Fusion of a network's graph is a small part of a second: 1,800 equations take tens of ms. */
@@ -88,7 +113,7 @@ static void fusing_takes_no_time(void **state)
     const Graph *graph = training("transformer");
     clock_t start = clock();
     for (int i = 0; i < 10; i++)
-        pass_fuse(world.c.arena, graph, target_find(STR("x86-64-v4")));
+        pass_fuse(world.c.arena, graph, target_find(STR("x86-64-v4")), 0);
     assert_true((double)(clock() - start) / CLOCKS_PER_SEC < 1);
 }
 
@@ -109,6 +134,7 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(kernels_are_as_written),
+                                       cmocka_unit_test(moves_can_be_left_out),
                                        cmocka_unit_test(fusing_takes_no_time)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
