@@ -83,6 +83,21 @@ LLVMValueRef emit_read(Emit *e, const Scalar *s, MemoEntry *entry, const Point *
     return LLVMBuildSelect(e->ir, all[0], all[1], all[2], "");
 }
 
+/* The value at the start of this variable's part, else 0; found in that loop, not inside. */
+static LLVMValueRef where_first(Emit *e, const Var *var, int64_t value)
+{
+    if (!var)
+        return make_int(e->i64, value);
+    LLVMValueRef start = make_int(e->i64, 0);
+    for (size_t i = 0; i < e->kernel->n_chunk_loops; i++)
+        start = e->runs[i].var == var ? e->runs[i].start : start;
+    size_t loop = loop_of(e, var), before = place(e, loop + 1);
+    LLVMValueRef first = LLVMBuildICmp(e->ir, LLVMIntEQ, e->levels[loop + 1].base, start, "");
+    LLVMValueRef v = LLVMBuildSelect(e->ir, first, make_int(e->i64, value), make_int(e->i64, 0), "");
+    place(e, before);
+    return v;
+}
+
 /* For reading, into all caches. Where it is not its turn, the line that is read now. */
 static void prefetch(Emit *e, const KPrefetch *p)
 {
@@ -90,18 +105,10 @@ static void prefetch(Emit *e, const KPrefetch *p)
     const Access *a = access_of_read(e, p->read, memo_scalar(e, p->read));
     int64_t size = (int64_t)dtype_bytes(a->buffer->dtype);
     LLVMValueRef here = access_pointer(e, a, &origin);
-    LLVMValueRef by = make_int(e->i64, p->ahead * size);
+    LLVMValueRef by = where_first(e, p->first, p->ahead * size);
     if (p->drift) {
-        LLVMValueRef step = make_int(e->i64, p->drift * size);
+        LLVMValueRef step = where_first(e, p->first, p->drift * size);
         by = LLVMBuildAdd(e->ir, by, LLVMBuildMul(e->ir, e->levels[e->depth].base, step, ""), "");
-    }
-    if (p->first) {
-        LLVMValueRef start = make_int(e->i64, 0);
-        for (size_t i = 0; i < e->kernel->n_chunk_loops; i++)
-            start = e->runs[i].var == p->first ? e->runs[i].start : start;
-        LLVMValueRef now = e->levels[loop_of(e, p->first) + 1].base;
-        LLVMValueRef first = LLVMBuildICmp(e->ir, LLVMIntEQ, now, start, "");
-        by = LLVMBuildSelect(e->ir, first, by, make_int(e->i64, 0), "");
     }
     for (int64_t line = 0; line < p->lines; line++) {
         LLVMValueRef to = LLVMBuildAdd(e->ir, by, make_int(e->i64, line * 64), "");

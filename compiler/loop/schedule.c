@@ -129,7 +129,7 @@ static int64_t tile_of(int64_t extent, int64_t most)
 {
     if (extent <= most)
         return extent;
-    for (int64_t tile = most; 5 * tile >= 3 * most && tile > 1; tile--) {
+    for (int64_t tile = most; 5 * tile >= 4 * most && tile > 1; tile--) {
         if (extent % tile == 0)
             return tile;
     }
