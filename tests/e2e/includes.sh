@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Which folder may include which: reads the #include lines of every source file.
+# Which folder may include which: reads the #include lines of every source file. And what may stand at
+# the top of the tree, so that nothing slips in that a run or a build left there.
 set -eu
 cd "$(dirname "$0")/../.."
 bad=0
@@ -39,4 +40,10 @@ while IFS= read -r file; do
   printf '%s includes LLVM outside compiler/emit\n' "$file"
   bad=1
 done < <(grep -rlE '^#include [<"]llvm-c' compiler runtime grammar tests | grep -v '^compiler/emit/' || true)
+top='CMakeLists.txt CMakePresets.json LICENSE README.md compiler grammar runtime samples tests .ci .clang-format .gitignore'
+if [ -d .git ] || [ -f .git ]; then
+  for name in $(git ls-files | cut -d/ -f1 | sort -u); do
+    case " $top " in *" $name "*) ;; *) echo "$name does not belong at the top"; bad=1 ;; esac
+  done
+fi
 exit $bad
