@@ -6,7 +6,7 @@ set -eu
 hone=$1
 samples=$(dirname "$0")/../../samples/digits
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
-cp "$samples"/* "$work"
+cp "$samples"/*.{hone,npz} "$work"
 cd "$work"
 wrong() { echo "memory: $1"; cat out err 2>/dev/null; exit 1; }
 number() { sed -n "s/.*\"$1\": \([-0-9.e+]*\).*/\1/p" out; }

@@ -5,7 +5,7 @@ set -eu
 hone=$1
 samples=$(dirname "$0")/../../samples/digits
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
-cp "$samples"/* "$work"
+cp "$samples"/*.{hone,npz} "$work"
 cd "$work"
 wrong() { echo "moves: $1"; cat out err 2>/dev/null; exit 1; }
 sed -i 's/epochs = .*/steps = 10/; s/^  save .*//' pretrain.hone
