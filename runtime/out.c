@@ -174,7 +174,8 @@ bool hone_replace(HoneSys *sys, const char *temp, const char *path)
 {
     char folder[HONE_PATH];
     hone_path_folder(folder, path);
-    return hone_rename(sys, temp, path) == 0 && hone_fsync_dir(sys, folder) == 0;
+    return hone_replaceable(sys, path) == 0 && hone_rename(sys, temp, path) == 0 &&
+           hone_fsync_dir(sys, folder) == 0;
 }
 
 bool hone_replace_file(HoneSys *sys, const char *path, const void *bytes, size_t n,
@@ -204,6 +205,10 @@ bool hone_fail_write(HoneError *error, const char *path, int why)
               hone_errno_text(why, text));
     if (why == ENOSPC || why == EDQUOT)
         hone_error_help(error, "free space there, or choose another folder");
+    else if (why == ENOTSUP)
+        hone_error_help(error, "a device, a pipe or a socket is there; only a file is ever replaced");
+    else if (why == EISDIR)
+        hone_error_help(error, "name a file in it");
     return false;
 }
 

@@ -287,6 +287,22 @@ int hone_close(HoneSys *sys, int fd)
     return result != 0 && errno != EINTR ? -1 : 0;
 }
 
+int hone_replaceable(HoneSys *sys, const char *path)
+{
+    struct stat info;
+    if (io_fails(sys)) {
+        return -1;
+    }
+    if (lstat(path, &info) != 0) {
+        return errno == ENOENT ? 0 : -1;
+    }
+    if (S_ISREG(info.st_mode) || S_ISLNK(info.st_mode)) {
+        return 0;
+    }
+    errno = S_ISDIR(info.st_mode) ? EISDIR : ENOTSUP;
+    return -1;
+}
+
 int hone_rename(HoneSys *sys, const char *from, const char *to)
 {
     return io_fails(sys) ? -1 : rename(from, to);

@@ -521,8 +521,8 @@ static bool check_saves(Run *run)
             !hone_temp_path(temp, path)) {
             return hone_fail_write(run->error, run->program->saves[i].path, ENAMETOOLONG);
         }
-        if (hone_is_folder(run->options->sys, path)) {
-            return hone_fail_write(run->error, path, EISDIR);
+        if (hone_replaceable(run->options->sys, path) != 0) {
+            return hone_fail_write(run->error, path, errno);
         }
         int fd = hone_open_write(run->options->sys, temp, false);
         if (fd < 0) {

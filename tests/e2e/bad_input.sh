@@ -184,6 +184,11 @@ out=$("$hone" run far.hone --out far 2>&1)
   grep -qF 'far.hone:26:3' <<<"$out" || { echo "FAILED position from data: $out"; failed=1; }
 
 # --- weights ----------------------------------------------------------------------------------------------
+mkfifo pipe
+edited 's/save "tiny.safetensors"/save "pipe"/' 4 'only a file is ever replaced'
+edited 's|save "tiny.safetensors"|save "/dev/full"|' 4 'only a file is ever replaced'
+[ -p pipe ] && [ -c /dev/full ] || { echo 'FAILED a pipe or a device was replaced'; failed=1; }
+rm pipe
 loads() { sed "s/steps = 5/steps = 5\n  load \"$1\"/; s/save .*/save \"kept.safetensors\"/" tiny.hone >loads.hone; }
 loads tiny.safetensors
 fine 'finished' "$hone" run loads.hone --out loaded

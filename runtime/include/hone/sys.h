@@ -38,6 +38,9 @@ int hone_read_at(HoneSys *sys, int fd, void *to, size_t bytes, int64_t offset);
 int hone_write_all(HoneSys *sys, int fd, const void *from, size_t bytes);
 int hone_fsync(HoneSys *sys, int fd);
 int hone_close(HoneSys *sys, int fd);
+/* 0 where a rename onto path may happen: nothing, a file or a link lies there. Else -1 with errno: EISDIR
+ * of a folder, ENOTSUP of a device, pipe or socket (rename would put a file in its place). */
+int hone_replaceable(HoneSys *sys, const char *path);
 int hone_rename(HoneSys *sys, const char *from, const char *to);
 int hone_unlink(HoneSys *sys, const char *path);
 int hone_link(HoneSys *sys, const char *from, const char *to);      /* a second name of a file */
