@@ -153,13 +153,22 @@ static void json_part(Buf *out, const char *name, const Part *part)
     buf_printf(out, ", \"kernels\": %zu}", part->cost.kernels);
 }
 
-/* An entry with what a report needs of it after the recipe is forgotten. */
-typedef struct Bench {
+/* What a report needs after the recipe is forgotten: an entry of a step, and how often a step runs it. */
+typedef struct StepEntry {
     uint32_t entry;
-    Str name;
+    int64_t times;
     size_t n;                    /* kernels */
     KernelCost *costs;
     int64_t *below;
+} StepEntry;
+
+enum { STEP_ENTRIES = 3 };       /* train, and where an update has parts count and update */
+
+typedef struct Bench {
+    Str name;
+    int64_t accumulate;
+    size_t n;
+    StepEntry entries[STEP_ENTRIES];
 } Bench;
 
 static void print_json(const Session *s, const Bench *b, const Limits *limits, const Measured *m,
@@ -167,9 +176,10 @@ static void print_json(const Session *s, const Bench *b, const Limits *limits, c
 {
     buf_add(out, STR("{\"entry\": "));
     json_string(out, b->name);
-    buf_printf(out, ", \"target\": \"%s\", \"threads\": %d, \"steps\": %lld, \"flops_per_s\": %.6g, "
-                    "\"bytes_per_s\": %.6g", session_target(s)->name, limits->threads,
-               (long long)m->passes, limits->flops, limits->memory);
+    buf_printf(out, ", \"target\": \"%s\", \"threads\": %d, \"steps\": %lld, \"accumulate\": %lld, "
+                    "\"flops_per_s\": %.6g, \"bytes_per_s\": %.6g", session_target(s)->name,
+               limits->threads, (long long)m->passes, (long long)b->accumulate, limits->flops,
+               limits->memory);
     for (int i = 0; i < PHASES; i++) {
         json_part(out, phase_name((Phase)i), &parts[i]);
     }
@@ -186,7 +196,11 @@ static void print_text(const Session *s, const Bench *b, const Measured *m,
                                         ">GFLOP/s", ">GB/s",   ">limit", ">of the limit",
                                         ">expected"};
     Table *table = table_new(s->arena, 10, names);
-    buf_printf(out, "\n" STR_FMT ": median of %lld steps\n", STR_ARG(b->name), (long long)m->passes);
+    buf_printf(out, "\n" STR_FMT ": median of %lld steps", STR_ARG(b->name), (long long)m->passes);
+    if (b->accumulate > 1) {
+        buf_printf(out, ", each of %lld parts", (long long)b->accumulate);
+    }
+    buf_char(out, '\n');
     for (int i = 0; i < PHASES; i++) {
         if (parts[i].cost.kernels > 0) {
             part_row(s->arena, table, phase_name((Phase)i), &parts[i]);
@@ -204,33 +218,59 @@ static void print_text(const Session *s, const Bench *b, const Measured *m,
                STR_ARG(bytes_text(s->arena, m->base_bytes)));
 }
 
+/* Adds an entry, as often as a step runs it, to what a step takes. */
+static bool measure_entry(const Session *s, const HoneProgram *program, const StepEntry *e,
+                          const Limits *limits, Part parts[PHASES + 1], Measured *m,
+                          HoneError *error)
+{
+    Measured own;
+    double expected = 0;
+    cost_times(session_target(s), limits, e->n, e->costs);
+    for (size_t k = 0; k < e->n; k++) {
+        expected += e->costs[k].predicted;
+    }
+    if (!bench_entry(s, program, e->entry, e->below, expected, s->line->steps, &own, error)) {
+        return false;
+    }
+    for (size_t k = 0; k < e->n; k++) {
+        parts[e->costs[k].phase].seconds += (double)e->times * own.calls[k];
+    }
+    parts[PHASES].seconds += (double)e->times * own.step;
+    if (m->passes == 0) {
+        *m = own;
+    } else if (own.peak_bytes > m->peak_bytes) {
+        m->peak_bytes = own.peak_bytes;
+    }
+    return true;
+}
+
+static void add_costs(const Target *target, const StepEntry *e, const Limits *limits,
+                      Part parts[PHASES + 1])
+{
+    cost_times(target, limits, e->n, e->costs);
+    for (size_t k = 0; k < e->n; k++) {
+        cost_add(&parts[e->costs[k].phase].cost, &e->costs[k], e->times);
+        cost_add(&parts[PHASES].cost, &e->costs[k], e->times);
+    }
+}
+
 static bool bench_stage(const Session *s, const HoneProgram *program, const Bench *b, Buf *out,
                         HoneError *error)
 {
     const Target *target = session_target(s);
     Limits limits;
-    Measured m;
-    if (!limits_measure(s, target, &limits, error)) {
-        return false;
-    }
-    cost_times(target, &limits, b->n, b->costs);
-    double expected = 0;
-    for (size_t k = 0; k < b->n; k++) {
-        expected += b->costs[k].predicted;
-    }
-    if (!bench_entry(s, program, b->entry, b->below, expected, s->line->steps, &m, error) ||
-        !limits_again(s, target, &limits, error)) {
-        return false;
-    }
-    cost_times(target, &limits, b->n, b->costs);
+    Measured m = {0};
     Part parts[PHASES + 1] = {0};
-    for (size_t k = 0; k < b->n; k++) {
-        Part *part = &parts[b->costs[k].phase];
-        cost_add(&part->cost, &b->costs[k]);
-        cost_add(&parts[PHASES].cost, &b->costs[k]);
-        part->seconds += m.calls[k];
+    bool ok = limits_measure(s, target, &limits, error);
+    for (size_t i = 0; ok && i < b->n; i++) {
+        ok = measure_entry(s, program, &b->entries[i], &limits, parts, &m, error);
     }
-    parts[PHASES].seconds = m.step;
+    if (!ok || !limits_again(s, target, &limits, error)) {
+        return false;
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        add_costs(target, &b->entries[i], &limits, parts);
+    }
     if (s->line->json) {
         print_json(s, b, &limits, &m, parts, out);
     } else {
@@ -241,19 +281,34 @@ static bool bench_stage(const Session *s, const HoneProgram *program, const Benc
     return true;
 }
 
-static Bench bench_of(const Session *s, const Recipe *recipe, const HoneProgram *program,
-                      const BuildReport *report, uint32_t entry, const Graph *graph)
+static StepEntry step_entry(const Session *s, const Recipe *recipe, const HoneProgram *program,
+                            const BuildReport *report, uint32_t entry, int64_t times)
 {
     const PlanEntry *plan = report->entries[entry].plan;
-    KernelCost *costs = cost_kernels(s, recipe, plan);
-    Bench b = {.entry = entry,
-               .name = str_copy(s->kept, plan->name),
-               .n = plan->n_kernels,
-               .costs = arena_copy(s->kept, costs, plan->n_kernels * sizeof *costs),
-               .below = bench_below(s, graph, &program->entries[entry])};
-    for (size_t k = 0; k < b.n; k++) {
-        b.costs[k].kernel = NULL;                    /* forgotten */
-        b.costs[k].tile = b.costs[k].where = STR("");
+    KernelCost *costs = cost_kernels(s, recipe, &report->entries[entry]);
+    StepEntry e = {.entry = entry,
+                   .times = times,
+                   .n = plan->n_kernels,
+                   .costs = arena_copy(s->kept, costs, plan->n_kernels * sizeof *costs),
+                   .below = bench_below(s, report->entries[entry].graph, &program->entries[entry])};
+    for (size_t k = 0; k < e.n; k++) {
+        e.costs[k].kernel = NULL;                    /* forgotten */
+        e.costs[k].tile = e.costs[k].where = STR("");
+    }
+    return e;
+}
+
+static Bench bench_of(const Session *s, const Recipe *recipe, const HoneProgram *program,
+                      const BuildReport *report, const HoneStage *stage)
+{
+    Bench b = {.name = str_copy(s->kept, report->entries[stage->train].plan->name),
+               .accumulate = stage->accumulate};
+    const uint32_t entries[STEP_ENTRIES] = {stage->train, stage->count, stage->update};
+    for (size_t i = 0; i < STEP_ENTRIES; i++) {
+        int64_t times = entries[i] == stage->update ? 1 : stage->accumulate;
+        if (entries[i] != HONE_NONE) {
+            b.entries[b.n++] = step_entry(s, recipe, program, report, entries[i], times);
+        }
     }
     return b;
 }
@@ -272,14 +327,13 @@ static int bench_recipe(Session *s, const Ast *finetune)
     }
     VEC(Bench) benches = {0};
     for (uint32_t i = 0; i < program->n_stages; i++) {
-        uint32_t entry = program->stages[i].train;
+        const HoneStage *stage = &program->stages[i];
         bool again = false;                           /* stages may share their step */
         for (size_t k = 0; k < benches.len; k++) {
-            again = again || benches.at[k].entry == entry;
+            again = again || benches.at[k].entries[0].entry == stage->train;
         }
         if (!again) {
-            VEC_PUSH(s->kept, benches, bench_of(s, recipe, program, &report, entry,
-                                                recipe->stages.at[i].train));
+            VEC_PUSH(s->kept, benches, bench_of(s, recipe, program, &report, stage));
         }
     }
     program = session_forget(s, program);

@@ -1,5 +1,4 @@
-/* cost: FLOPs, bytes, what bounds a kernel, what it should take, which part of the step it is and
- * which equations it computes. The limit is FLOPs at the measured peak plus bytes at the measured rate
+/* cost: FLOPs, bytes, what bounds a kernel, what it should take and which equations it computes. The limit is FLOPs at the measured peak plus bytes at the measured rate
  * of memory (of the cache, or none, where all of an entry stays there), nothing overlapping; the prediction takes the share of the peak that each kind of kernel
  * reaches, and the rate of the cache for what stays there. */
 #include "commands/cost.h"
@@ -7,113 +6,10 @@
 #include <math.h>
 #include <string.h>
 
-static const char *const phase_names[PHASES] = {"forward", "backward", "update"};
-
-const char *phase_name(Phase phase)
-{
-    return phase_names[phase];
-}
-
-/* --- which part of a step --------------------------------------------------------------------- */
 typedef struct Look {
     const Session *s;
-    const Recipe *recipe;
     const PlanEntry *plan;
-    bool *forward;               /* by node: the loss or a next model state depends on it */
 } Look;
-
-static void mark_reads(const Look *look, NodeId id)
-{
-    const Node *node = graph_node(look->plan->graph, id);
-    for (size_t p = 0; p < node->n_pieces; p++) {
-        ScalarList list = piece_list(look->s->arena, &node->pieces[p], node->rank);
-        for (size_t i = 0; i < list.n; i++) {
-            if (list.at[i]->kind == SCALAR_READ) {
-                look->forward[list.at[i]->tensor] = true;
-            }
-        }
-    }
-    for (size_t i = 0; i < node->n_args; i++) {
-        look->forward[node->args[i]] = true;
-    }
-}
-
-/* A training step has a next value of some parameter; another graph is all forward. */
-static bool is_training(const Graph *graph)
-{
-    for (size_t i = 0; i < graph->outputs.len; i++) {
-        const Output *output = &graph->outputs.at[i];
-        if (output->kind == OUT_NEXT && graph_node(graph, output->target)->kind == NODE_PARAM) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void find_forward(const Look *look)
-{
-    const Graph *graph = look->plan->graph;
-    bool training = is_training(graph);
-    size_t states = look->recipe->model->variables.len;
-    for (size_t i = 0; i < graph->outputs.len; i++) {
-        const Output *output = &graph->outputs.at[i];
-        bool model = output->kind == OUT_NEXT &&
-                     graph_node(graph, output->target)->kind == NODE_STATE &&
-                     graph_node(graph, output->target)->variable < states;
-        if (!training || model || output->kind == OUT_LOSS) {
-            look->forward[output->value] = true;
-        }
-    }
-    for (NodeId id = (NodeId)graph->nodes.len; id-- > 0;) {
-        if (look->forward[id]) {
-            mark_reads(look, id);
-        }
-    }
-}
-
-static bool inside(Span part, Span whole)
-{
-    return part.file == whole.file && part.file != 0 && part.start >= whole.start &&
-           part.end <= whole.end;
-}
-
-static bool in_update_rule(const Look *look, Span span)
-{
-    for (size_t i = 0; i < look->recipe->stages.len; i++) {
-        const RecipeStage *stage = &look->recipe->stages.at[i];
-        for (size_t v = 0; v < look->recipe->model->variables.len; v++) {
-            const VariableUse *use = &stage->uses[v];
-            if (use->trainable && use->optimizer.item != NULL &&
-                inside(span, use->optimizer.item->span)) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-/* A copy that is the kernel's own business. */
-static bool is_pack(const Look *look, const KBuffer *buffer)
-{
-    return buffer->tensor >= look->plan->graph->nodes.len;
-}
-
-/* A contraction whose results an update rule consumes in place is a gradient's. */
-static Phase phase_of(const Look *look, const Kernel *kernel)
-{
-    bool forward = true, update = true;
-    for (size_t i = 0; i < kernel->n_buffers; i++) {
-        const KBuffer *buffer = &kernel->buffers[i];
-        if (buffer->written && !is_pack(look, buffer)) {
-            forward &= look->forward[buffer->tensor];
-            update &= in_update_rule(look, graph_node(look->plan->graph, buffer->tensor)->span);
-        }
-    }
-    if (forward) {
-        return PHASE_FORWARD;
-    }
-    return update && kernel->kind != KERNEL_CONTRACT ? PHASE_UPDATE : PHASE_BACKWARD;
-}
 
 /* --- words ------------------------------------------------------------------------------------ */
 /* d_layer1.0.conv2.weight, as all its like: d_weight. */
@@ -168,7 +64,7 @@ static Str where_of(const Look *look, const Kernel *kernel, const Demand *demand
     Buf out = buf_new(arena);
     Map seen = map_new(arena);
     for (size_t i = 0; i < kernel->n_buffers; i++) {
-        if (!kernel->buffers[i].written || is_pack(look, &kernel->buffers[i])) {
+        if (!kernel->buffers[i].written || buffer_is_pack(look->plan, &kernel->buffers[i])) {
             continue;
         }
         const Node *node = graph_node(look->plan->graph, kernel->buffers[i].tensor);
@@ -296,11 +192,11 @@ static void predict(KernelCost *cost, const Limits *limits, double home)
     cost->bound = cost->limit < start ? "call" : compute > memory ? "compute" : "memory";
 }
 
-KernelCost *cost_kernels(const Session *s, const Recipe *recipe, const PlanEntry *plan)
+KernelCost *cost_kernels(const Session *s, const Recipe *recipe, const ProgramEntry *entry)
 {
-    Look look = {.s = s, .recipe = recipe, .plan = plan,
-                 .forward = NEW_ARRAY(s->arena, bool, plan->graph->nodes.len + 1)};
-    find_forward(&look);
+    const PlanEntry *plan = entry->plan;
+    Look look = {.s = s, .plan = plan};
+    const Phase *phases = entry_phases(s, recipe, entry);
     KernelCost *costs = NEW_ARRAY(s->arena, KernelCost, plan->n_kernels + 1);
     const Target *target = session_target(s);
     double set = working_set(plan);
@@ -310,7 +206,7 @@ KernelCost *cost_kernels(const Session *s, const Recipe *recipe, const PlanEntry
                                 .kind = kernel->kind,
                                 .chunks = kernel_chunks(kernel),
                                 .set = set,
-                                .phase = phase_of(&look, kernel),
+                                .phase = phases[k],
                                 .flops = kernel->flops,
                                 .bytes = kernel->bytes,
                                 .bound = "",
@@ -331,13 +227,14 @@ void cost_times(const Target *target, const Limits *limits, size_t n, KernelCost
     }
 }
 
-void cost_add(Cost *sum, const KernelCost *one)
+void cost_add(Cost *sum, const KernelCost *one, int64_t times)
 {
-    sum->flops += one->flops;
-    sum->bytes += one->bytes;
-    sum->limit += one->limit;
-    sum->predicted += one->predicted;
-    sum->kernels++;
+    double n = (double)times;
+    sum->flops += n * one->flops;
+    sum->bytes += n * one->bytes;
+    sum->limit += n * one->limit;
+    sum->predicted += n * one->predicted;
+    sum->kernels += (size_t)times;
 }
 
 /* --- numbers ---------------------------------------------------------------------------------- */

@@ -1,7 +1,8 @@
 /* cost: what kernels cost, counted and measured, for the commands that report it.
  *
  *   limits.c   what this machine can do at most: multiply-adds and bytes a second, measured here only
- *   cost.c     FLOPs, bytes, what bounds a kernel and what it should take; which part of a step it is
+ *   cost.c     FLOPs, bytes, what bounds a kernel and what it should take
+ *   phases.c   which part of a step it is
  *   rows.c     kernels that are alike as one row
  *   plain.c    W522: large sums of products that run as plain loops
  *   explain.c bench.c profile.c   the reports
@@ -30,6 +31,10 @@ bool limits_stream(const Session *s, const Target *target, int reads, int writes
 
 typedef enum Phase { PHASE_FORWARD, PHASE_BACKWARD, PHASE_UPDATE, PHASES } Phase;
 const char *phase_name(Phase phase);
+/* By call of the entry. Entries other than a stage's `train` and `update` are forward as a whole. */
+Phase *entry_phases(const Session *s, const Recipe *recipe, const ProgramEntry *entry);
+/* A copy that is the kernel's own business. */
+bool buffer_is_pack(const PlanEntry *plan, const KBuffer *buffer);
 
 typedef struct KernelCost {
     const Kernel *kernel;
@@ -48,10 +53,11 @@ typedef struct Cost {
     size_t kernels;
 } Cost;
 /* By call of the entry, without times. */
-KernelCost *cost_kernels(const Session *s, const Recipe *recipe, const PlanEntry *plan);
+KernelCost *cost_kernels(const Session *s, const Recipe *recipe, const ProgramEntry *entry);
 /* Their times; looks at nothing but the costs. */
 void cost_times(const Target *target, const Limits *limits, size_t n, KernelCost *costs);
-void cost_add(Cost *sum, const KernelCost *one);
+/* Of `times` runs of the kernel. */
+void cost_add(Cost *sum, const KernelCost *one, int64_t times);
 typedef struct CostRow {             /* kernels that are alike */
     const KernelCost *first;
     Cost sum;

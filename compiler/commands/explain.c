@@ -168,15 +168,16 @@ static void print_parts(Session *s, const Cost parts[PHASES], Buf *out)
     table_print(table, "  ", out);
 }
 
-static void explain_entry(Session *s, const Recipe *recipe, const PlanEntry *plan,
+static void explain_entry(Session *s, const Recipe *recipe, const ProgramEntry *entry,
                           const Limits *limits, Buf *out)
 {
-    KernelCost *costs = cost_kernels(s, recipe, plan);
+    const PlanEntry *plan = entry->plan;
+    KernelCost *costs = cost_kernels(s, recipe, entry);
     cost_times(session_target(s), limits, plan->n_kernels, costs);
     Cost parts[PHASES] = {0}, all = {0};
     for (size_t k = 0; k < plan->n_kernels; k++) {
-        cost_add(&parts[costs[k].phase], &costs[k]);
-        cost_add(&all, &costs[k]);
+        cost_add(&parts[costs[k].phase], &costs[k], 1);
+        cost_add(&all, &costs[k], 1);
     }
     size_t n;
     const CostRow *rows = cost_rows(s, plan, costs, NULL, &n);
@@ -234,7 +235,7 @@ static int explain_recipe(Session *s, const Ast *finetune, const Limits *limits)
                    STR_ARG(machine_text(s->arena, s->sys, session_target(s), limits)));
     }
     for (uint32_t i = 0; i < program->n_entries; i++) {
-        explain_entry(s, recipe, report.entries[i].plan, limits, &out);
+        explain_entry(s, recipe, &report.entries[i], limits, &out);
     }
     return out_finish(s->sys, &out, HONE_OK);
 }

@@ -143,17 +143,18 @@ typedef struct Entry {
     const Line *lines;
 } Entry;
 
-static Entry measured_entry(const Session *s, const Recipe *recipe, const PlanEntry *plan,
+static Entry measured_entry(const Session *s, const Recipe *recipe, const ProgramEntry *of,
                             const Profile *p, int64_t passes, const double *total)
 {
+    const PlanEntry *plan = of->plan;
     Entry entry = {.plan = plan, .passes = passes};
     double *each = NEW_ARRAY(s->arena, double, plan->n_kernels + 1);
-    KernelCost *costs = cost_kernels(s, recipe, plan);
+    KernelCost *costs = cost_kernels(s, recipe, of);
     cost_times(session_target(s), &p->limits, plan->n_kernels, costs);
     for (size_t k = 0; k < plan->n_kernels; k++) {
         each[k] = total[k] / (double)passes;
         entry.seconds += each[k];
-        cost_add(&entry.cost, &costs[k]);
+        cost_add(&entry.cost, &costs[k], 1);
     }
     entry.rows = cost_rows(s, plan, costs, each, &entry.n_rows);
     entry.lines = find_lines(s, plan, costs, each, &entry.n_lines);
@@ -278,7 +279,8 @@ void profile_end(Session *s, const Recipe *recipe, const HoneProgram *program,
     for (uint32_t e = 0; e < program->n_entries; e++) {
         const PlanEntry *plan = report->entries[e].plan;
         if (p->times.passes[e] > 0) {
-            Entry entry = measured_entry(s, recipe, plan, p, p->times.passes[e], seconds);
+            Entry entry = measured_entry(s, recipe, &report->entries[e], p, p->times.passes[e],
+                                         seconds);
             all += entry.seconds * (double)entry.passes;
             print_entry(s, &entry, &text);
             buf_add(&json, first ? STR("") : STR(",\n"));

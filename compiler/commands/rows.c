@@ -28,7 +28,7 @@ CostRow *cost_rows(const Session *s, const PlanEntry *plan, const KernelCost *co
             row->first = &costs[k];
             map_set(&known, key, row);
         }
-        cost_add(&row->sum, &costs[k]);
+        cost_add(&row->sum, &costs[k], 1);
         row->measured += measured == NULL ? 0 : measured[k];
     }
     qsort(rows, *n, sizeof *rows, by_time);

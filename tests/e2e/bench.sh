@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# hone bench: a recipe's step without data and weights, whole numbers that subscript included; an update
-# rule of the library, and one made up here, over a recipe's and a file's shapes; and what is refused.
+# hone bench: a recipe's step without data and weights, whole numbers that subscript included, and of
+# several parts; an update rule of the library, and one made up here, over a recipe's and a file's shapes; and what is refused.
 set -eu
 hone=$1
 samples=$(dirname "$0")/../../samples/digits
@@ -38,6 +38,24 @@ finetune words {
 }
 EOF
 "$hone" bench words.hone --steps 2 >out 2>err || wrong 'subscripts from made-up labels'
+
+# an update of parts: each counted and trained as often as there are parts, updated once
+sed 's/steps = 1/accumulate = 4; steps = 1/; s|loss = .*|loss = total(sum(model(b.label)^2)) / total(count(b.label)) }|' \
+  words.hone >parts.hone
+"$hone" bench words.hone --steps 2 --json >whole 2>err || wrong 'one part'
+"$hone" bench parts.hone --steps 2 --json >parts 2>err || wrong 'parts'
+part() { grep -o "\"$2\": {[^}]*}" "$1" >row; number row "$3"; }
+for part in forward backward update; do
+  awk -v n="$(part parts $part kernels)" -v t="$(part parts $part seconds)" 'BEGIN { exit !(n > 0 && t > 0) }' ||
+    wrong "parts: no $part"
+done
+[ "$(number parts accumulate)" = 4 ] || wrong 'parts: how many'
+[ $(($(part parts backward kernels) % 4)) = 0 ] || wrong 'parts: a backward pass each'
+awk -v one="$(part whole backward flops)" -v four="$(part parts backward flops)" \
+  'BEGIN { exit !(four > 3.5 * one) }' || wrong 'parts: FLOPs of all'
+"$hone" bench parts.hone --steps 2 >out 2>err || wrong 'parts'
+grep -q 'steps, each of 4 parts$' out || wrong 'parts: not said'
+grep -q 'computed where its gradient is' out && wrong 'parts: an update of its own denied'
 
 rule() { # rule RULE SHAPES BYTES [FILE]: "seconds" and "stream_seconds" above 0, bytes as wanted
   local rule=$1 shapes=$2 bytes=$3; shift 3

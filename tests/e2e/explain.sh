@@ -35,6 +35,18 @@ grep -Eq '^  contract +forward +nn\.hone:[0-9]+ y' out || wrong 'forward product
 grep -Eq '^  contract +backward .*nn\.hone:[0-9]+ d_weight' out || wrong 'weight gradient'
 grep -Eq 'optim\.hone:[0-9]+ ' out || wrong 'update'
 
+# products that an update rule takes, in a function of the library, are the update's, of parts or not
+sed 's/optimizer SGD.*/optimizer Muon(lr = 0.1); group "*.bias" { optimizer SGD(lr = 0.1) }/' mlp.hone >muon.hone
+sed 's/steps = 1/accumulate = 2; steps = 1/' muon.hone >parts.hone
+for file in muon parts; do
+  "$hone" explain $file.hone >out 2>err || wrong "$file"
+  grep -Eq '^  contract +update +optim\.hone:[0-9]+ x' out || wrong "$file: products of the update"
+  grep -Eq '^  contract +backward .*nn\.hone:[0-9]+ d_weight' out || wrong "$file: weight gradient"
+  grep -Eq '^  contract +(forward|backward) +optim' out && wrong "$file: products of the update elsewhere"
+done
+grep -A 5 '^train\.train' out | grep -Eq '^  backward +[0-9]+ ' || wrong 'parts: no backward'
+grep -A 5 '^update\.train' out | grep -Eq '^  (forward|backward) ' && wrong 'parts: an update is nothing else'
+
 "$hone" explain mlp.hone --json --threads 1 --target generic >json 2>err
 grep '"kind"' json >rows; grep '"kernels"' json | head -1 >sum
 for what in flops bytes limit_s expected_s; do
