@@ -10,11 +10,11 @@ static bool add_batch(Engine *engine, const Evaluated *from, const HoneBatch *ba
     uint32_t eval = shorter ? from->shorter[batch->length].eval : from->eval;
     uint32_t one = shorter ? from->shorter[batch->length].eval_one : from->eval_one;
     if (batch->size == from->batch) {
-        engine_put_batch(engine, &entries[eval], from->data, batch, 0);
+        engine_put_batch(engine, &entries[eval], from->feed.data, batch, 0);
         return engine_run(engine, eval, values, error);
     }
     for (int64_t i = 0; i < batch->size; i++) {
-        engine_put_batch(engine, &entries[one], from->data, batch, i);
+        engine_put_batch(engine, &entries[one], from->feed.data, batch, i);
         if (!engine_run(engine, one, values, error)) {
             return false;
         }
@@ -26,12 +26,12 @@ static bool add_all(Engine *engine, const Evaluated *from, const StepValues *val
                     HoneError *error)
 {
     *done = false;
-    if (!hone_loader_start(from->loader, 0, 0, error)) {
+    if (!hone_loader_start(from->feed.loader, 0, 0, error)) {
         return false;
     }
     for (;;) {
         HoneBatch batch;
-        if (!hone_loader_next(from->loader, &batch, error)) {
+        if (!hone_loader_next(from->feed.loader, &batch, error)) {
             return false;
         }
         if (batch.size == 0) {
@@ -70,12 +70,9 @@ static bool open_one(Evaluated *to, const HoneProgram *program, const HoneRememb
 {
     const HoneData *data = &program->data[remember->data];
     *to = (Evaluated){.eval = remember->eval, .eval_one = remember->eval_one, .batch = data->batch};
-    HoneLoaderConfig config = {
-        .batch = data->batch, .workers = (int)program->workers, .depth = options->prefetch};
-    to->data = hone_data_open(options->sys, data->valid, options->root, error);
-    return to->data != NULL && engine_check_fields(&program->entries[to->eval], to->data, error) &&
-           engine_check_fields(&program->entries[to->eval_one], to->data, error) &&
-           (to->loader = hone_loader_new(options->sys, to->data, &config, error)) != NULL;
+    return feed_open(&to->feed, program, options, remember->data, data->valid, 0, error) &&
+           engine_check_fields(&program->entries[to->eval], to->feed.data, error) &&
+           engine_check_fields(&program->entries[to->eval_one], to->feed.data, error);
 }
 
 bool remembered_open(Remembered *to, const HoneProgram *program, const HoneRunOptions *options,
@@ -98,49 +95,44 @@ bool remembered_open(Remembered *to, const HoneProgram *program, const HoneRunOp
 void remembered_close(Remembered *remembered, HoneSys *sys)
 {
     for (uint32_t i = 0; i < remembered->n; i++) {
-        hone_loader_free(remembered->of[i].loader);
-        hone_data_close(remembered->of[i].data);
+        feed_close(&remembered->of[i].feed);
     }
     hone_free(sys, remembered->of);
     *remembered = (Remembered){0};
 }
 
-uint64_t remembered_bytes(const Remembered *remembered, int depth)
+uint64_t remembered_bytes(const Remembered *remembered)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < remembered->n; i++) {
-        bytes += hone_loading_bytes(remembered->of[i].data, remembered->of[i].batch, depth);
+        bytes += remembered->of[i].feed.bytes;
     }
     return bytes;
 }
 
 /* --- hone eval -------------------------------------------------------------------------------------- */
-static bool evaluate_with(Engine *engine, const HoneRunOptions *options, HoneDataset *data,
+/* source NULL: the stage has no data of its own. */
+static bool evaluate_with(Engine *engine, const HoneRunOptions *options, const HoneSource *source,
                           HoneError *error)
 {
     const HoneProgram *program = engine->program;
     const HoneStage *stage = &program->stages[program->n_stages - 1];
-    HoneLoaderConfig config = {
-        .batch = program->data[stage->data].batch,
-        .workers = (int)program->workers,
-        .depth = options->prefetch,
-        .n_lengths = program->data[stage->data].n_lengths,
-        .lengths = program->data[stage->data].lengths,
-    };
-    Evaluated own = {.eval = stage->eval, .eval_one = stage->eval_one, .batch = config.batch,
-                     .data = data, .n_shorter = stage->n_shorter, .shorter = stage->shorter};
+    Evaluated own = {.eval = stage->eval, .eval_one = stage->eval_one,
+                     .batch = program->data[stage->data].batch, .n_shorter = stage->n_shorter,
+                     .shorter = stage->shorter};
     Remembered remembered = {0};
     int64_t none[1] = {0};
     StepValues values = {.progress = 1, .steps_of_stage = none};
     bool done;
-    bool ok = (data == NULL || ((own.loader = hone_loader_new(options->sys, data, &config, error)) &&
-                                engine_check_fields(&program->entries[stage->eval], data, error) &&
-                                engine_check_fields(&program->entries[stage->eval_one], data, error))) &&
-              remembered_open(&remembered, program, options, error) &&
-              evaluate_stage(engine, stage, stage->metrics, data == NULL ? NULL : &own, &remembered,
-                             &values, &done, error);
+    bool ok = source == NULL ||
+              (feed_open(&own.feed, program, options, stage->data, source, 0, error) &&
+               engine_check_fields(&program->entries[stage->eval], own.feed.data, error) &&
+               engine_check_fields(&program->entries[stage->eval_one], own.feed.data, error));
+    ok = ok && remembered_open(&remembered, program, options, error) &&
+         evaluate_stage(engine, stage, stage->metrics, source == NULL ? NULL : &own, &remembered,
+                        &values, &done, error);
     remembered_close(&remembered, options->sys);
-    hone_loader_free(own.loader);
+    feed_close(&own.feed);
     return ok;
 }
 
@@ -161,11 +153,9 @@ bool hone_evaluate(const HoneProgram *program, const HoneRunOptions *options, co
     if (!engine_open(&engine, options->sys, program, options->threads, error)) {
         return false;
     }
-    bool own = stage->eval != HONE_NONE;
-    HoneDataset *data = own ? hone_data_open(options->sys, source, options->root, error) : NULL;
     tensors_initialise(&engine);
-    bool ok = (!own || data != NULL) && tensors_read(&engine, TENSORS_MODEL, weights, error) &&
-              evaluate_with(&engine, options, data, error);
+    bool ok = tensors_read(&engine, TENSORS_MODEL, weights, error) &&
+              evaluate_with(&engine, options, stage->eval != HONE_NONE ? source : NULL, error);
     const HoneEntry *entry = &program->entries[stage->metrics];
     for (uint32_t i = 0; ok && i < entry->n_outputs - program->n_changes && *n < capacity; i++) {
         metrics[(*n)++] = (HoneMetric){
@@ -173,7 +163,6 @@ bool hone_evaluate(const HoneProgram *program, const HoneRunOptions *options, co
             .value = engine_output(&engine, entry, entry->outputs[i].name),
         };
     }
-    hone_data_close(data);
     engine_close(&engine);
     return ok;
 }

@@ -97,7 +97,7 @@ bool manifest_write(HoneSys *sys, const char *folder, const Manifest *m, HoneErr
         hone_text_add(&text, "%s\"%s\": %llu", i == 0 ? "{" : ",\n ", fields[i].key,
             (unsigned long long)fields[i].value);
     }
-    for (uint32_t s = 0; s < RUN_MAX_STAGES; s++) {
+    for (uint32_t s = 0; s < HONE_MAX_STAGES; s++) {
         if (m->position.steps_of_stage[s] > 0) {
             hone_text_add(&text, ",\n \"stage_%u\": %lld", s, (long long)m->position.steps_of_stage[s]);
         }
@@ -179,8 +179,8 @@ static bool parse_number(HoneJson *json, const char *key, Manifest *m, uint64_t 
             return true;
         }
     }
-    unsigned long stage = strncmp(key, "stage_", 6) == 0 ? strtoul(key + 6, NULL, 10) : RUN_MAX_STAGES;
-    if (stage >= RUN_MAX_STAGES) {
+    unsigned long stage = strncmp(key, "stage_", 6) == 0 ? strtoul(key + 6, NULL, 10) : HONE_MAX_STAGES;
+    if (stage >= HONE_MAX_STAGES) {
         return false;
     }
     m->position.steps_of_stage[stage] = (int64_t)value;

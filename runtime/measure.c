@@ -37,7 +37,7 @@ static void fill_field(Engine *engine, const HonePort *port, int64_t below)
 /* Running totals and the like stay as they are from pass to pass; the clock stands at the start. */
 static bool passes(Engine *engine, HoneMeasure *measure, HoneTimes *times, HoneError *error)
 {
-    int64_t steps_of_stage[RUN_MAX_STAGES] = {0};
+    int64_t steps_of_stage[HONE_MAX_STAGES] = {0};
     for (int64_t i = 0; i < measure->warm + measure->passes; i++) {
         StepValues values = {.updates = (uint64_t)i, .stage_steps = i,
                              .steps_of_stage = steps_of_stage};

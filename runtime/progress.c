@@ -59,7 +59,8 @@ static void describe(const Progress *progress, const Position *position, Field l
     double steps = (double)(position->updates - progress->first_update);
     double rate = seconds > 0 ? steps / seconds : 0;
     const HoneStage *stage = &progress->program->stages[position->stage];
-    double samples = rate * (double)progress->program->data[stage->data].batch;
+    int64_t update = progress->program->data[stage->data].batch * stage->accumulate;
+    double samples = rate * (double)update;
     if (lost <= NAME) {
         hone_text_add(line, "%s · ", progress->program->name);
     }

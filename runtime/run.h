@@ -4,6 +4,7 @@
  *   step.c        arenas and pool of a run; one pass over an entry
  *   tensors.c     first values, loading and saving of the tensors that live between steps
  *   train.c       stages, epochs, best weights, the end
+ *   feed.c        a split of the data as a run reads it
  *   rundir.c      where a run writes;  evaluate.c  metrics over a data set;  predict.c  one picture
  *   checkpoint.c  the state of a run on disk, whole or not at all;  manifest.c  what it says of itself
  *   memory.c      what the system says of memory;  metrics.c  metrics.jsonl
@@ -72,7 +73,6 @@ void tensors_zero(Engine *engine, uint32_t n, const uint32_t *tensors);
 bool tensors_save(Engine *engine, const HoneSave *save, const char *root, HoneError *error);
 
 /* --- train.c: where a run stands ------------------------------------------------------------------- */
-enum { RUN_MAX_STAGES = 64 };
 typedef struct Best {              /* an evaluation that no other one surpassed */
     bool has;
     double value;                  /* of the monitored metric */
@@ -84,7 +84,7 @@ typedef struct Position {
     int64_t step;                  /* in the stage: updates done */
     int64_t updates;               /* in the run */
     int64_t epoch;                 /* of the data, over all stages: finished or begun */
-    int64_t steps_of_stage[RUN_MAX_STAGES];
+    int64_t steps_of_stage[HONE_MAX_STAGES];
     Best best;                     /* whose weights lie in the run directory */
     Best seen;                     /* of all: another one only where writing its weights failed */
     Best last;                     /* the evaluation of the present weights, if there was one */
@@ -101,12 +101,32 @@ bool rundir_open(char to[HONE_PATH], const HoneRunOptions *options, const char *
 void rundir_remove(HoneSys *sys, const char *folder);
 bool rundir_put_recipe(HoneSys *sys, const char *folder, const char *text, HoneError *error);
 
+/* --- feed.c ---------------------------------------------------------------------------------------- */
+typedef struct Feed {              /* a split: NULL where there is none */
+    HoneDataset *data;
+    HoneLoader *loader;
+    uint64_t bytes;                /* that both take */
+} Feed;
+/* parts: as of hone_loader_config. After a failure too the feed is to be closed. */
+bool feed_open(Feed *to, const HoneProgram *program, const HoneRunOptions *options, uint32_t data,
+               const HoneSource *source, int64_t parts, HoneError *error);
+void feed_close(Feed *feed);
+typedef struct StageFeed {
+    uint32_t data;
+    int64_t parts;                 /* of an update, whose batches one of the training loader holds */
+    Feed train, valid;
+} StageFeed;
+/* What is open stays where the stage reads the same. Its entries have what they read. */
+bool stage_feed_open(StageFeed *feed, const HoneProgram *program, const HoneRunOptions *options,
+                     const HoneStage *stage, HoneError *error);
+void stage_feed_close(StageFeed *feed);
+int64_t stage_feed_skipped(const StageFeed *feed);     /* bad files */
+
 /* --- evaluate.c ------------------------------------------------------------------------------------ */
 typedef struct Evaluated {         /* data that metrics are taken over */
     uint32_t eval, eval_one;       /* entries that add to totals: a batch, one sample */
     int64_t batch;
-    HoneDataset *data;
-    HoneLoader *loader;
+    Feed feed;
     uint32_t n_shorter;            /* as in HoneStage */
     const HoneLength *shorter;
 } Evaluated;
@@ -117,7 +137,7 @@ typedef struct Remembered {        /* one for each of the program's remembers */
 bool remembered_open(Remembered *to, const HoneProgram *program, const HoneRunOptions *options,
                      HoneError *error);
 void remembered_close(Remembered *remembered, HoneSys *sys);
-uint64_t remembered_bytes(const Remembered *remembered, int depth);
+uint64_t remembered_bytes(const Remembered *remembered);
 /* Adds every sample of the stage's own data (NULL: none) and of what is remembered to the totals, once,
  * then runs the entry over them: stage->metrics, or the program's start. *done false: a signal asked to
  * stop before all were added. */

@@ -177,18 +177,18 @@ bool engine_check_fields(const HoneEntry *entry, const HoneDataset *data, HoneEr
 }
 
 /* One field of a batch on its way to its port, which may take only the first so many of each sample. */
-typedef struct Feed {
+typedef struct PutField {
     const HonePort *port;
     const HoneField *field;
     const char *from;
     char *to;
     uint64_t sample_bytes;
-} Feed;
+} PutField;
 
 static void feed_sample(void *const *buffers, void *scratch, int64_t sample)
 {
     (void)scratch;
-    const Feed *feed = buffers[0];
+    const PutField *feed = buffers[0];
     int64_t size = (int64_t)hone_dtype_bytes(feed->port->dtype);
     hone_copy_strided(feed->to + sample * feed->port->strides[0] * size, feed->port->dtype,
                       feed->port->strides + 1, feed->from + (uint64_t)sample * feed->sample_bytes,
@@ -202,7 +202,7 @@ void engine_put_batch(Engine *engine, const HoneEntry *entry, const HoneDataset 
     for (uint32_t p = 0; p < entry->n_fields; p++) {
         const HonePort *port = &entry->fields[p];
         size_t index;
-        Feed feed = {.port = port,
+        PutField feed = {.port = port,
                      .field = find_field(data, port->name, &index),
                      .to = engine_at(engine, port->at)};
         int64_t n = port->dims[0];
@@ -225,7 +225,7 @@ void engine_put_batch(Engine *engine, const HoneEntry *entry, const HoneDataset 
 static double updates_of(const HonePort *port, const StepValues *values)
 {
     int64_t t = values->stage_steps + 1;
-    for (uint32_t s = 0; s < values->n_stages && s < 64; s++) {
+    for (uint32_t s = 0; s < values->n_stages && s < HONE_MAX_STAGES; s++) {
         t += port->earlier >> s & 1 ? values->steps_of_stage[s] : 0;
     }
     return (double)t;

@@ -19,13 +19,9 @@ typedef struct Run {
     Position at;
     Metrics metrics;
     Progress progress;
-    uint32_t data;                     /* of the loaders below */
-    int64_t accumulate;                /* batches that one of theirs holds */
-    HoneDataset *train, *valid;
-    HoneLoader *train_loader, *valid_loader;
+    StageFeed feed;                    /* of the stage at work */
     Remembered remembered;
     uint64_t loader_bytes;             /* the most that any stage's data take */
-    int64_t skipped;                   /* bad files of the data opened last */
     double last_checkpoint;            /* when one was written or tried */
     bool saved;                        /* what stands on disk is this position */
     int64_t saved_update;              /* of the newest checkpoint of this run; -1: none */
@@ -35,90 +31,8 @@ typedef struct Run {
     Best chosen;                       /* whose weights `save` writes */
     bool lost, finished;               /* others than the best seen; saved */
     int lock;                          /* of the run directory; -1: none */
-    int64_t planned_steps[RUN_MAX_STAGES], batches[RUN_MAX_STAGES];   /* batches: of an epoch */
+    int64_t planned_steps[HONE_MAX_STAGES], batches[HONE_MAX_STAGES];   /* batches: of an epoch */
 } Run;
-
-/* --- data -------------------------------------------------------------------------------------------- */
-static void close_data(Run *run)
-{
-    hone_loader_free(run->train_loader);
-    hone_loader_free(run->valid_loader);
-    hone_data_close(run->train);
-    hone_data_close(run->valid);
-    run->train_loader = run->valid_loader = NULL;
-    run->train = run->valid = NULL;
-}
-
-static HoneLoader *new_loader(Run *run, HoneDataset *set, bool training)
-{
-    const HoneData *data = &run->program->data[run->data];
-    HoneLoaderConfig config = {
-        .batch = data->batch * (training ? run->accumulate : 1),
-        .shuffle = training && data->shuffle,
-        .augment = training,
-        .drop_last = training,
-        .seed = run->program->seed,
-        .workers = (int)run->program->workers,
-        .depth = run->options->prefetch,
-        .n_lengths = data->n_lengths,
-        .lengths = data->lengths,
-    };
-    return hone_loader_new(run->options->sys, set, &config, run->error);
-}
-
-static uint64_t data_bytes(const Run *run)
-{
-    int64_t batch = run->program->data[run->data].batch;
-    int depth = run->options->prefetch;
-    uint64_t bytes = hone_loading_bytes(run->train, batch, depth);
-    return run->valid == NULL ? bytes : bytes + hone_loading_bytes(run->valid, batch, depth);
-}
-
-/* The batch of the training loader is that of an update, whose parts are slices of it. */
-static bool open_data(Run *run, uint32_t index, int64_t accumulate)
-{
-    if (run->train != NULL && run->data == index && run->accumulate == accumulate) {
-        return true;
-    }
-    close_data(run);
-    run->data = index;
-    run->accumulate = accumulate;
-    const HoneData *data = &run->program->data[index];
-    HoneSys *sys = run->options->sys;
-    run->train = hone_data_open(sys, data->train, run->options->root, run->error);
-    if (run->train == NULL || (run->train_loader = new_loader(run, run->train, true)) == NULL) {
-        return false;
-    }
-    if (hone_loader_batches(run->train_loader) == 0) {
-        return hone_fail(run->error, HONE_BAD_INPUT, "E705",
-                         "data `%s` has %lld training samples, fewer than one batch of %lld",
-                         data->name, (long long)hone_data_count(run->train),
-                         (long long)(data->batch * accumulate));
-    }
-    if (data->valid != NULL) {
-        run->valid = hone_data_open(sys, data->valid, run->options->root, run->error);
-        if (run->valid == NULL || (run->valid_loader = new_loader(run, run->valid, false)) == NULL) {
-            return false;
-        }
-    }
-    run->skipped = hone_data_skipped(run->train) +
-                   (run->valid == NULL ? 0 : hone_data_skipped(run->valid));
-    uint64_t bytes = data_bytes(run);
-    run->loader_bytes = bytes > run->loader_bytes ? bytes : run->loader_bytes;
-    return true;
-}
-
-static bool open_stage(Run *run, const HoneStage *stage)
-{
-    const HoneEntry *entries = run->program->entries;
-    return open_data(run, stage->data, stage->accumulate) &&
-           (stage->count == HONE_NONE ||
-            engine_check_fields(&entries[stage->count], run->train, run->error)) &&
-           engine_check_fields(&entries[stage->train], run->train, run->error) &&
-           (run->valid == NULL || stage->eval == HONE_NONE ||
-            (engine_check_fields(&entries[stage->eval], run->valid, run->error) &&
-             engine_check_fields(&entries[stage->eval_one], run->valid, run->error)));
-}
 
 /* --- counting ---------------------------------------------------------------------------------------- */
 static int64_t steps_of(const HoneStage *stage, int64_t batches)
@@ -288,10 +202,10 @@ static bool evaluate(Run *run, const HoneStage *stage, int64_t steps, int64_t ba
     const HoneEntry *metrics = &run->program->entries[stage->metrics];
     bool done = false;
     swap_averages(run, stage);
-    Evaluated own = {.eval = stage->eval, .eval_one = stage->eval_one, .data = run->valid,
-                     .batch = run->program->data[stage->data].batch, .loader = run->valid_loader,
+    Evaluated own = {.eval = stage->eval, .eval_one = stage->eval_one, .feed = run->feed.valid,
+                     .batch = run->program->data[stage->data].batch,
                      .n_shorter = stage->n_shorter, .shorter = stage->shorter};
-    bool has_own = stage->eval != HONE_NONE && run->valid != NULL;
+    bool has_own = stage->eval != HONE_NONE && run->feed.valid.data != NULL;
     if (!evaluate_stage(&run->engine, stage, stage->metrics, has_own ? &own : NULL, &run->remembered,
                         &values, &done, run->error)) {
         return false;
@@ -360,7 +274,7 @@ static bool run_parts(Run *run, const HoneStage *stage, uint32_t entry, const Ho
     int64_t size = run->program->data[stage->data].batch;
     for (int64_t part = 0; part < stage->accumulate; part++) {
         values.part = (uint64_t)part;
-        engine_put_batch(&run->engine, &run->program->entries[entry], run->train, batch,
+        engine_put_batch(&run->engine, &run->program->entries[entry], run->feed.train.data, batch,
                          part * size);
         if (!engine_run(&run->engine, entry, &values, run->error)) {
             return false;
@@ -372,7 +286,7 @@ static bool run_parts(Run *run, const HoneStage *stage, uint32_t entry, const Ho
 static bool train_step(Run *run, const HoneStage *stage, int64_t steps, int64_t batches)
 {
     HoneBatch batch;
-    if (!hone_loader_next(run->train_loader, &batch, run->error)) {
+    if (!hone_loader_next(run->feed.train.loader, &batch, run->error)) {
         return false;
     }
     bool shorter = batch.length < stage->n_shorter;
@@ -429,7 +343,7 @@ static bool stopped(Run *run)
 
 static bool evaluation_due(const Run *run, const HoneStage *stage, int64_t steps, int64_t batches)
 {
-    if (stage->metrics == HONE_NONE || (run->valid_loader == NULL && run->remembered.n == 0)) {
+    if (stage->metrics == HONE_NONE || (run->feed.valid.loader == NULL && run->remembered.n == 0)) {
         return false;
     }
     return run->at.step == steps ||
@@ -449,17 +363,17 @@ static bool checkpoint_due(const Run *run, const HoneStage *stage, int64_t batch
 static bool start_epoch(Run *run, int64_t base, int64_t batches)
 {
     run->at.epoch = base + run->at.step / batches;
-    return hone_loader_start(run->train_loader, run->at.epoch, run->at.step % batches, run->error);
+    return hone_loader_start(run->feed.train.loader, run->at.epoch, run->at.step % batches, run->error);
 }
 
 /* What happens after a step depends on the Position alone, so a resumed run takes the same way. */
 static bool run_stage(Run *run)
 {
     const HoneStage *stage = &run->program->stages[run->at.stage];
-    if (!open_stage(run, stage)) {
+    if (!stage_feed_open(&run->feed, run->program, run->options, stage, run->error)) {
         return false;
     }
-    int64_t batches = hone_loader_batches(run->train_loader);
+    int64_t batches = hone_loader_batches(run->feed.train.loader);
     int64_t steps = steps_of(stage, batches), base = first_epoch(run);
     forget_best(run, stage);
     bool averaged = run->at.stage > 0 && run->program->stages[run->at.stage - 1].average;
@@ -504,10 +418,12 @@ static bool check_stages(Run *run)
 {
     for (uint32_t s = 0; s < run->program->n_stages; s++) {
         const HoneStage *stage = &run->program->stages[s];
-        if (!open_stage(run, stage)) {
+        if (!stage_feed_open(&run->feed, run->program, run->options, stage, run->error)) {
             return false;
         }
-        run->batches[s] = hone_loader_batches(run->train_loader);
+        uint64_t bytes = run->feed.train.bytes + run->feed.valid.bytes;
+        run->loader_bytes = bytes > run->loader_bytes ? bytes : run->loader_bytes;
+        run->batches[s] = hone_loader_batches(run->feed.train.loader);
         run->planned_steps[s] = steps_of(stage, run->batches[s]);
     }
     return true;
@@ -567,7 +483,8 @@ static bool begin(Run *run)
     int skipped = 0;
     tensors_initialise(&run->engine);
     if (!tensors_load(&run->engine, options->root, run->error) || !check_stages(run) ||
-        !remembered_open(&run->remembered, run->program, options, run->error) || !check_saves(run) || !open_folder(run)) {
+        !remembered_open(&run->remembered, run->program, options, run->error) || !check_saves(run) ||
+        !open_folder(run)) {
         return false;
     }
     tensors_copy_initial(&run->engine);
@@ -583,21 +500,22 @@ static bool begin(Run *run)
         progress_note(&run->progress, "%d damaged checkpoint%s passed over", skipped,
                       skipped == 1 ? "" : "s");
     }
-    if (run->skipped > 0) {
-        const char *train = hone_data_skipped_first(run->train);
-        const char *valid = run->valid == NULL ? "" : hone_data_skipped_first(run->valid);
+    int64_t bad = stage_feed_skipped(&run->feed);
+    if (bad > 0) {
+        const HoneDataset *also = run->feed.valid.data;
+        const char *train = hone_data_skipped_first(run->feed.train.data);
+        const char *valid = also == NULL ? "" : hone_data_skipped_first(also);
         progress_note(&run->progress, "%lld file%s cannot be decoded and %s passed over: %s%s%s%s",
-                      (long long)run->skipped, run->skipped == 1 ? "" : "s",
-                      run->skipped == 1 ? "is" : "are", train,
+                      (long long)bad, bad == 1 ? "" : "s", bad == 1 ? "is" : "are", train,
                       train[0] != '\0' && valid[0] != '\0' ? ", " : "", valid,
-                      run->skipped > 3 ? " …" : "");
+                      bad > 3 ? " …" : "");
     }
     if (options->resume) {
         progress_note(&run->progress, found ? "resumed after step %lld in %s"
                                             : "no checkpoint yet, step %lld, in %s: from the beginning",
                       (long long)run->at.updates, run->dir);
     }
-    run->loader_bytes += remembered_bytes(&run->remembered, options->prefetch);
+    run->loader_bytes += remembered_bytes(&run->remembered);
     return found || evaluate_start(run);
 }
 
@@ -751,16 +669,16 @@ bool hone_run(const HoneProgram *program, const HoneRunOptions *options, HoneRes
               HoneError *error)
 {
     *result = (HoneResult){.best = NAN};
-    if (program->n_stages > RUN_MAX_STAGES) {
+    if (program->n_stages > HONE_MAX_STAGES) {
         return hone_fail(error, HONE_USAGE, "E702", "%u stages, at most %d are supported",
-                         program->n_stages, RUN_MAX_STAGES);
+                         program->n_stages, HONE_MAX_STAGES);
     }
     Run *run = hone_alloc(options->sys, sizeof *run);
     if (run == NULL) {
         return hone_fail_memory(error, "the run", sizeof *run);
     }
-    *run = (Run){.program = program, .options = options, .error = error, .metrics = {.fd = -1}, .lock = -1};
-    run->saved_update = -1;
+    *run = (Run){.program = program, .options = options, .error = error, .metrics = {.fd = -1},
+                 .saved_update = -1, .lock = -1};
     double start = clock_seconds();
     memory_reset_peak(options->sys);
     result->base_rss = memory_present(options->sys);
@@ -772,7 +690,7 @@ bool hone_run(const HoneProgram *program, const HoneRunOptions *options, HoneRes
         engine_close(&run->engine);
     }
     result->seconds = clock_seconds() - start;
-    close_data(run);
+    stage_feed_close(&run->feed);
     remembered_close(&run->remembered, options->sys);
     metrics_close(&run->metrics);
     if (run->lock >= 0) {

@@ -107,21 +107,32 @@ static void print_data(const Recipe *recipe, Buf *out)
     }
 }
 
-/* As `hone run` counts it: arenas, every thread's scratch, and the data that takes most. */
+/* As `hone run` counts it: arenas, every thread's scratch, what reading takes in the stage where it
+ * takes most, and what is remembered. */
 typedef struct Peak {
     uint64_t loading, bytes;
     int threads;
 } Peak;
 
+enum { TRAIN, VALID };
+
+static uint64_t split_bytes(const Recipe *recipe, uint32_t data, int split, int64_t parts)
+{
+    HoneLoaderConfig config = hone_loader_config(&recipe->data.at[data], parts);
+    return hone_loading_bytes(&recipe->facts.at[data].loading[split], &config);
+}
+
 static Peak peak_of(const Session *s, const Recipe *recipe, const HoneProgram *program)
 {
     Peak peak = {.threads = s->line->threads > 0 ? (int)s->line->threads : hone_cpu_count()};
-    for (size_t i = 0; i < recipe->facts.len; i++) {
-        uint64_t bytes = recipe->facts.at[i].loading_bytes;
-        peak.loading = i == 0 && bytes > peak.loading ? bytes : peak.loading;
+    for (size_t i = 0; i < recipe->stages.len; i++) {
+        const RecipeStage *stage = &recipe->stages.at[i];
+        uint64_t bytes = split_bytes(recipe, stage->data, TRAIN, stage->accumulate) +
+                         split_bytes(recipe, stage->data, VALID, 0);
+        peak.loading = bytes > peak.loading ? bytes : peak.loading;
     }
     for (size_t i = 0; i < recipe->remembers.len; i++) {
-        peak.loading += recipe->facts.at[recipe->remembers.at[i].data].valid_bytes;
+        peak.loading += split_bytes(recipe, recipe->remembers.at[i].data, VALID, 0);
     }
     peak.bytes = peak.loading + (uint64_t)peak.threads * program->scratch_bytes;
     for (int i = 0; i < HONE_ARENAS; i++) {

@@ -271,13 +271,11 @@ static HoneSource *source_build(RecipeBuild *b, const Ast *call)
 }
 
 /* --- fields ---------------------------------------------------------------------------------- */
-enum { MOST_FIELDS = 64 };
-
 typedef struct Split {
     const Ast *knob;
     HoneSource *source;
     size_t n;
-    HoneField fields[MOST_FIELDS];
+    HoneField fields[HONE_MAX_FIELDS];
     bool known;
 } Split;
 
@@ -326,7 +324,7 @@ static bool copy_fields(RecipeBuild *b, Split *split, HoneDataset *data, RecipeD
 {
     const HoneField *fields;
     size_t n = hone_data_fields(data, &fields);
-    split->n = n < MOST_FIELDS ? n : MOST_FIELDS;
+    split->n = n;
     for (size_t i = 0; i < split->n; i++) {
         split->fields[i] = fields[i];
         split->fields[i].name = str_c(b->c->arena, str_of(fields[i].name));
@@ -350,17 +348,14 @@ static bool copy_fields(RecipeBuild *b, Split *split, HoneDataset *data, RecipeD
     return true;
 }
 
-static bool split_fields(RecipeBuild *b, Split *split, RecipeData *facts, int64_t batch,
-                         size_t which)
+static bool split_fields(RecipeBuild *b, Split *split, RecipeData *facts, size_t which)
 {
     HoneError error = {0};
     HoneDataset *data =
         hone_data_open(b->c->sys, split->source, str_c(b->c->arena, b->c->root_dir), &error);
     if (data != NULL) {
         bool ok = copy_fields(b, split, data, facts, which);
-        uint64_t bytes = hone_loading_bytes(data, batch, -1);
-        facts->loading_bytes += which < 2 ? bytes : 0;
-        facts->valid_bytes = which == 1 ? bytes : facts->valid_bytes;
+        facts->loading[which] = hone_data_loading(data, (uint32_t)b->n_lengths, b->lengths);
         hone_data_close(data);
         return ok;
     }
@@ -369,7 +364,7 @@ static bool split_fields(RecipeBuild *b, Split *split, RecipeData *facts, int64_
         recipe_file_error(b, &error, span);
         return false;
     }
-    split->known = hone_reader_fields(split->source, &split->n, split->fields, MOST_FIELDS);
+    split->known = hone_reader_fields(split->source, &split->n, split->fields, HONE_MAX_FIELDS);
     if (b->silent) {
         return true;
     }
@@ -477,22 +472,22 @@ static bool data_knob(RecipeBuild *b, const Ast *knob, HoneData *data, Split *sp
 /* length = 128, or [64, 128]: a graph for each. */
 static bool length_knob(RecipeBuild *b, const Ast *knob)
 {
-    enum { MOST = 16, LONGEST = 1 << 20 };
     Value v = elab_expr(b->build, b->scope, knob->kids[0]);
     size_t n = v.kind == VALUE_LIST ? v.n : 1;
     const Value *items = v.kind == VALUE_LIST ? v.items : &v;
     int64_t *lengths = NEW_ARRAY(b->c->arena, int64_t, n + 1);
-    bool ok = n >= 1 && n <= MOST;
+    bool ok = n >= 1 && n <= HONE_MAX_LENGTHS;
     for (size_t i = 0; i < n && ok; i++) {
         lengths[i] = items[i].i;
-        ok = items[i].kind == VALUE_INT && lengths[i] >= 1 && lengths[i] <= LONGEST &&
+        ok = items[i].kind == VALUE_INT && lengths[i] >= 1 && lengths[i] <= HONE_LONGEST &&
              (i == 0 || lengths[i] > lengths[i - 1]);
     }
     b->n_lengths = ok ? n : 0;
     b->lengths = lengths;
     if (!ok && v.kind != VALUE_POISON) {
         Diag *d = diag(&b->c->diags, E516, knob->kids[0]->span,
-                       "`length` is a whole number, or at most %d of them, the smallest first", MOST);
+                       "`length` is a whole number, or at most %d of them, the smallest first",
+                       HONE_MAX_LENGTHS);
         diag_help(d, "for instance `length = [64, 128]`");
     }
     return ok;
@@ -547,7 +542,7 @@ static bool add_data(RecipeBuild *b, const Ast *item)
     for (size_t i = 0; i < SPLITS; i++) {
         if (split[i].source != NULL) {
             split[i].source->skip_bad = split[i].source->headers_only = b->r->skip_bad;
-            ok = split_fields(b, &split[i], &facts, data.batch, i) && ok;
+            ok = split_fields(b, &split[i], &facts, i) && ok;
             ok = ok && (i == 0 || fields_agree(b, &split[0], &split[i]));
             split[i].source->headers_only = false;
         }

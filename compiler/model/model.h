@@ -321,8 +321,7 @@ typedef struct RecipeData {      /* what is known of a HoneData at compile time 
     size_t n_classes;
     const char *const *classes;
     bool known;                  /* the fields */
-    uint64_t loading_bytes;      /* of loading train and valid; 0: not known */
-    uint64_t valid_bytes;        /* of valid alone */
+    HoneLoading loading[3];      /* of them; without the file all 0 */
     int64_t *low, *high;         /* by field: values in all splits; low > high: not known */
 } RecipeData;
 

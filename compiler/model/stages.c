@@ -4,8 +4,6 @@
 
 #include "model/recipe.h"
 
-enum { MOST_STAGES = 64 }; /* as many as a checkpoint's manifest counts */
-
 /* --- what may stand in them ------------------------------------------------------------------ */
 static const Ast *same_clause(const Ast *body, size_t before, AstKind kind)
 {
@@ -93,9 +91,9 @@ static bool add_stage(RecipeBuild *b, const Ast *stage, Scope *scope, bool loope
         diag_note_at(d, first->name, "", "the first one");
         return false;
     }
-    if (b->stages.len == MOST_STAGES) {
+    if (b->stages.len == HONE_MAX_STAGES) {
         Diag *d = diag(&b->c->diags, E516, stage->name, "a recipe has at most %d stages",
-                       MOST_STAGES);
+                       HONE_MAX_STAGES);
         diag_help(d, "thaw several layers in one stage");
         return false;
     }

@@ -84,7 +84,7 @@ static NodeId t_leaf(Training *t, const Variable *v)
 {
     uint64_t mask = 0;
     const Ast *rule = t->stage->uses[v->index].optimizer.item;
-    for (size_t i = 0; i < t->index && i < 64; i++) {
+    for (size_t i = 0; i < t->index && i < HONE_MAX_STAGES; i++) {
         const VariableUse *before = &t->b->r->stages.at[i].uses[v->index];
         mask |= (uint64_t)(before->trainable && before->optimizer.item == rule) << i;
     }

@@ -5,7 +5,7 @@
 #include "data/data.h"
 
 typedef struct Arrays {
-    void *fields[DATA_MAX_FIELDS];
+    void *fields[HONE_MAX_FIELDS];
     char *names;
 } Arrays;
 
@@ -35,9 +35,9 @@ static bool add_field(HoneDataset *data, HoneFile *file, const HoneFileTensor *t
                          "`%s`: `%s` has %lld samples, `%s` has %lld", path, tensor->key,
                          (long long)tensor->dims[0], data->fields[0].name, (long long)data->count);
     }
-    if (i == DATA_MAX_FIELDS) {
+    if (i == HONE_MAX_FIELDS) {
         return hone_fail(error, HONE_BAD_INPUT, "E704", "`%s`: more than %d arrays", path,
-                         DATA_MAX_FIELDS);
+                         HONE_MAX_FIELDS);
     }
     arrays->fields[i] = hone_alloc(data->sys, tensor->bytes);
     if (arrays->fields[i] == NULL) {
@@ -66,7 +66,7 @@ static bool copy_names(HoneDataset *data, const HoneFile *file, HoneError *error
         return hone_fail_memory(error, "data", bytes);
     }
     char *at = arrays->names;
-    for (size_t i = 0; i < hone_file_count(file) && i < DATA_MAX_FIELDS; i++) {
+    for (size_t i = 0; i < hone_file_count(file) && i < HONE_MAX_FIELDS; i++) {
         size_t length = strlen(hone_file_tensor(file, i)->key) + 1;
         memcpy(at, hone_file_tensor(file, i)->key, length);
         data->fields[i].name = at;
@@ -119,7 +119,7 @@ static void arrays_close(HoneDataset *data)
 {
     Arrays *arrays = data->state;
     if (arrays != NULL) {
-        for (size_t i = 0; i < DATA_MAX_FIELDS; i++) {
+        for (size_t i = 0; i < HONE_MAX_FIELDS; i++) {
             hone_free(data->sys, arrays->fields[i]);
         }
         hone_free(data->sys, arrays->names);

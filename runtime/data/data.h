@@ -17,8 +17,6 @@
 
 #include "internal.h"
 
-enum { DATA_MAX_FIELDS = 16 };
-
 /* How to read a sample: evaluation, or training with draws keyed by (seed, epoch, sample). */
 typedef struct SampleMode {
     bool augment;
@@ -61,7 +59,7 @@ struct HoneDataset {
     const HoneSource *source;
     char *root;
     size_t n_fields;
-    HoneField fields[DATA_MAX_FIELDS];
+    HoneField fields[HONE_MAX_FIELDS];
     int64_t count, skipped;
     char skipped_first[400];          /* names of the first of them */
     size_t n_classes;

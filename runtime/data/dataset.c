@@ -34,7 +34,7 @@ const char *const *hone_reader_options(const char *reader)
 bool hone_reader_fields(const HoneSource *source, size_t *n, HoneField *fields, size_t capacity)
 {
     const Reader *reader = reader_find(source->reader);
-    HoneField own[DATA_MAX_FIELDS];
+    HoneField own[HONE_MAX_FIELDS];
     size_t count = 0;
     if (reader == NULL || !reader->fields(source, own, &count) || count > capacity) {
         return false;

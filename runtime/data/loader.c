@@ -62,12 +62,12 @@ static void shuffle(const HoneLoader *loader, const char *what, int64_t n, int64
 }
 
 /* The shortest length that holds the sample. */
-static uint32_t length_of(const HoneLoader *loader, int64_t sample)
+static uint32_t length_of(const HoneDataset *data, uint32_t n_lengths, const int64_t *lengths,
+                          int64_t sample)
 {
-    const HoneDataset *data = loader->data;
-    uint32_t which = 0, last = loader->config.n_lengths - 1;
+    uint32_t which = 0;
     int64_t n = data->reader->length == NULL ? INT64_MAX : data->reader->length(data, sample);
-    while (which < last && loader->config.lengths[which] < n) {
+    while (which + 1 < n_lengths && lengths[which] < n) {
         which++;
     }
     return which;
@@ -77,16 +77,17 @@ static uint32_t length_of(const HoneLoader *loader, int64_t sample)
 static void cut_by_length(HoneLoader *loader)
 {
     int64_t n = hone_data_count(loader->data), size = loader->config.batch, at = 0, batches = 0;
+    const HoneLoaderConfig *config = &loader->config;
     int64_t *sorted = loader->spare, *turn = loader->spare + n, *first = turn + loader->batches;
     uint32_t *lengths = loader->lengths + loader->batches;
-    for (uint32_t k = 0; k < loader->config.n_lengths; k++) {
+    for (uint32_t k = 0; k < config->n_lengths; k++) {
         int64_t start = at;
         for (int64_t i = 0; i < n; i++) {
-            if (length_of(loader, loader->order[i]) == k) {
+            if (length_of(loader->data, config->n_lengths, config->lengths, loader->order[i]) == k) {
                 sorted[at++] = loader->order[i];
             }
         }
-        at -= loader->config.drop_last ? (at - start) % size : 0;
+        at -= config->drop_last ? (at - start) % size : 0;
         for (; start < at; start += size) {
             first[batches] = start;
             lengths[batches++] = k;
@@ -103,22 +104,6 @@ static void cut_by_length(HoneLoader *loader)
         at += end - from;
     }
     loader->starts[batches] = at;
-}
-
-/* How many batches there are, and of how many samples. */
-static void count_batches(HoneLoader *loader)
-{
-    int64_t n = hone_data_count(loader->data), size = loader->config.batch, of[32] = {0};
-    uint32_t most = loader->config.n_lengths > 1 ? loader->config.n_lengths : 1;
-    for (int64_t i = 0; i < n && most > 1; i++) {
-        of[length_of(loader, i)]++;
-    }
-    of[0] = most > 1 ? of[0] : n;
-    for (uint32_t k = 0; k < most; k++) {
-        int64_t used = loader->config.drop_last ? of[k] / size * size : of[k];
-        loader->usable += used;
-        loader->batches += (used + size - 1) / size;
-    }
 }
 
 static void order_epoch(HoneLoader *loader)
@@ -150,7 +135,7 @@ static bool decode(HoneLoader *loader, int64_t number, Workspace *work, HoneErro
     int64_t batch = batch_of(loader, number), place = number - loader->starts[batch];
     Slot *slot = &loader->slots[batch % loader->depth];
     int64_t sample = loader->order[number];
-    void *fields[DATA_MAX_FIELDS];
+    void *fields[HONE_MAX_FIELDS];
     for (size_t i = 0; i < data->n_fields; i++) {
         fields[i] = (char *)slot->fields[i] + (size_t)place * field_bytes(&data->fields[i]);
     }
@@ -206,25 +191,53 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
-/* --- construction ------------------------------------------------------------------------------------ */
-/* Adds n elements to *bytes, rounded up; false where that is more than can be. */
-static bool add_part(size_t n, size_t element, uint64_t *bytes)
+/* --- sizes -------------------------------------------------------------------------------------------- */
+HoneLoaderConfig hone_loader_config(const HoneData *data, int64_t parts)
 {
-    size_t part;
-    return !__builtin_mul_overflow(n, element, &part) && part <= SIZE_MAX / 2 &&
-           !__builtin_add_overflow(*bytes, round_up(part), bytes);
+    bool training = parts > 0;
+    return (HoneLoaderConfig){
+        .batch = data->batch * (training ? parts : 1),
+        .shuffle = training && data->shuffle,
+        .augment = training,
+        .drop_last = training,
+        .workers = -1,
+        .depth = -1,
+        .n_lengths = data->n_lengths,
+        .lengths = data->lengths,
+    };
 }
 
-/* One batch and the numbers of its samples, as make_slots lays them out. */
-static bool slot_bytes(const HoneDataset *data, size_t batch, uint64_t *bytes)
+HoneLoading hone_data_loading(const HoneDataset *data, uint32_t n_lengths, const int64_t *lengths)
 {
-    *bytes = 0;
-    bool fits = add_part(batch, sizeof(int64_t), bytes) &&
-                add_part(data->n_fields, sizeof(void *), bytes);
-    for (size_t i = 0; fits && i < data->n_fields; i++) {
-        fits = add_part(batch, field_bytes(&data->fields[i]), bytes);
+    HoneLoading loading = {.n_fields = data->n_fields, .held = data->bytes};
+    for (size_t i = 0; i < data->n_fields; i++) {
+        loading.field_bytes[i] = field_bytes(&data->fields[i]);
     }
+    loading.samples[0] = n_lengths > 1 ? 0 : data->count;
+    for (int64_t i = 0; i < data->count && n_lengths > 1; i++) {
+        loading.samples[length_of(data, n_lengths, lengths, i)]++;
+    }
+    return loading;
+}
+
+typedef struct Sizes {
+    int64_t batches, usable;          /* of an epoch; usable: samples */
+    uint64_t slot, block;             /* bytes: of a batch of the ring; of the ring */
+    uint64_t slots, order, starts, lengths, spare;
+} Sizes;
+
+/* *bytes becomes n elements', rounded up; false where that is more than can be. */
+static bool part_bytes(uint64_t n, size_t element, uint64_t *bytes)
+{
+    bool fits = !__builtin_mul_overflow(n, element, bytes) && *bytes <= SIZE_MAX / 2;
+    *bytes = round_up(*bytes);
     return fits;
+}
+
+static bool add_part(uint64_t n, size_t element, uint64_t *bytes)
+{
+    uint64_t part;
+    return part_bytes(n, element, &part) && !__builtin_add_overflow(*bytes, part, bytes);
 }
 
 static int ring_depth(int depth)
@@ -232,43 +245,74 @@ static int ring_depth(int depth)
     return depth < 1 ? 3 : depth + 1;
 }
 
-static bool ring_bytes(const HoneDataset *data, size_t batch, size_t depth, uint64_t *bytes)
+/* A batch holds the numbers of its samples, a pointer for every field, and the fields. */
+static bool sizes_of(const HoneLoading *loading, const HoneLoaderConfig *config, Sizes *to)
 {
-    return slot_bytes(data, batch, bytes) && !__builtin_mul_overflow(*bytes, depth, bytes);
+    uint64_t batch = (uint64_t)config->batch, depth = (uint64_t)ring_depth(config->depth), count = 0;
+    bool several = config->n_lengths > 1;
+    *to = (Sizes){0};
+    for (uint32_t k = 0; k == 0 || k < config->n_lengths; k++) {
+        int64_t n = loading->samples[k];
+        int64_t used = config->drop_last ? n / config->batch * config->batch : n;
+        to->usable += used;
+        to->batches += used / config->batch + (used % config->batch > 0);
+        count += (uint64_t)n;
+    }
+    uint64_t batches = (uint64_t)to->batches;
+    bool fits = add_part(batch, sizeof(int64_t), &to->slot) &&
+                add_part(loading->n_fields, sizeof(void *), &to->slot);
+    for (size_t i = 0; fits && i < loading->n_fields; i++) {
+        fits = add_part(batch, loading->field_bytes[i], &to->slot);
+    }
+    return fits && part_bytes(depth, to->slot, &to->block) &&
+           part_bytes(depth, sizeof(Slot), &to->slots) &&
+           part_bytes(count, sizeof(int64_t), &to->order) &&
+           part_bytes(batches + 1, sizeof(int64_t), &to->starts) &&
+           part_bytes(2 * batches + 1, sizeof(uint32_t), &to->lengths) &&
+           part_bytes(several ? count + 2 * batches + 1 : 1, sizeof(int64_t), &to->spare);
 }
 
-uint64_t hone_loading_bytes(const HoneDataset *data, int64_t batch, int depth)
+uint64_t hone_loading_bytes(const HoneLoading *loading, const HoneLoaderConfig *config)
 {
-    uint64_t bytes;
-    bool fits = ring_bytes(data, (size_t)batch, (size_t)ring_depth(depth), &bytes) &&
-                add_part((size_t)data->count, sizeof(int64_t), &bytes) &&
-                !__builtin_add_overflow(bytes, data->bytes, &bytes);
+    Sizes sizes;
+    if (loading->n_fields == 0) {
+        return 0;
+    }
+    bool fits = sizes_of(loading, config, &sizes);
+    const uint64_t parts[] = {sizes.block,   sizes.slots, sizes.order, sizes.starts,
+                              sizes.lengths, sizes.spare, loading->held};
+    uint64_t bytes = 0;
+    for (size_t i = 0; fits && i < sizeof parts / sizeof *parts; i++) {
+        fits = !__builtin_add_overflow(bytes, parts[i], &bytes);
+    }
     return fits ? bytes : UINT64_MAX;
 }
 
+/* --- construction ------------------------------------------------------------------------------------ */
 static bool make_slots(HoneLoader *loader, HoneError *error)
 {
     const HoneDataset *data = loader->data;
-    size_t batch = (size_t)loader->config.batch, depth = (size_t)loader->depth;
-    uint64_t bytes;
-    if (!ring_bytes(data, batch, depth, &bytes)) {
+    const HoneLoaderConfig *config = &loader->config;
+    HoneLoading loading = hone_data_loading(data, config->n_lengths, config->lengths);
+    size_t batch = (size_t)config->batch, depth = (size_t)loader->depth;
+    Sizes sizes;
+    if (!sizes_of(&loading, config, &sizes)) {
         return hone_fail_memory(error, "batches", UINT64_MAX);
     }
-    loader->slots = hone_alloc(loader->sys, depth * sizeof(Slot));
-    loader->block = hone_alloc(loader->sys, bytes);
-    loader->order = hone_alloc(loader->sys, (size_t)data->count * sizeof(int64_t));
-    size_t batches = (size_t)loader->batches, lengths = loader->config.n_lengths;
-    bool several = lengths > 1;
-    loader->starts = hone_alloc(loader->sys, (batches + 1) * sizeof(int64_t));
-    loader->lengths = hone_alloc(loader->sys, (2 * batches + 1) * sizeof(uint32_t));
-    loader->spare = hone_alloc(loader->sys, several ? ((size_t)data->count + 2 * batches + 1) *
-                                                          sizeof(int64_t) : 1);
+    loader->batches = sizes.batches;
+    loader->usable = sizes.usable;
+    loader->slots = hone_alloc(loader->sys, sizes.slots);
+    loader->block = hone_alloc(loader->sys, sizes.block);
+    loader->order = hone_alloc(loader->sys, sizes.order);
+    loader->starts = hone_alloc(loader->sys, sizes.starts);
+    loader->lengths = hone_alloc(loader->sys, sizes.lengths);
+    loader->spare = hone_alloc(loader->sys, sizes.spare);
     if (loader->slots == NULL || loader->block == NULL || loader->order == NULL ||
         loader->starts == NULL || loader->lengths == NULL || loader->spare == NULL) {
-        return hone_fail_memory(error, "data", bytes);
+        return hone_fail_memory(error, "data", sizes.block);
     }
-    for (int64_t b = 0; b <= loader->batches && !several; b++) {
-        int64_t at = b * loader->config.batch;
+    for (int64_t b = 0; b <= loader->batches && config->n_lengths < 2; b++) {
+        int64_t at = b * config->batch;
         loader->starts[b] = at < loader->usable ? at : loader->usable;
     }
     char *at = loader->block;
@@ -311,6 +355,11 @@ static bool start_workers(HoneLoader *loader, int workers, HoneError *error)
 HoneLoader *hone_loader_new(HoneSys *sys, HoneDataset *data, const HoneLoaderConfig *config,
                             HoneError *error)
 {
+    if (config->n_lengths > HONE_MAX_LENGTHS) {
+        hone_fail(error, HONE_USAGE, "E702", "samples of %u lengths, at most %d are supported",
+                  config->n_lengths, HONE_MAX_LENGTHS);
+        return NULL;
+    }
     HoneLoader *loader = hone_alloc(sys, sizeof *loader);
     if (loader == NULL) {
         hone_fail_memory(error, "data", sizeof *loader);
@@ -321,7 +370,6 @@ HoneLoader *hone_loader_new(HoneSys *sys, HoneDataset *data, const HoneLoaderCon
     loader->config = *config;
     loader->own.sys = sys;
     loader->depth = ring_depth(config->depth);
-    count_batches(loader);
     loader->pause = true;
     pthread_mutex_init(&loader->lock, NULL);
     pthread_cond_init(&loader->room, NULL);

@@ -14,7 +14,7 @@
 #include "data/data.h"
 #include "text/text.h"
 
-enum { MAX_LENGTH = 1 << 20, MOST_COLUMNS = 32 };
+enum { MOST_COLUMNS = 32 };
 
 typedef struct Sample {
     int64_t first;                    /* of its pieces */
@@ -50,7 +50,7 @@ static bool text_fields(const HoneSource *source, HoneField *fields, size_t *n)
             (HoneField){.name = names[*n], .dtype = HONE_I32, .rank = 1, .dims = {length}};
     }
     fields[(*n)++] = (HoneField){.name = "label", .dtype = HONE_I32};
-    return length > 3 && length <= MAX_LENGTH;
+    return length > 3 && length <= HONE_LONGEST;
 }
 
 /* --- memory ---------------------------------------------------------------------------------------- */
@@ -351,7 +351,7 @@ static bool text_open(HoneDataset *data, HoneError *error)
 {
     if (!text_fields(data->source, data->fields, &data->n_fields)) {
         return hone_fail(error, HONE_USAGE, "E704",
-                         "text: `length` must be between 4 and %d, and is %lld", MAX_LENGTH,
+                         "text: `length` must be between 4 and %d, and is %lld", HONE_LONGEST,
                          (long long)source_int(data->source, "length", 0));
     }
     Text *t = hone_alloc(data->sys, sizeof *t);

@@ -16,7 +16,7 @@ typedef struct Tokens {
 
 static const char *const options[] = {"file", "length", "dtype", NULL};
 
-enum { MAX_LENGTH = 1 << 20, CHUNK = 1 << 14 /* tokens read at a time when all are looked at */ };
+enum { CHUNK = 1 << 14 /* tokens read at a time when all are looked at */ };
 
 static size_t width_of(const HoneSource *source)
 {
@@ -33,7 +33,7 @@ static bool tokens_fields(const HoneSource *source, HoneField *fields, size_t *n
     fields[0] = (HoneField){.name = "ids", .dtype = HONE_I32, .rank = 1, .dims = {length}};
     fields[1] = (HoneField){.name = "next", .dtype = HONE_I32, .rank = 1, .dims = {length}};
     *n = 2;
-    return length > 0 && length <= MAX_LENGTH && width_of(source) > 0;
+    return length > 0 && length <= HONE_LONGEST && width_of(source) > 0;
 }
 
 static int32_t token_at(const unsigned char *from, size_t width)
@@ -112,7 +112,7 @@ static bool tokens_open(HoneDataset *data, HoneError *error)
 {
     if (!tokens_fields(data->source, data->fields, &data->n_fields)) {
         return hone_fail(error, HONE_USAGE, "E704",
-                         "tokens: `length` must be between 1 and %d, and is %lld", MAX_LENGTH,
+                         "tokens: `length` must be between 1 and %d, and is %lld", HONE_LONGEST,
                          (long long)source_int(data->source, "length", 0));
     }
     Tokens *tokens = hone_alloc(data->sys, sizeof *tokens);

@@ -31,6 +31,16 @@ near sum-parts sum-whole 2e-4 'totals of an update'
 "$hone" check sum-parts.hone | grep -q 'no errors' || fail 'check of an update in parts'
 grep -q '"grad": ' run-sum-parts/metrics.jsonl || fail 'the norm of the whole gradient'
 
+# samples a second count all parts: rate times the time that is left are the samples that are left
+sed 's/steps = 12/steps = 1000000000000\n  every = 50/; /checkpoint/d; /save/d' parts.hone >endless.hone
+"$hone" run endless.hone --out run-endless >out 2>said &
+pid=$!
+while kill -0 $pid 2>/dev/null && ! grep -q ' h left' said; do sleep 0.02; done
+kill -TERM $pid; wait $pid
+sed -n 's|.* step \([0-9]*\)/\([0-9]*\) .* \([0-9.]*\) samples/s .* \([0-9.]*\) h left.*|\1 \2 \3 \4|p' said | head -1 |
+  awk '{ left = $3 * $4 * 3600 / ($2 - $1); n++ } END { exit !(n == 1 && left > 0.98 * 64 && left < 1.02 * 64) }' ||
+  fail "samples a second: $(grep -m 1 ' h left' said)"
+
 # averages: decay 0.5 over two updates, by hand, from weights before and after each
 recipe start <<'END'
   optimizer SGD(lr = 0.0)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What a run takes is what was planned: ResNet-18 on 96 x 96, batch 8, takes within 5 % of it, and what the
 # program itself keeps beside it is small, for the compilation is released; two recipes of one file run one
-# after another all the same. (Sanitizers take memory of their own: there it only has to run.)
+# after another all the same. What is read ahead counts: for an update of parts all of them at once. (Sanitizers take memory of their own: there it only has to run.)
 set -eu
 hone=$1
 samples=$(dirname "$0")/../../samples/digits
@@ -33,3 +33,43 @@ sed -n '/^finetune/,/^}/{s/finetune pretrain/finetune again/;s/"pretrained/"agai
 cat more >>two.hone
 "$hone" run two.hone --json >out 2>err || wrong 'two recipes'
 [ "$(grep -c '"event": "end"' out)" = 2 ] || wrong 'both recipes run'
+
+truncate -s 32M tokens.bin
+cat >parts.hone <<'EOF'
+use optim
+module Net() {
+  param table: [4, 2] = normal(0.1)
+  fn forward(t: i32[N, T]) -> [N, T, 2] {
+    y[n, i, d] = table[t[n, i], d]
+    return y
+  }
+}
+data d { train = tokens("tokens.bin", length = 100000); valid = tokens("tokens.bin", length = 100000); batch = 2 }
+finetune parts {
+  model: Net()
+  step b in d {
+    loss = mean(model(b.ids)^2)
+    metric least = total(sum(model(b.ids)^2)) / total(count(b.ids))
+  }
+  optimizer SGD(lr = 0.1)
+  steps = 4
+  stage many { accumulate = 8 }
+  stage one { accumulate = 1 }
+}
+EOF
+same() { # same FILE: what `hone check` says of a recipe is what its run counts
+  "$hone" check "$1" --threads 2 --json >out 2>err || wrong "check $1"
+  peak=$(number peak_bytes) loading=$(number loading_bytes)
+  "$hone" run "$1" --threads 2 --json >out 2>err || wrong "run $1"
+  grep '"event": "end"' out >end; mv end out
+  [ "$(number planned_bytes)" = "$peak" ] ||
+    wrong "$1: the run planned otherwise than the $peak bytes of the check"
+}
+same parts.hone
+[ "$loading" -gt 38400000 ] || wrong "three updates of eight parts take more than $loading bytes"
+if ! grep -aqE '__asan_init|__tsan_init' "$hone"; then
+  awk -v planned="$peak" -v measured="$(number measured_bytes)" 'BEGIN {
+    exit !(measured < 1.05 * planned && measured > 0.95 * planned) }' || wrong 'parts: measured is not as planned'
+fi
+sed 's/epochs = .*/steps = 2/' pretrain.hone >short.hone
+same short.hone

@@ -179,6 +179,31 @@ static void test_refused(void **state)
     refused("plain", "vocab", 3, false, "between 4 and");
 }
 
+/* As many lengths as a program may have are read, and more are refused. */
+static void test_lengths(void **state)
+{
+    (void)state;
+    HoneSys sys = {0};
+    HoneError error = {0};
+    HoneDataset *data = open_text(&sys, "plain", "vocab", HONE_MAX_LENGTHS + 4, false, &error);
+    assert_non_null(data);
+    int64_t lengths[HONE_MAX_LENGTHS + 1];
+    for (int64_t i = 0; i <= HONE_MAX_LENGTHS; i++) {
+        lengths[i] = 4 + i;
+    }
+    for (uint32_t n = HONE_MAX_LENGTHS; n <= HONE_MAX_LENGTHS + 1; n++) {
+        HoneLoaderConfig config = {.batch = 1, .workers = 0, .n_lengths = n, .lengths = lengths};
+        HoneLoader *loader = hone_loader_new(&sys, data, &config, &error);
+        assert_int_equal(loader != NULL, n <= HONE_MAX_LENGTHS);
+        if (loader != NULL) {
+            assert_int_equal(hone_loader_batches(loader), hone_data_count(data));
+        }
+        hone_loader_free(loader);
+    }
+    assert_string_equal(error.code, "E702");
+    hone_data_close(data);
+}
+
 static void test_failures(void **state)
 {
     (void)state;
@@ -199,6 +224,7 @@ static void test_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_pieces), cmocka_unit_test(test_pairs),
-                                       cmocka_unit_test(test_refused), cmocka_unit_test(test_failures)};
+                                       cmocka_unit_test(test_refused), cmocka_unit_test(test_lengths),
+                                       cmocka_unit_test(test_failures)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

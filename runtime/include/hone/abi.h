@@ -15,7 +15,13 @@
 
 #define HONE_ABI_VERSION 4
 #define HONE_NONE UINT32_MAX
-enum { HONE_MAX_RANK = 12 };
+enum {
+    HONE_MAX_RANK = 12,
+    HONE_MAX_FIELDS = 16,                   /* of a data set */
+    HONE_MAX_LENGTHS = 16,                  /* of the samples of a data set, */
+    HONE_LONGEST = 1 << 20,                 /* and the longest */
+    HONE_MAX_STAGES = 64                    /* bits of HonePort.earlier */
+};
 
 typedef enum HoneDType {   /* same order as compiler/graph/dtype.def; a test compares them */
     HONE_BOOL, HONE_U8, HONE_I8, HONE_I32, HONE_I64, HONE_BF16, HONE_F16, HONE_F32, HONE_F64
@@ -115,6 +121,7 @@ typedef struct HonePort {                   /* a batch field, step value or outp
     double value;                           /* STEP_OPTION */
     const char *label;                      /* STEP_OPTION: its name */
 } HonePort;
+_Static_assert(HONE_MAX_STAGES == 8 * sizeof((HonePort *)0)->earlier, "a bit for every stage");
 
 typedef struct HoneEntry {
     const char *name;                       /* "train.full", "eval", "eval.one", "metrics" … */

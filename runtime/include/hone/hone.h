@@ -119,6 +119,9 @@ typedef struct HoneLoaderConfig {
     uint32_t n_lengths;        /* above 1: a batch holds samples that fit one of these lengths and */
     const int64_t *lengths;    /* none below it; ascending */
 } HoneLoaderConfig;
+/* As a run reads the data: for updates of so many parts, whose batches it reads as one; 0: to evaluate.
+ * The seed is 0, workers and depth are chosen. */
+HoneLoaderConfig hone_loader_config(const HoneData *data, int64_t parts);
 HoneLoader *hone_loader_new(HoneSys *sys, HoneDataset *data, const HoneLoaderConfig *config,
                             HoneError *error);
 void hone_loader_free(HoneLoader *loader);
@@ -133,8 +136,15 @@ typedef struct HoneBatch {
 /* The next batch, valid until the next call; size 0 at the epoch's end. */
 bool hone_loader_next(HoneLoader *loader, HoneBatch *batch, HoneError *error);
 int64_t hone_loader_batches(const HoneLoader *loader);      /* per epoch */
-/* What loading batches of a data set takes: its batches and order, and what the data set holds. */
-uint64_t hone_loading_bytes(const HoneDataset *data, int64_t batch, int depth);
+/* What the memory of loading follows from beside the loader; all 0: not known. */
+typedef struct HoneLoading {
+    int64_t samples[HONE_MAX_LENGTHS];     /* by length; all in the first where there are not several */
+    size_t n_fields, field_bytes[HONE_MAX_FIELDS];
+    uint64_t held;                         /* by the data set */
+} HoneLoading;
+HoneLoading hone_data_loading(const HoneDataset *data, uint32_t n_lengths, const int64_t *lengths);
+/* What a loader and its data set take together, but for the pictures being decoded. */
+uint64_t hone_loading_bytes(const HoneLoading *loading, const HoneLoaderConfig *config);
 
 /* One picture as the `images` reader of `source` would give it in evaluation: f32 [3, S, S]. */
 bool hone_image_decode(HoneSys *sys, const HoneSource *source, const char *path, float *to,
