@@ -314,7 +314,36 @@ static void add_meaning(Buf *out, Str text)
     }
 }
 
-/* Of the text, the options, the tensors and the kernels: a checkpoint fits a program with the same hash. */
+static void add_tensors(Buf *out, const HoneProgram *program)
+{
+    for (size_t i = 0; i < program->n_tensors; i++) {
+        const HoneTensor *t = &program->tensors[i];
+        buf_printf(out, "%s %d %llu %d %a %a %u %s\n", t->key, (int)t->dtype,
+                   (unsigned long long)t->bytes, (int)t->init, t->a, t->b, t->of,
+                   t->load_key == NULL ? "" : t->load_key);
+    }
+}
+
+/* Numbers that functions of another file may have made. */
+static void add_lengths(Buf *out, const HoneProgram *program)
+{
+    for (size_t i = 0; i < program->n_data; i++) {
+        const HoneData *data = &program->data[i];
+        buf_printf(out, "%s %lld %d", data->name, (long long)data->batch, data->shuffle);
+        for (size_t k = 0; k < data->n_lengths; k++) {
+            buf_printf(out, " %lld", (long long)data->lengths[k]);
+        }
+        buf_char(out, '\n');
+    }
+    for (size_t i = 0; i < program->n_stages; i++) {
+        const HoneStage *stage = &program->stages[i];
+        buf_printf(out, "%s %lld %a %lld %lld\n", stage->name, (long long)stage->accumulate,
+                   stage->epochs, (long long)stage->steps, (long long)stage->patience);
+    }
+}
+
+/* Of the text, the options, the tensors, the tables of constants and the kernels: a checkpoint fits a
+ * program with the same hash. */
 static uint64_t program_hash(const Filling *f, const HoneProgram *program)
 {
     Buf all = buf_new(f->arena);
@@ -325,10 +354,9 @@ static uint64_t program_hash(const Filling *f, const HoneProgram *program)
                    STR_ARG(s->text));
     }
     add_meaning(&all, sources_file(&f->c->sources, f->recipe->span.file)->text);
-    for (size_t i = 0; i < program->n_tensors; i++) {
-        const HoneTensor *t = &program->tensors[i];
-        buf_printf(&all, "%s %d %llu\n", t->key, (int)t->dtype, (unsigned long long)t->bytes);
-    }
+    add_tensors(&all, program);
+    add_lengths(&all, program);
+    buf_add(&all, buf_str(&f->planner->constants));
     for (size_t i = 0; i < f->n_entries; i++) {
         const PlanEntry *plan = f->entries[i].plan;
         bool saves = f->entries[i].graph == f->recipe->merge;

@@ -108,6 +108,41 @@ sed 's/batch = 32/batch = 16/' finetune.hone >batch.hone
 "$hone" run finetune.hone --out hwole --resume >typo.err 2>&1
 [ $? = 7 ] && grep -q 'no run in `hwole` to resume' typo.err && [ ! -e hwole ] || fail "typo: $(cat typo.err)"
 
+# what an imported file says counts: a list of numbers, first values, how long a stage is
+cat >parts.hone <<'EOF'
+let tint = [0.5, 2.0, 1.5]
+fn times(n: int) { return n * 20 }
+module Net() {
+  param weight: [3, 5] = normal(0.1)
+  fn forward(image: u8[N, 1, 8, 8]) -> [N, 5] {
+    x[n, k<3] = mean[i, j] float(image[n, 0, i, j]) * tint[k]
+    z[n, c] = sum[k] x[n, k] * weight[k, c]
+    return z
+  }
+}
+EOF
+cat >imports.hone <<'EOF'
+use parts, losses, optim
+data d { train = arrays("old-train.npz"); batch = 32 }
+finetune imports {
+  model: Net()
+  step b in d { loss = cross_entropy(model(b.image), b.label) }
+  optimizer SGD(lr = 0.01)
+  steps = times(2)
+  checkpoint = 10
+}
+EOF
+"$hone" run imports.hone --quiet --out imports || fail 'a recipe that imports'
+cp parts.hone parts.saved
+for edit in 's/1.5\]/1.25]/' 's/normal(0.1)/normal(0.2)/' 's/n \* 20/n * 21/'; do
+  sed -i "$edit" parts.hone
+  cmp -s parts.hone parts.saved && fail "no edit: $edit"
+  "$hone" run imports.hone --out imports --resume >edit.err 2>&1
+  [ $? = 7 ] && grep -q 'E708.*made by another recipe' edit.err || fail "an import, $edit: $(cat edit.err)"
+  cp parts.saved parts.hone
+done
+"$hone" run imports.hone --quiet --out imports --resume || fail 'the import as it was'
+
 # damaged: the newest checkpoint is passed over, the one before it serves
 "$hone" run finetune.hone --quiet --out killed --threads 2 &
 pid=$!
