@@ -37,26 +37,18 @@ static void emit_inside(Emit *e, Item item)
     LLVMPositionBuilderAtEnd(e->ir, e->block);
 }
 
-static LLVMValueRef also_first(Emit *e, LLVMValueRef outside, LLVMValueRef this)
-{
-    return outside ? LLVMBuildAnd(e->ir, outside, this, "") : this;
-}
-
 /* --- block loops ------------------------------------------------------------------------------ */
 /* One part of a variable: as often as `full` says, from `start` on. */
 static void emit_parts(Emit *e, Item item, LLVMValueRef start, int64_t full, bool begins)
 {
     const KBlock *block = &e->kernel->blocks[item.block];
     Run *run = &e->runs[e->n_runs - 1];
-    LLVMValueRef outside = e->first, yes = LLVMConstInt(e->i1, 1, false);
     LLVMValueRef length = make_int(e->i64, run->length);
     run->start = start;
     if (full == 1) {
         run->end = LLVMBuildAdd(e->ir, start, length, "");
-        if (block->reduced)
-            e->first = also_first(e, outside, begins ? yes : LLVMConstInt(e->i1, 0, false));
+        run->first = block->reduced ? LLVMConstInt(e->i1, begins, false) : NULL;
         emit_inside(e, item);
-        e->first = outside;
         return;
     }
     LLVMBasicBlockRef before = e->block, body = new_block(e, "block");
@@ -67,10 +59,8 @@ static void emit_parts(Emit *e, Item item, LLVMValueRef start, int64_t full, boo
     LLVMAddIncoming(part, &zero, &before, 1);
     run->start = LLVMBuildAdd(e->ir, start, LLVMBuildMul(e->ir, part, length, ""), "");
     run->end = LLVMBuildAdd(e->ir, run->start, length, "");
-    if (block->reduced)
-        e->first = also_first(e, outside, LLVMBuildICmp(e->ir, LLVMIntEQ, part, zero, ""));
+    run->first = block->reduced ? LLVMBuildICmp(e->ir, LLVMIntEQ, part, zero, "") : NULL;
     emit_inside(e, item);
-    e->first = outside;
     LLVMValueRef next = LLVMBuildAdd(e->ir, part, make_int(e->i64, 1), "");
     LLVMBasicBlockRef latch = e->block, after = new_block(e, "after");
     LLVMValueRef more = LLVMBuildICmp(e->ir, LLVMIntSLT, next, make_int(e->i64, full), "");

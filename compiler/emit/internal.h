@@ -56,6 +56,7 @@ typedef struct Run { /* this chunk's or block's part of a variable */
     const Var *var;
     LLVMValueRef index, start, end; /* i64; a block has no index */
     int64_t length;                 /* as emitted now; 0: known at run time only */
+    LLVMValueRef first;             /* i1: the first block of a reduced variable; else NULL */
 } Run;
 
 typedef struct Emit {
@@ -74,7 +75,7 @@ typedef struct Emit {
     LLVMValueRef random, fault, dummy; /* u64[2]; i64[4]; a place for faults that did not happen */
     Run *runs; /* of the chunk loops, then of the open blocks, outermost first */
     size_t n_runs;
-    LLVMValueRef first; /* i1: the first block of every reduced variable; NULL: no such blocks */
+    LLVMValueRef first; /* i1: in the first block of all that the nest sums over; NULL: no such blocks */
 
     const Nest *nest;
     Level levels[MAX_LOOPS + 1]; /* levels[i + 1] is loop i */

@@ -57,7 +57,6 @@ static void split_chunk(Emit *e)
     const Kernel *kernel = e->kernel;
     e->runs = NEW_ARRAY(e->arena, Run, kernel->n_chunk_loops + kernel->n_blocks + 1);
     e->n_runs = kernel->n_chunk_loops;
-    e->first = NULL;
     LLVMValueRef rest = LLVMGetParam(e->function, 2);
     for (size_t i = kernel->n_chunk_loops; i-- > 0;) {
         const KChunk *chunk = &kernel->chunk_loops[i];

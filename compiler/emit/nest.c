@@ -230,10 +230,31 @@ static bool one_step(const Emit *e, const KLoop *loop)
     return !run_of(e, loop->var) && loop->var->extent <= loop_step(e, loop);
 }
 
+static bool sums_over(const Nest *nest, const Var *var)
+{
+    for (size_t i = 0; i < nest->n_loops; i++)
+        if (nest->loops[i].var == var && nest->loops[i].reduced)
+            return true;
+    return false;
+}
+
+/* In other blocks than the first, sums go on from what is stored. */
+static LLVMValueRef first_block(Emit *e, const Nest *nest)
+{
+    LLVMValueRef first = NULL;
+    for (size_t i = e->kernel->n_chunk_loops; i < e->n_runs; i++) {
+        const Run *run = &e->runs[i];
+        if (run->first && sums_over(nest, run->var))
+            first = first ? LLVMBuildAnd(e->ir, first, run->first, "") : run->first;
+    }
+    return first;
+}
+
 void emit_nest(Emit *e, const Nest *nest)
 {
     assert(nest->n_loops <= MAX_LOOPS);
     e->nest = nest;
+    e->first = first_block(e, nest);
     e->lane_loop = SIZE_MAX;
     e->once = 0;
     for (size_t i = 0; i < nest->n_loops; i++) {

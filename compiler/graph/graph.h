@@ -13,6 +13,7 @@
  *   fold.c      the reference of every scalar function
  *   cost.c      what a scalar costs to evaluate
  *   rewrite.c   substitution and rebuilding of positions and scalars, also into another pool
+ *   coverage.c  which elements the pieces of an equation write
  *   build.c     the only way to add nodes: builders that refuse ill-shaped nodes
  *   copy.c      pieces and nodes rebuilt with mapped reads
  *   verify.c    what every graph must satisfy between passes
@@ -301,6 +302,25 @@ NodeId graph_intrinsic(Graph *graph, Str function, DType dtype, size_t rank, con
 Piece piece_rewrite(Graph *to, const Piece *piece, size_t rank, ReadMap *map, void *context);
 NodeId node_rewrite(Graph *to, const Node *node, ReadMap *map, void *context, const NodeId *ids);
 void graph_output(Graph *graph, OutputKind kind, Str name, NodeId value, NodeId target);
+
+/* --- coverage.c ------------------------------------------------------------------------------------ */
+/* bound[i]: equal left positions imply equal values of vars[i]. */
+void left_bound(size_t rank, const Position *const *left, size_t n, const Var *const *vars,
+                bool *bound);
+typedef struct Coverage {
+    bool clear;              /* elements that no piece writes exist, or may exist */
+    size_t first;            /* this piece runs first and stores; SIZE_MAX: none covers everything */
+    const bool *injective;   /* by piece: it writes no element twice */
+    bool disjoint;           /* no element is written twice: every piece stores */
+} Coverage;
+Coverage coverage_of(Arena *arena, const Node *node);
+
+/* A piece, and those of its variables that correspond to the rows of other pieces. */
+typedef struct PieceRows {
+    NodeId node;
+    size_t piece;
+    const Var *rows[MAX_RANK];
+} PieceRows;
 
 /* --- walk.c -------------------------------------------------------------------------------------- */
 typedef struct ScalarList {

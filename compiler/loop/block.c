@@ -159,6 +159,22 @@ static int64_t least_stride(const Contraction *c, const Scalar *read, bool reduc
     return least;
 }
 
+/* How much of a variable the chunks and blocks leave. */
+static int64_t part_left(const Contraction *c, const Var *var)
+{
+    const WorkKernel *work = c->work;
+    int64_t left = var->extent;
+    for (size_t i = 0; i < work->chunks.len; i++) {
+        if (work->chunks.at[i].var == var && work->chunks.at[i].tile < left)
+            left = work->chunks.at[i].tile;
+    }
+    for (size_t i = 0; i < work->blocks.len; i++) {
+        if (work->blocks.at[i].var == var && work->blocks.at[i].tile < left)
+            left = work->blocks.at[i].tile;
+    }
+    return left;
+}
+
 /* Do rows and sums move along different dimensions? Else a pack would repeat elements. */
 static bool is_separate(const Contraction *c)
 {
@@ -166,7 +182,7 @@ static bool is_separate(const Contraction *c)
     for (size_t d = 0; d < c->s->n; d++) {
         bool row = false, sum = false;
         for (size_t i = 0; i < nest->left.len; i++)
-            row |= pos_uses(c->s->at[d], nest->left.at[i]);
+            row |= part_left(c, nest->left.at[i]) > 1 && pos_uses(c->s->at[d], nest->left.at[i]);
         for (size_t i = 0; i < nest->reduced.len; i++)
             sum |= pos_uses(c->s->at[d], nest->reduced.at[i]);
         if (row && sum)
@@ -325,22 +341,6 @@ static void order_reduced(Contraction *c)
 }
 
 /* --- packs ------------------------------------------------------------------------------------ */
-/* How much of a variable the chunks and blocks leave. */
-static int64_t part_left(const Contraction *c, const Var *var)
-{
-    const WorkKernel *work = c->work;
-    int64_t left = var->extent;
-    for (size_t i = 0; i < work->chunks.len; i++) {
-        if (work->chunks.at[i].var == var && work->chunks.at[i].tile < left)
-            left = work->chunks.at[i].tile;
-    }
-    for (size_t i = 0; i < work->blocks.len; i++) {
-        if (work->blocks.at[i].var == var && work->blocks.at[i].tile < left)
-            left = work->blocks.at[i].tile;
-    }
-    return left;
-}
-
 typedef VEC(const Var *) Vars;
 
 typedef struct Pack {            /* in memory: left, panels of lanes, reduced, lanes of a panel */
@@ -472,8 +472,24 @@ static WorkNest pack_nest(Contraction *c, const Pack *pack, const Vars *vars, co
     return nest;
 }
 
-/* Inserts the nest that packs an operand before the contraction, whose body then reads the pack. */
-static void pack_operand(Contraction *c, const Pack *pack)
+/* Just before the contraction, in all blocks; or before all. */
+static void insert_nest(Contraction *c, const WorkNest *nest, bool before_all)
+{
+    WorkKernel *work = c->work;
+    size_t at = before_all ? 0 : c->index;
+    VEC_PUSH(work->arena, work->nests, *nest);
+    for (size_t i = work->nests.len - 1; i > at; i--)
+        work->nests.at[i] = work->nests.at[i - 1];
+    work->nests.at[at] = *nest;
+    c->index++;
+    for (size_t i = 0; i < work->blocks.len; i++) {
+        work->blocks.at[i].first += before_all;
+        work->blocks.at[i].end++;
+    }
+}
+
+/* Inserts the nest that packs an operand, before the contraction, whose body then reads the pack. */
+static void pack_operand(Contraction *c, const Pack *pack, bool before_all)
 {
     WorkKernel *work = c->work;
     ExprPool *pool = work->graph->pool;
@@ -487,12 +503,7 @@ static void pack_operand(Contraction *c, const Pack *pack)
     const Scalar *other = pack->read == c->s ? c->v : c->s;
     *(pack->read == c->s ? &c->s : &c->v) = packed;
     nest_of(c)->stores.at[0].body = sc_fn2(pool, OP_MUL, packed, other);
-    VEC_PUSH(work->arena, work->nests, nest);
-    for (size_t i = work->nests.len - 1; i > c->index; i--)
-        work->nests.at[i] = work->nests.at[i - 1];
-    work->nests.at[c->index++] = nest;
-    for (size_t i = 0; i < work->blocks.len; i++)
-        work->blocks.at[i].end++;                /* it is inside all of them */
+    insert_nest(c, &nest, before_all);
 }
 
 /* --- blocks of rows --------------------------------------------------------------------------- */
@@ -663,19 +674,44 @@ bool work_block(WorkKernel *work)
     block_reduced(&c);
     if (c.v_whole) {
         Pack pack = pack_of(&c, c.v, c.lanes, c.width);
-        pack_operand(&c, &pack);
+        pack_operand(&c, &pack, false);
     }
     block_rows(&c);
     if (c.pack_s) {
         Pack pack = c.along ? pack_of(&c, c.s, c.along, part_left(&c, c.along))
                             : pack_of(&c, c.s, c.row, c.rows);
-        pack_operand(&c, &pack);
+        pack_operand(&c, &pack, false);
     }
     if (c.pack_v && !c.v_whole) {
         block_panels(&c);
         Pack pack = pack_of(&c, c.v, c.lanes, c.width);
-        pack_operand(&c, &pack);
+        pack_operand(&c, &pack, false);
     }
     prefetch_operands(&c, s, v);
     return true;
+}
+
+/* --- chains ----------------------------------------------------------------------------------- */
+static bool is_worth_packing(const Contraction *c, bool rows)
+{
+    const Scalar *read = rows ? c->s : c->v;
+    int64_t k = least_stride(c, read, true);
+    if (work_buffer(c->work, read->tensor)->place == KPLACE_SCRATCH)
+        return false;
+    if (!rows)
+        return c->m >= worth_packing &&
+               (stride_in(c->work, read, c->lanes) != 1 || is_far(k, FAR_BYTES));
+    return is_separate(c) && c->n >= worth_packing &&
+           (is_far(k, FAR_BYTES) || is_far(stride_in(c->work, read, c->row), VERY_FAR_BYTES));
+}
+
+void work_pack(WorkKernel *work, size_t *index, const Var *blocked, bool rows)
+{
+    Contraction c = {.work = work, .index = *index};
+    if (!recognise(&c) || !is_worth_packing(&c, rows))
+        return;
+    const Scalar *read = rows ? c.s : c.v;
+    Pack pack = rows ? pack_of(&c, read, c.row, c.rows) : pack_of(&c, read, c.lanes, c.width);
+    pack_operand(&c, &pack, !sc_uses(read, blocked));
+    *index = c.index;
 }

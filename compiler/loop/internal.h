@@ -13,6 +13,7 @@ typedef struct WorkNest {
     const KLoop *loops;           /* of schedule.c */
     size_t n_loops;
     double work;                  /* in elements of a plain map, about */
+    bool partial;                 /* its sums go on in other blocks: each lane has its own */
 } WorkNest;
 
 /* A factor of a product that is no tensor: a buffer of nothing yet stands for it. */
@@ -45,17 +46,6 @@ const KBuffer *work_buffer(const WorkKernel *work, NodeId tensor);
 ScalarList nest_list(Arena *arena, size_t n_stores, const KStore *stores, const KBuffer *buffers);
 double nest_points(const WorkNest *nest);
 
-/* coverage.c */
-void left_bound(size_t rank, const Position *const *left, size_t n, const Var *const *vars,
-                bool *bound);
-typedef struct Coverage {
-    bool clear;              /* elements that no piece writes exist, or may exist */
-    size_t first;            /* this piece runs first and stores; SIZE_MAX: none covers everything */
-    const bool *injective;   /* by piece: it writes no element twice */
-    bool disjoint;           /* no element is written twice: every piece stores */
-} Coverage;
-Coverage coverage_of(Arena *arena, const Node *node);
-
 /* collapse.c */
 void work_collapse(WorkKernel *work);
 
@@ -73,6 +63,14 @@ void work_schedule(WorkKernel *work);
 bool work_block(WorkKernel *work);
 /* Can blocks of this operand be copied into vectors over `lanes`, for enough rows to be worth it? */
 bool may_pack(const WorkKernel *work, const WorkNest *nest, const Scalar *read, const Var *lanes);
+
+/* Of nest *index, if it is a contraction: packs the operand that its lanes run along, or with `rows` the
+ * other one, if that is worth it. The nest that does so comes just before, or before all if the operand
+ * does not use `blocked`; *index grows by one. */
+void work_pack(WorkKernel *work, size_t *index, const Var *blocked, bool rows);
+
+/* chain.c: instead of all these, for the nests of a chain. */
+void work_chain(WorkKernel *work, const Lowering *in);
 
 /* chunk.c */
 /* Nearly equal parts of at most `most`, in steps of `step`. */

@@ -151,10 +151,14 @@ static void place_buffers(WorkKernel *work, const Lowering *in, Kernel *kernel)
 Kernel *work_finish(WorkKernel *work, const Lowering *in, NodeId id)
 {
     assert(work->nests.len > 0);
-    work_collapse(work);
-    work_operands(work);
-    work_schedule(work);
-    if (!work_block(work)) {
+    if (in->n_parts > 0) {
+        work_chain(work, in);
+    } else {
+        work_collapse(work);
+        work_operands(work);
+        work_schedule(work);
+    }
+    if (in->n_parts == 0 && !work_block(work)) {
         if (work_operands_undo(work))
             work_schedule(work);
         work_chunk(work);

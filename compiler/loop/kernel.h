@@ -2,8 +2,8 @@
  *
  *   lower.c     equations of a group -> kernels
  *   call.c      intrinsics -> calls of functions of the runtime
- *   coverage.c  which elements the pieces of an equation write: stores, adds, clearing
  *   collapse.c  neighbouring loops of contiguous elements become one
+ *   chain.c     nests of a contraction, maps of its rows and contractions of those, by blocks of rows
  *   operand.c   factors of products that are maps become operands that packs compute
  *   schedule.c  which variable is lanes, which are unrolled, reduced; from a Target record
  *   chunk.c     which variables are cut for threads; from extents and the Target record alone
@@ -168,6 +168,8 @@ typedef struct Lowering {
     const NodeId *nodes;
     const uint32_t *nests;
     const uint8_t *const *rows;
+    size_t n_parts, n_part_rows;     /* a chain: its pieces, in order, a nest each, and their rows; 0: */
+    const PieceRows *parts;          /* none. Chunks are one value of all rows but the last */
 } Lowering;
 /* The kernels that compute the group, in order: one, or for an equation of several pieces one per
  * piece. Global slots number the kernel's buffers in order; the caller knows where each lies. */

@@ -298,6 +298,94 @@ static void choose_rows(WorkKernel *work, const Lowering *in)
         VEC_PUSH(work->arena, work->rows, lead->pieces[0].vars[in->rows[0][r]]);
 }
 
+/* --- chains --------------------------------------------------------------------------------------------- */
+enum { MOST_MAPS = 4 };          /* of a nest; their streams share the first cache */
+
+typedef struct Part {
+    const PieceRows *of;
+    Piece piece;                 /* over the common rows */
+} Part;
+
+static bool is_common(const WorkKernel *work, const Var *var)
+{
+    for (size_t r = 0; r < work->rows.len; r++) {
+        if (work->rows.at[r] == var)
+            return true;
+    }
+    return false;
+}
+
+static const Var *const *with_rows(const WorkKernel *work, const PieceRows *part, size_t n,
+                                   const Var *const *vars)
+{
+    const Var **to = NEW_ARRAY(work->arena, const Var *, n);
+    for (size_t i = 0; i < n; i++) {
+        to[i] = vars[i];
+        for (size_t r = 0; r < work->rows.len; r++) {
+            if (vars[i] == part->rows[r])
+                to[i] = work->rows.at[r];
+        }
+    }
+    return to;
+}
+
+/* Does the map have the points of the last nest's first map, row by row? Reads of what that nest
+ * computes are at the same point then: of other points there is none that a map of a chain reads. */
+static bool same_points(const WorkKernel *work, const Lowering *in, const Part *last, const Part *part)
+{
+    const Node *a = graph_node(in->graph, last->of->node), *b = graph_node(in->graph, part->of->node);
+    if (last->piece.n_reduced > 0 || part->piece.n_reduced > 0 || a->rank != b->rank)
+        return false;
+    for (size_t d = 0; d < a->rank; d++) {
+        const Var *x = last->piece.vars[d], *y = part->piece.vars[d];
+        if (a->dims[d] != b->dims[d] || (x != y && (is_common(work, x) || is_common(work, y))))
+            return false;
+    }
+    return true;
+}
+
+/* Into the last nest, whose first map is `lead`. */
+static void join_nest(WorkKernel *work, const Lowering *in, const Part *lead, Part *part)
+{
+    const Node *node = graph_node(in->graph, part->of->node);
+    WorkNest *nest = &work->nests.at[work->nests.len - 1];
+    NodeId ids[MAX_RANK];
+    const Scalar *bodies[MAX_RANK];
+    Producers producers = {.work = work, .n = nest->stores.len, .ids = ids, .bodies = bodies};
+    for (size_t i = 0; i < nest->stores.len; i++) {
+        ids[i] = work->buffers.at[nest->stores.at[i].buffer].tensor;
+        bodies[i] = nest->stores.at[i].body;
+    }
+    part->piece = piece_renamed(work, node, &part->piece, lead->piece.vars, NULL);
+    part->piece.body = sc_rewrite(in->graph->pool, part->piece.body, read_producer, &producers);
+    uint32_t buffer = add_buffer(work, in, part->of->node);
+    work->buffers.at[buffer].written = true;
+    VEC_PUSH(work->arena, nest->stores, store_of(work, node, &part->piece, buffer, false));
+    add_reads(work, in, nest);
+}
+
+static void lower_chain(WorkKernel *work, const Lowering *in)
+{
+    Part lead = {0};
+    for (size_t r = 0; r < in->n_part_rows; r++)
+        VEC_PUSH(work->arena, work->rows, in->parts[0].rows[r]);
+    for (size_t i = 0; i < in->n_parts; i++) {
+        Part part = {.of = &in->parts[i]};
+        const Node *node = graph_node(in->graph, part.of->node);
+        const Piece *piece = &node->pieces[part.of->piece];
+        part.piece = piece_renamed(work, node, piece,
+                                   with_rows(work, part.of, piece->n_vars, piece->vars),
+                                   with_rows(work, part.of, piece->n_reduced, piece->reduced));
+        if (lead.of && work->nests.at[work->nests.len - 1].stores.len < MOST_MAPS &&
+            same_points(work, in, &lead, &part)) {
+            join_nest(work, in, &lead, &part);
+            continue;
+        }
+        nest_piece(work, in, part.of->node, &part.piece, false, true);
+        lead = part;
+    }
+}
+
 void kernel_lower(Arena *arena, const Lowering *in, Kernels *kernels)
 {
     assert(in->n > 0);
@@ -305,11 +393,16 @@ void kernel_lower(Arena *arena, const Lowering *in, Kernels *kernels)
         VEC_PUSH(arena, *kernels, call_kernel(arena, in, in->nodes[0]));
         return;
     }
-    if (in->n == 1 && !is_plain(in, in->nodes[0])) {
+    if (in->n == 1 && in->n_parts == 0 && !is_plain(in, in->nodes[0])) {
         lower_pieces(arena, in, in->nodes[0], NULL, kernels);
         return;
     }
     WorkKernel work = work_new(arena, in);
+    if (in->n_parts > 0) {
+        lower_chain(&work, in);
+        VEC_PUSH(arena, *kernels, work_finish(&work, in, in->nodes[0]));
+        return;
+    }
     choose_rows(&work, in);
     for (size_t i = 0; i < in->n;) {
         if (!is_plain(in, in->nodes[i])) {

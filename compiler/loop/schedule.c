@@ -94,6 +94,8 @@ static double lanes_cost(const Plan *plan, const Var *lanes, bool reduced)
 
 static bool lanes_may_reduce(const WorkNest *nest)
 {
+    if (nest->partial)
+        return false;
     for (size_t i = 0; i < nest->stores.len; i++) {
         ReduceOp op = nest->stores.at[i].reduce;
         if (op == REDUCE_ARGMAX || op == REDUCE_ARGMIN)

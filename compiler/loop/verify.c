@@ -136,11 +136,15 @@ static const char *blocks_problem(const Check *check, const Nest *nest)
         const KBlock *block = &check->kernel->blocks[i];
         if (check->nest < block->first || check->nest >= block->end || !block->reduced)
             continue;
+        bool over = false, own = false;      /* own: every block has its part of the results */
+        for (size_t k = 0; k < nest->n_loops; k++) {
+            over |= nest->loops[k].var == block->var && nest->loops[k].reduced;
+            own |= nest->loops[k].var == block->var && !nest->loops[k].reduced;
+        }
+        if (own)
+            continue;
         if (!sums && !only_scratch(check->kernel, nest))
             return "a nest stores results in every block of a sum";
-        bool over = false;
-        for (size_t k = 0; k < nest->n_loops; k++)
-            over |= nest->loops[k].var == block->var && nest->loops[k].reduced;
         for (size_t k = 0; sums && k < nest->n_loops; k++) {
             if (!over || (nest->loops[k].reduced && nest->loops[k].kind == KLOOP_LANES))
                 return "a sum inside a block that is not part of it";

@@ -27,6 +27,7 @@ typedef struct Bundle {          /* a group under construction */
     const Piece *contraction;    /* its first member; maps and sums of its own rows join, or NULL */
     double points;
     double bytes;                /* of all tensors its members write */
+    const RowChain *chain;          /* NULL: none */
 } Bundle;
 
 typedef struct Fuse {
@@ -509,6 +510,23 @@ static void start_bundle(Joining *j)
     add_member(j, (uint32_t)f->bundles.len - 1, 0);
 }
 
+static Joining joining(Fuse *f, NodeId id)
+{
+    const Node *node = graph_node(f->graph, id);
+    return (Joining){.f = f, .id = id, .node = node, .piece = node->pieces, .reads = reads_of(f, node)};
+}
+
+static void start_chain(Fuse *f, const RowChain *chain)
+{
+    Bundle bundle = {.closed = true, .chain = chain};
+    uint32_t b = (uint32_t)f->bundles.len;
+    VEC_PUSH(f->arena, f->bundles, bundle);
+    for (size_t i = 0; i < chain->n_nodes; i++) {
+        Joining j = joining(f, chain->nodes[i]);
+        add_member(&j, b, (uint32_t)i);
+    }
+}
+
 static Group finished(Fuse *f, const Bundle *bundle)
 {
     size_t n = bundle->members.len;
@@ -521,7 +539,7 @@ static Group finished(Fuse *f, const Bundle *bundle)
         rows[i] = bundle->members.at[i].rows;
     }
     return (Group){.n = n, .n_rows = n > 1 ? bundle->n_rows : 0, .nodes = nodes, .nests = nests,
-                   .rows = rows};
+                   .rows = rows, .chain = bundle->chain};
 }
 
 /* Maps written into readers or computed again, and what vanished with factors 0 left out. */
@@ -534,9 +552,22 @@ static Graph *fewer_maps(Arena *arena, const Graph *graph, const Target *target,
     return pass_prune(arena, inlined ? pass_inline(arena, to, target) : to);
 }
 
+/* The chain that begins here; NULL: none. */
+static const RowChain *chain_at(const RowChains *chains, NodeId id)
+{
+    for (size_t i = 0; i < chains->n; i++) {
+        if (chains->chains[i].nodes[0] == id)
+            return &chains->chains[i];
+    }
+    return NULL;
+}
+
 Groups pass_fuse(Arena *arena, const Graph *graph, const Target *target, Moves without)
 {
-    Graph *merged = fewer_maps(arena, graph, target, without);
+    RowChains chains = {.graph = fewer_maps(arena, graph, target, without)};
+    if (!(without & MOVE_BIT(chain)))
+        chains = pass_chain(arena, chains.graph);
+    Graph *merged = chains.graph;
     size_t n = merged->nodes.len;
     Fuse f = {.arena = arena,
               .graph = merged,
@@ -552,11 +583,15 @@ Groups pass_fuse(Arena *arena, const Graph *graph, const Target *target, Moves w
         f.of[id] = NO_BUNDLE;
     for (NodeId id = 0; id < n; id++) {
         const Node *node = graph_node(merged, id);
-        if (node->kind != NODE_EQUATION && node->kind != NODE_INTRINSIC)
+        if ((node->kind != NODE_EQUATION && node->kind != NODE_INTRINSIC) || f.of[id] != NO_BUNDLE)
             continue;
         f.needs[f.bundles.len] = NEW_ARRAY(arena, uint64_t, f.words);
-        Joining j = {.f = &f, .id = id, .node = node, .piece = node->pieces,
-                     .reads = reads_of(&f, node)};
+        const RowChain *chain = chain_at(&chains, id);
+        if (chain) {
+            start_chain(&f, chain);
+            continue;
+        }
+        Joining j = joining(&f, id);
         if (!join_any(&j))
             start_bundle(&j);
     }

@@ -15,6 +15,7 @@
  *   layout.c              storage order of every tensor
  *   split.c               large reductions into fixed partial sums
  *   demand.c              what is needed only under a condition of the step clock
+ *   chain.c chains.c      contractions whose results are never stored whole
  *   fuse.c                which equations are computed together (groups)
  *   moves.c               the names of what fusion does
  */
@@ -137,6 +138,21 @@ Demand *graph_demands(Arena *arena, const Graph *graph, const uint32_t *unit_of,
 /* By node: decisions that more than maps wait for. */
 bool *graph_decisions(Arena *arena, const Graph *graph);
 
+/* --- chain.c, chains.c ------------------------------------------------------------------------------- */
+/* A contraction, what is done with each row of its result, and contractions of those rows: the last row
+ * variable is cut into blocks, chunks are one value of each of the others. */
+typedef struct RowChain {
+    size_t n_rows, n_nodes, n_parts;
+    const NodeId *nodes;             /* consecutive */
+    const PieceRows *parts;          /* their pieces */
+} RowChain;
+typedef struct RowChains {
+    Graph *graph;                    /* the same values, chains in one piece */
+    size_t n;
+    const RowChain *chains;
+} RowChains;
+RowChains pass_chain(Arena *arena, Graph *graph);
+
 /* Equations computed by one kernel, producers first. By position in `nodes`: equal numbers in nests
  * share one nest; rows: the n_rows dimensions that correspond in all of them (Lowering of loop/). */
 typedef struct Group {
@@ -144,6 +160,7 @@ typedef struct Group {
     const NodeId *nodes;
     const uint32_t *nests;
     const uint8_t *const *rows;
+    const RowChain *chain;              /* NULL, or what the nodes are */
 } Group;
 typedef struct Groups {
     Graph *graph;                    /* after inlining of maps into their readers */

@@ -114,6 +114,11 @@ static void lower_units(Entry *entry)
                              .nodes = unit->group.nodes,
                              .nests = unit->group.nests,
                              .rows = unit->group.rows};
+        if (unit->group.chain) {
+            lowering.n_parts = unit->group.chain->n_parts;
+            lowering.n_part_rows = unit->group.chain->n_rows;
+            lowering.parts = unit->group.chain->parts;
+        }
         kernel_lower(entry->arena, &lowering, &unit->kernels);
     }
 }

@@ -3,7 +3,8 @@
 # losses of a run are the same within float error; what is no move is refused.
 set -eu
 hone=$1
-samples=$(dirname "$0")/../../samples/digits
+here=$(cd "$(dirname "$0")/.." && pwd)
+samples=$here/../samples/digits
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 cp "$samples"/*.{hone,npz} "$work"
 cd "$work"
@@ -18,15 +19,32 @@ losses() { # losses NAME [OPTION]: the losses of a run
 }
 losses nothing
 "$hone" check pretrain.hone --dump=plan >plan-nothing 2>err
-moves='slots inline recompute loops rows contraction'
+moves='slots inline recompute loops rows chain contraction'
 for move in $moves $(echo $moves | tr ' ' ,); do
   losses "$move" "--without=$move"
   paste losses-nothing "losses-$move" | awk '{ d = $1 - $2; d = d < 0 ? -d : d }
     d > 1e-4 * ($1 < 0 ? -$1 : $1) { exit 1 }' || { paste losses-nothing "losses-$move"; wrong "$move: other losses"; }
   "$hone" check pretrain.hone --without="$move" --dump=plan >plan-other 2>err
-  case $move in slots | recompute) ;; *) cmp -s plan-nothing plan-other && wrong "$move: the same plan" ;; esac
+  case $move in slots | recompute | chain) ;; *) cmp -s plan-nothing plan-other && wrong "$move: the same plan" ;; esac
 done
 for text in fuse inline,none rows,rows; do
   got=0; "$hone" check pretrain.hone --without="$text" >out 2>err || got=$?
-  [ $got = 2 ] && grep -q 'moves are slots inline recompute loops rows contraction' err || wrong "$text accepted"
+  [ $got = 2 ] && grep -q 'moves are slots inline recompute loops rows chain contraction' err || wrong "$text accepted"
+done
+
+# Attention: without its chains scores are stored, forward and backward; the losses are the same.
+cp "$here"/data/parity/text.hone "$here"/data/parity/{gpt2,bert}.{npz,safetensors} .
+for recipe in gpt2 bert; do
+  activations=()
+  for without in nothing chain; do
+    option=${without/nothing/}
+    "$hone" run text.hone $recipe --quiet --out "run-$recipe-$without" ${option:+--without=$option} >out 2>err ||
+      wrong "$recipe without $without failed"
+    grep -o '"loss": [-0-9.e+]*' "run-$recipe-$without/metrics.jsonl" | cut -d' ' -f2 >"losses-$without"
+    [ -s "losses-$without" ] || wrong "$recipe $option: no losses"
+    activations+=("$("$hone" check text.hone $recipe ${option:+--without=$option} --dump=plan | awk '/^activations/ { print $2; exit }')")
+  done
+  paste losses-nothing losses-chain | awk '{ d = $1 - $2; d = d < 0 ? -d : d } d > 1e-5 * $1 { exit 1 }' ||
+    { paste losses-nothing losses-chain; wrong "$recipe: other losses without chains"; }
+  [ "${activations[0]}" -lt "${activations[1]}" ] || wrong "$recipe: chains save no memory: ${activations[*]}"
 done

@@ -1,7 +1,7 @@
 /* What the left sides of pieces cover: which variables a left position determines, whether pieces
  * meet, whether they leave elements unwritten (differentiation.md 8). Exact for pieces each of whose
  * dimensions has variables of its own; for the rest the answer is the safe one. */
-#include "loop/internal.h"
+#include "graph/graph.h"
 
 #include <stdlib.h>
 #include <string.h>
