@@ -16,17 +16,51 @@ static LLVMValueRef load_scalar(Emit *e, const Access *a, LLVMValueRef pointer, 
     return v;
 }
 
+/* The lanes that are on, if they are known now and the first ones (make_mask); 0: they are not, or masked
+ * instructions are fast. So many are loaded and stored in pieces of powers of two. */
+static unsigned lanes_on(const Emit *e, LLVMValueRef mask)
+{
+    unsigned on = 0, lanes = (unsigned)e->target->lanes;
+    if (e->target->masks || !LLVMIsConstant(mask))
+        return 0;
+    for (unsigned i = 0; i < lanes; i++) {
+        LLVMValueRef lane = LLVMGetAggregateElement(mask, i);
+        if (!LLVMIsAConstantInt(lane) || (LLVMConstIntGetZExtValue(lane) != 0 && on < i))
+            return 0;
+        on += LLVMConstIntGetZExtValue(lane) != 0;
+    }
+    return on;
+}
+
+/* The first n lanes of v, or v with more lanes, which are 0. */
+static LLVMValueRef with_lanes(Emit *e, LLVMValueRef v, unsigned n)
+{
+    LLVMValueRef index[64];
+    unsigned has = lanes_of(v);
+    for (unsigned i = 0; i < n; i++)
+        index[i] = LLVMConstInt(e->i32, i < has ? i : has, false);
+    return LLVMBuildShuffleVector(e->ir, v, LLVMConstNull(LLVMTypeOf(v)), LLVMConstVector(index, n),
+                                  "");
+}
+
+static LLVMValueRef load_whole(Emit *e, const Access *a, LLVMValueRef pointer, unsigned lanes)
+{
+    LLVMValueRef v = LLVMBuildLoad2(e->ir, type_lanes(type_stored(e, a->buffer->dtype, 1), lanes),
+                                    pointer, "");
+    LLVMSetAlignment(v, (unsigned)dtype_bytes(a->buffer->dtype));
+    return v;
+}
+
 static LLVMValueRef load_lanes(Emit *e, const Access *a, LLVMValueRef pointer, LLVMValueRef mask)
 {
-    LLVMTypeRef type = type_stored(e, a->buffer->dtype, (unsigned)e->target->lanes);
-    unsigned align = (unsigned)dtype_bytes(a->buffer->dtype);
-    if (!mask) {
-        LLVMValueRef v = LLVMBuildLoad2(e->ir, type, pointer, "");
-        LLVMSetAlignment(v, align);
-        return v;
-    }
-    LLVMTypeRef types[] = {type, e->ptr};
-    LLVMValueRef args[] = {pointer, make_int(e->i32, align), mask, LLVMConstNull(type)};
+    unsigned lanes = (unsigned)e->target->lanes, on = mask ? lanes_on(e, mask) : lanes;
+    if (on == lanes)
+        return load_whole(e, a, pointer, lanes);
+    if (on > 1)
+        return with_lanes(e, load_whole(e, a, pointer, on), lanes);
+    LLVMTypeRef type = type_stored(e, a->buffer->dtype, lanes), types[] = {type, e->ptr};
+    LLVMValueRef args[] = {pointer, make_int(e->i32, (int64_t)dtype_bytes(a->buffer->dtype)), mask,
+                           LLVMConstNull(type)};
     return intrinsic(e, "llvm.masked.load", 2, types, 4, args);
 }
 
@@ -157,7 +191,10 @@ static void store_to(Emit *e, const Access *a, bool accumulate, LLVMValueRef poi
         value = emit_op(e, OP_ADD, dtype, dtype, 2, pair);
     }
     value = value_stored(e, value, dtype);
-    if (!mask || lanes == 1) {
+    unsigned on = mask && lanes > 1 ? lanes_on(e, mask) : lanes;
+    if (on > 1 && on < lanes)
+        value = with_lanes(e, value, on);
+    if (on > 1 || lanes == 1) {
         LLVMSetAlignment(LLVMBuildStore(e->ir, value, pointer), align);
         return;
     }

@@ -21,7 +21,7 @@ static const Target x86_64_v4 = {
     .l2_bytes = 1 * MIB,
     .l3_share_bytes = 4 * MIB,
     .fma = true,
-    .scalef = true,
+    .masks = true,
 };
 
 static const Target x86_64_v3 = {

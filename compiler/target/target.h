@@ -14,7 +14,8 @@ typedef struct Target {
     int registers;               /* vector registers: 32, 16 */
     int tile_rows, tile_vectors; /* register tile of contractions: 14x2 (v4), 6x2 (v3), 3x2 */
     int64_t l1_bytes, l2_bytes, l3_share_bytes;
-    bool fma, scalef, bf16_dot;
+    bool fma;
+    bool masks;                  /* loads and stores of some lanes cost what those of all do */
 } Target;
 
 const Target *target_find(Str name);          /* NULL: no such target */
