@@ -29,6 +29,7 @@ typedef struct Level {               /* a loop whose body is being emitted; leve
     LLVMBasicBlockRef setup;         /* ends with the jump into the open loop inside; NULL: none */
     LLVMValueRef base;               /* i64: the variable at coordinate 0, lane 0 */
     int64_t count;                   /* coordinates */
+    int64_t turn;                    /* SERIAL of several values a trip: which of them */
     LLVMValueRef masks[MAX_VECTORS]; /* LANES: by vector; NULL: all lanes on */
 } Level;
 
@@ -237,6 +238,7 @@ void emit_call(Emit *e);                     /* the body of a kernel that is a c
 LLVMBasicBlockRef new_block(Emit *e, const char *name);
 void enter_block(Emit *e, LLVMBasicBlockRef block);
 void emit_nest(Emit *e, const Nest *nest);
+int64_t loop_step(const Emit *e, const KLoop *loop); /* values of its variable per trip */
 void emit_chunk(Emit *e); /* all blocks and nests */
 typedef struct Sums { /* accumulators of a reducing nest */
     size_t n;         /* instances of all stores */

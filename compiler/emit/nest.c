@@ -1,6 +1,6 @@
 /* nest: loops. Every loop is emitted as regions of whole steps: UNROLL and LANES loops have a main
  * region and, if the extent leaves a rest, one smaller region after it, so that all counts and
- * masks are constants. Loops run at least once and test at their end; accumulators are carried by
+ * masks are constants; SERIAL loops too where several values stand in one trip. Loops run at least once and test at their end; accumulators are carried by
  * phis.
  */
 #include "emit/internal.h"
@@ -66,15 +66,16 @@ typedef struct Range {   /* values start, start + step, … of a loop */
     int64_t step, trips; /* trips 0: up to `end`, known at run time, at least one */
     LLVMValueRef end;
     int64_t count;   /* coordinates per trip */
+    int64_t turns;   /* values per trip, one after another: count is 1 */
     int64_t last_on; /* LANES: lanes of the last vector that are on */
 } Range;
 
-static void open_level(Emit *e, size_t loop, const Range *range, LLVMValueRef base)
+static void open_level(Emit *e, size_t loop, const Range *range, LLVMValueRef base, int64_t turn)
 {
     e->depth = loop + 1;
     e->placed = e->depth;
     Level *level = &e->levels[e->depth];
-    *level = (Level){.region = ++e->regions, .base = base, .count = range->count};
+    *level = (Level){.region = ++e->regions, .base = base, .count = range->count, .turn = turn};
     unsigned lanes = (unsigned)e->target->lanes;
     if (loop == e->lane_loop && range->last_on < lanes)
         level->masks[range->count - 1] = make_mask(e, lanes, range->last_on);
@@ -88,17 +89,25 @@ static void close_level(Emit *e, size_t loop)
     e->placed = loop;
 }
 
-static void emit_once(Emit *e, size_t loop, const Range *range, Sums *sums)
+static LLVMValueRef offset(Emit *e, LLVMValueRef start, int64_t by)
 {
-    open_level(e, loop, range, range->start);
-    emit_from(e, loop + 1, sums);
-    close_level(e, loop);
+    return by == 0 ? start : LLVMBuildAdd(e->ir, start, make_int(e->i64, by), "");
+}
+
+static void emit_trip(Emit *e, size_t loop, const Range *range, LLVMValueRef start, Sums *sums)
+{
+    for (int64_t turn = 0; turn < range->turns; turn++) {
+        open_level(e, loop, range, offset(e, start, turn), turn);
+        emit_from(e, loop + 1, sums);
+        close_level(e, loop);
+        LLVMPositionBuilderAtEnd(e->ir, e->block);
+    }
 }
 
 static void emit_range(Emit *e, size_t loop, const Range *range, Sums *sums)
 {
     if (range->trips == 1) {
-        emit_once(e, loop, range, sums);
+        emit_trip(e, loop, range, range->start, sums);
         return;
     }
     LLVMBasicBlockRef before = e->block, body = new_block(e, "loop");
@@ -119,11 +128,8 @@ static void emit_range(Emit *e, size_t loop, const Range *range, Sums *sums)
         LLVMAddIncoming(phis[i], &sums->at[i], &before, 1);
         sums->at[i] = phis[i];
     }
-    open_level(e, loop, range, variable);
-    emit_from(e, loop + 1, sums);
-    close_level(e, loop);
+    emit_trip(e, loop, range, variable, sums);
     e->levels[outer].setup = NULL;
-    LLVMPositionBuilderAtEnd(e->ir, e->block);
     LLVMBasicBlockRef latch = e->block, after = new_block(e, "next");
     LLVMValueRef next = LLVMBuildAdd(e->ir, variable, make_int(e->i64, range->step), "");
     LLVMBuildCondBr(e->ir, LLVMBuildICmp(e->ir, LLVMIntSLT, next, end, ""), body, after);
@@ -133,42 +139,37 @@ static void emit_range(Emit *e, size_t loop, const Range *range, Sums *sums)
     enter_block(e, after);
 }
 
-static LLVMValueRef offset(Emit *e, LLVMValueRef start, int64_t by)
-{
-    return by == 0 ? start : LLVMBuildAdd(e->ir, start, make_int(e->i64, by), "");
-}
-
-static int64_t loop_step(const Emit *e, const KLoop *loop)
+int64_t loop_step(const Emit *e, const KLoop *loop)
 {
     if (loop->width)
         return loop->width;
     return loop->kind == KLOOP_LANES ? loop->tile * e->target->lanes : loop->tile;
 }
 
-/* Main region of whole steps, then the rest. */
-static void emit_steps(Emit *e, size_t loop, LLVMValueRef start, int64_t length, Sums *sums)
+/* `trips` trips of `size` values each. */
+static void emit_region(Emit *e, size_t loop, LLVMValueRef start, int64_t trips, int64_t size,
+                        Sums *sums)
 {
     const KLoop *k = &e->nest->loops[loop];
     int64_t unit = k->kind == KLOOP_LANES ? e->target->lanes : 1;
-    int64_t step = loop_step(e, k), full = length / step, rest = length % step;
-    if (full) {
-        int64_t count = (step + unit - 1) / unit;
-        Range range = {.start = start,
-                       .step = step,
-                       .trips = full,
-                       .count = count,
-                       .last_on = step - (count - 1) * unit};
-        emit_range(e, loop, &range, sums);
-    }
-    if (rest) {
-        int64_t count = (rest + unit - 1) / unit;
-        Range range = {.start = offset(e, start, full * step),
-                       .step = step,
-                       .trips = 1,
-                       .count = count,
-                       .last_on = rest - (count - 1) * unit};
-        emit_range(e, loop, &range, sums);
-    }
+    int64_t count = k->kind == KLOOP_SERIAL ? 1 : (size + unit - 1) / unit;
+    Range range = {.start = start,
+                   .step = size,
+                   .trips = trips,
+                   .count = count,
+                   .turns = k->kind == KLOOP_SERIAL ? size : 1,
+                   .last_on = size - (count - 1) * unit};
+    emit_range(e, loop, &range, sums);
+}
+
+/* Main region of whole steps, then the rest. */
+static void emit_steps(Emit *e, size_t loop, LLVMValueRef start, int64_t length, Sums *sums)
+{
+    int64_t step = loop_step(e, &e->nest->loops[loop]), full = length / step, rest = length % step;
+    if (full)
+        emit_region(e, loop, start, full, step, sums);
+    if (rest)
+        emit_region(e, loop, offset(e, start, full * step), 1, rest, sums);
 }
 
 static void emit_loop(Emit *e, size_t loop, Sums *sums)
@@ -177,7 +178,7 @@ static void emit_loop(Emit *e, size_t loop, Sums *sums)
     const Run *run = run_of(e, k->var);
     LLVMValueRef start = run ? run->start : LLVMConstInt(e->i64, 0, false);
     int64_t length = run ? run->length : k->var->extent;
-    if (k->kind != KLOOP_SERIAL) {
+    if (k->kind != KLOOP_SERIAL || k->tile > 1) {
         assert(length);
         emit_steps(e, loop, start, length, sums);
         return;
@@ -186,6 +187,7 @@ static void emit_loop(Emit *e, size_t loop, Sums *sums)
                    .step = 1,
                    .trips = length,
                    .count = 1,
+                   .turns = 1,
                    .end = run ? run->end : NULL,
                    .last_on = e->target->lanes};
     emit_range(e, loop, &range, sums);
@@ -195,7 +197,8 @@ static void emit_loop(Emit *e, size_t loop, Sums *sums)
 static void emit_from(Emit *e, size_t loop, Sums *sums)
 {
     if (loop == e->nest->n_loops) {
-        emit_prefetches(e);
+        if (e->levels[loop].turn == 0)
+            emit_prefetches(e);
         if (sums)
             sums_add(e, sums);
         else
@@ -227,7 +230,8 @@ static void emit_loops(Emit *e)
 
 static bool one_step(const Emit *e, const KLoop *loop)
 {
-    return !run_of(e, loop->var) && loop->var->extent <= loop_step(e, loop);
+    int64_t step = loop->kind == KLOOP_SERIAL ? 1 : loop_step(e, loop);
+    return !run_of(e, loop->var) && loop->var->extent <= step;
 }
 
 static bool sums_over(const Nest *nest, const Var *var)

@@ -23,6 +23,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct Contraction {
     WorkKernel *work;
@@ -90,7 +91,8 @@ static double extents(size_t n, const Var *const *vars, const Scalar *in, const 
     return points;
 }
 
-static const double worth_packing = 96;  /* rows that use what is packed */
+static const double worth_packing = 96;  /* rows that use what is packed, */
+static const double fewer_rows = 48;     /* of a sum that goes over it once */
 
 bool may_pack(const WorkKernel *work, const WorkNest *nest, const Scalar *read, const Var *lanes)
 {
@@ -206,8 +208,10 @@ static int64_t clamp(int64_t value, int64_t low, int64_t high)
     return value < low ? low : value > high ? high : value;
 }
 
-/* Rows of at least so many bytes share few sets of the first cache, or none with the next row. */
-enum { FAR_BYTES = 1024, VERY_FAR_BYTES = 4096, PACKED_ROWS = 192, MOST_PACKED_ROWS = 256 };
+/* Rows of at least so many bytes share few sets of the first cache, or none with the next row. A sum that
+ * goes over rows once reads them at every step: their vectors are packed from NEAR_BYTES up. */
+enum { NEAR_BYTES = 256, FAR_BYTES = 512, VERY_FAR_BYTES = 4096, PACKED_ROWS = 192,
+       FEWER_COLUMNS = 64, MOST_PACKED_ROWS = 256 };
 
 /* A stride in elements; INT64_MAX: the elements do not lie evenly. */
 static bool is_far(int64_t stride, int64_t bytes)
@@ -257,11 +261,11 @@ static void decide(Contraction *c)
     bool passes = c->passes = k_in_s > 1 && k_in_v > 1;
     int64_t row_stride = c->row ? stride_in(c->work, c->s, c->row) : 0;
     c->most_k = INT64_MAX;
-    c->pack_v = c->map_v || (c->m >= worth_packing &&
-                             (across || (passes ? is_far(k_in_v, FAR_BYTES)
+    c->pack_v = c->map_v || (c->m >= (passes ? fewer_rows : worth_packing) &&
+                             (across || (passes ? c->v->fill || is_far(k_in_v, NEAR_BYTES)
                                                 : 4 * c->n * c->k > (double)target->l1_bytes)));
     c->pack_s = c->map_s ||
-                (c->n >= (double)PACKED_ROWS && is_separate(c) &&
+                (c->n >= (double)(passes ? FEWER_COLUMNS : PACKED_ROWS) && is_separate(c) &&
                  (passes ? is_far(k_in_s, FAR_BYTES)
                          : is_far(row_stride, VERY_FAR_BYTES) || c->k > 4 * (double)target->l2_bytes));
     c->along = c->map_s ? lies_along(c, c->s) : NULL;
@@ -271,7 +275,7 @@ static void decide(Contraction *c)
         c->most_k = l2 / 2 / 4 / c->width;
     if (passes) {
         double columns = c->pack_v ? (double)c->width : fmin(c->n, 256);
-        c->most_k = clamp((int64_t)((double)l2 / 2 / 4 / (fmin(c->m, 256) + columns)), 128, 512);
+        c->most_k = clamp((int64_t)((double)l2 / 2 / 4 / (fmin(c->m, 256) + columns)), 128, target->tile_sum);
     } else if (c->pack_s) {
         c->most_k = clamp(l2 / 2 / 4 / PACKED_ROWS, 128, c->most_k < 512 ? c->most_k : 512);
     }
@@ -439,7 +443,7 @@ static KBuffer *pack_buffer(Contraction *c, const Pack *pack, const Vars *vars)
 }
 
 /* The nest that fills a pack. Where the source lies along another variable, vectors of that are
- * transposed (emit/transpose.c). */
+ * transposed (emit/transpose.c); else some rows are copied at a time. */
 static WorkNest pack_nest(Contraction *c, const Pack *pack, const Vars *vars, const KBuffer *buffer,
                           const Position *const *at)
 {
@@ -454,6 +458,7 @@ static WorkNest pack_nest(Contraction *c, const Pack *pack, const Vars *vars, co
         vectors = 1;                             /* fewer registers */
     if (pack->lanes == c->along && vectors > 4)
         vectors = 4;
+    int64_t rows = 8 / vectors;                  /* that lie together in a panel */
     for (size_t d = 0; d < vars->len; d++) {
         const Var *var = vars->at[d];
         VEC_PUSH(work->arena, nest.left, var);
@@ -464,6 +469,8 @@ static WorkNest pack_nest(Contraction *c, const Pack *pack, const Vars *vars, co
                                .width = narrow ? pack->width : 0};
         else if (pack->across && stride_in(work, source, var) == 1 && part_left(c, var) >= lanes)
             loops[d] = (KLoop){.var = var, .kind = KLOOP_UNROLL, .tile = lanes};
+        else if (!pack->across && !pack->map && d + 2 == vars->len && part_left(c, var) >= rows)
+            loops[d] = (KLoop){.var = var, .kind = KLOOP_UNROLL, .tile = rows};
     }
     KStore store = {.buffer = (uint32_t)(buffer - work->buffers.at), .left = at,
                     .body = pack->map ? pack->map->factor : pack->read};
@@ -591,8 +598,23 @@ static int64_t next_block(const Contraction *c, const Scalar *read)
     return 0;
 }
 
+static const KLoop *innermost(const Contraction *c)
+{
+    const WorkNest *nest = nest_of(c);
+    return &nest->loops[nest->n_loops - 1];
+}
+
+/* How many equal parts of a trip's values so many tiles can ask for. */
+static int64_t prefetch_parts(const Contraction *c, int64_t tiles, int64_t stride)
+{
+    int64_t parts = innermost(c)->tile;
+    while (parts > tiles || innermost(c)->tile % parts != 0 || stride % parts != 0)
+        parts--;
+    return parts;
+}
+
 /* Of what is read in the end: a computed operand reads several tensors. */
-static void add_prefetch(Contraction *c, const Scalar *read, KPrefetch prefetch)
+static void add_prefetch(Contraction *c, const Scalar *read, KPrefetch prefetch, int64_t tiles)
 {
     const Operand *map = work_operand(c->work, read);
     ScalarList list = sc_list(c->work->arena, 1, map ? &map->factor : &read);
@@ -600,29 +622,63 @@ static void add_prefetch(Contraction *c, const Scalar *read, KPrefetch prefetch)
         if (list.at[i]->kind != SCALAR_READ || list.at[i]->n_vars < read->n_vars)
             continue;
         prefetch.read = list.at[i];
-        if (c->passes)
+        prefetch.stride = stride_in(c->work, prefetch.read, innermost(c)->var);
+        if (prefetch.stride == INT64_MAX)
+            continue;
+        if (c->passes) {
             prefetch.ahead = next_block(c, prefetch.read);
+            prefetch.parts = prefetch.over ? prefetch_parts(c, tiles, prefetch.stride) : 0;
+            if (prefetch.parts)
+                prefetch.drift = prefetch.stride / prefetch.parts - prefetch.stride;
+        }
         if (prefetch.ahead > 0)
             VEC_PUSH(c->work->arena, nest_of(c)->prefetches, prefetch);
     }
 }
 
-static const KLoop *innermost(const Contraction *c)
+/* Tiles of the loop in a chunk. */
+static int64_t tiles_of(const Contraction *c, const Var *var, int64_t tile)
 {
-    const WorkNest *nest = nest_of(c);
-    return &nest->loops[nest->n_loops - 1];
+    int64_t part = var->extent;
+    for (size_t i = 0; i < c->work->chunks.len; i++)
+        part = c->work->chunks.at[i].var == var && c->work->chunks.at[i].tile < part
+                   ? c->work->chunks.at[i].tile : part;
+    return (part + tile - 1) / tile;
+}
+
+enum { MOST_TURNS = 8 };
+
+/* Several values of the innermost loop per trip: fewer prefetches than trips. Choices at borders are
+ * all made at once then, for which there are no registers. */
+static void unroll_sum(Contraction *c)
+{
+    WorkNest *nest = nest_of(c);
+    const Scalar *const *factors = nest->stores.at[0].body->args;
+    int64_t part = part_left(c, innermost(c)->var);
+    int64_t turns = factors[0]->fill || factors[1]->fill ? 1 : MOST_TURNS;
+    while (part % turns != 0)
+        turns--;
+    KLoop *loops = NEW_ARRAY(c->work->arena, KLoop, nest->n_loops);
+    memcpy(loops, nest->loops, nest->n_loops * sizeof *loops);
+    loops[nest->n_loops - 1].tile = turns;
+    nest->loops = loops;
 }
 
 /* Memory is asked for while the block before is worked on: of k that goes over both operands once,
- * the next block, V's part by the first tile of rows and S's by the first of columns; of rows that
+ * the next block, V's rows by the first tiles of rows and S's by the first of columns; of rows that
  * lie one after another, those of the next tile, bit by bit. */
 static void prefetch_operands(Contraction *c, const Scalar *s, const Scalar *v)
 {
     const WorkKernel *work = c->work;
     int64_t line = 16;                           /* elements */
     if (c->passes) {
-        add_prefetch(c, v, (KPrefetch){.lines = (c->width + line - 1) / line, .first = c->row});
-        add_prefetch(c, s, (KPrefetch){.lines = 1, .first = c->lanes});
+        if (next_block(c, s) == 0 && next_block(c, v) == 0)
+            return;
+        unroll_sum(c);
+        add_prefetch(c, v, (KPrefetch){.lines = (c->width + line - 1) / line, .over = c->row},
+                     c->row ? tiles_of(c, c->row, c->rows) : 1);
+        add_prefetch(c, s, (KPrefetch){.lines = 1, .over = c->lanes},
+                     tiles_of(c, c->lanes, c->width));
         return;
     }
     const KLoop *k = innermost(c);
@@ -634,7 +690,7 @@ static void prefetch_operands(Contraction *c, const Scalar *s, const Scalar *v)
     if (c->pack_s && !CHECKED_MUL(c->rows_by, stride_in(work, source, c->rows_of), &ahead))
         return;
     add_prefetch(c, s, (KPrefetch){.ahead = ahead, .drift = c->rows - 1, .lines = 1,
-                                   .first = c->pack_s ? c->lanes : NULL});
+                                   .over = c->pack_s ? c->lanes : NULL}, 1);
 }
 
 /* Packed rows of a chunk: all its columns use them while they are in cache. */
@@ -653,7 +709,7 @@ static void chunk(Contraction *c)
                       .least_rows = c->pack_v ? PACKED_ROWS : 64,
                       .most_rows = c->pack_s ? most_rows(c) : INT64_MAX,
                       .least_columns = c->pack_s ? PACKED_ROWS : c->k > (double)c->most_k ? 128 : 1,
-                      .fewer_columns = c->passes ? 64 : PACKED_ROWS};
+                      .fewer_columns = c->passes ? 2 * FEWER_COLUMNS : PACKED_ROWS};
     work_chunk_contraction(c->work, &rule);
 }
 

@@ -85,9 +85,11 @@ static void dump_prefetch(Dump *dump, const KPrefetch *prefetch, size_t depth, B
         buf_printf(out, " + %" PRId64 " a step", prefetch->drift);
     if (prefetch->lines > 1)
         buf_printf(out, ", %" PRId64 " lines", prefetch->lines);
-    if (prefetch->first) {
+    if (prefetch->over) {
         buf_add(out, STR(", first "));
-        dump_variable(dump, prefetch->first);
+        if (prefetch->parts > 1)
+            buf_printf(out, "%" PRId64 " of ", prefetch->parts);
+        dump_variable(dump, prefetch->over);
     }
     buf_add(out, STR("\n"));
 }

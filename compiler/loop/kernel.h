@@ -76,7 +76,8 @@ typedef enum KLoopKind {
 typedef struct KLoop {
     const Var *var;
     KLoopKind kind;
-    int64_t tile;        /* LANES: vectors per step (>= 1); UNROLL: values per step; else 1 */
+    int64_t tile;        /* LANES: vectors per step (>= 1); UNROLL: values per step; SERIAL: of a
+                          * reduced variable, values one after another per trip; else 1 */
     int64_t width;       /* LANES: elements per step where that is not tile whole vectors; else 0 */
     bool reduced;        /* a reduced variable: reduced loops come after all left loops. LANES of a
                           * reduced variable: `tile` vector accumulators, folded at the end */
@@ -110,14 +111,17 @@ typedef struct KStore {
     const Scalar *body;
 } KStore;
 
-/* At every step of the innermost loop: asks for the cache lines at the address of `read` plus
- * `ahead` elements, plus `drift` times the innermost variable. May point beside the tensor. */
+/* At every trip of the innermost loop: asks for `lines` cache lines, one after another, at the address of
+ * `read` plus `ahead` elements plus `drift` times the innermost variable. May point beside the tensor.
+ * With `over`, only the first tile of that loop in the chunk asks; with `parts`, the first so many: each
+ * asks for one of as many equal parts of the innermost loop's values, `ahead` of them. */
 typedef struct KPrefetch {
     const Scalar *read;
     int64_t ahead, drift;
-    int64_t lines;               /* one after another */
-    const Var *first;            /* only at the start of the chunk's part of this loop's variable;
-                                  * NULL: always */
+    int64_t stride;              /* of the read along the innermost variable */
+    int64_t lines;
+    const Var *over;             /* NULL: all tiles ask */
+    int64_t parts;               /* divides the values of a trip; 0: no parts */
 } KPrefetch;
 
 typedef struct Nest {

@@ -160,9 +160,11 @@ static void key_nest(Key *key, const Nest *nest)
         key_int(key, prefetch->ahead);
         key_int(key, prefetch->drift);
         key_int(key, prefetch->lines);
-        key_int(key, prefetch->first != NULL);
-        if (prefetch->first)
-            key_var(key, prefetch->first);
+        key_int(key, prefetch->stride);
+        key_int(key, prefetch->parts);
+        key_int(key, prefetch->over != NULL);
+        if (prefetch->over)
+            key_var(key, prefetch->over);
     }
 }
 

@@ -192,7 +192,7 @@ static const char *nest_problem(const Check *check, const Nest *nest)
     for (size_t i = 0; !why && i < nest->n_prefetches; i++) {
         const KPrefetch *prefetch = &nest->prefetches[i];
         if (prefetch->read->kind != SCALAR_READ || prefetch->lines < 1 ||
-            (prefetch->first && !has_loop(nest, prefetch->first)))
+            (prefetch->over && !has_loop(nest, prefetch->over)))
             return "a prefetch of nothing";
         why = scalar_problem(check, nest, prefetch->read);
     }
