@@ -202,6 +202,15 @@ static int64_t accumulators(const Plan *plan)
     return each < 1 ? 1 : (int64_t)each;
 }
 
+/* Where the rows come in few: is there another vector for each of them, in all panels of lanes but a small
+ * rest? */
+static bool tile_is_better_wide(const Plan *plan, int64_t vectors, int64_t budget)
+{
+    int64_t wide = plan->vectors + 1;
+    return plan->vectors == plan->work->target->tile_vectors && budget / wide >= wide &&
+           (vectors % wide == 0 || vectors >= 8 * wide);
+}
+
 static void tile_left_lanes(Plan *plan)
 {
     const Target *target = plan->work->target;
@@ -219,6 +228,11 @@ static void tile_left_lanes(Plan *plan)
     if (rows > target->tile_rows)
         rows = target->tile_rows;
     int64_t tile = tile_of(row->extent, rows);
+    if (tile * plan->vectors < target->tile_least && tile_is_better_wide(plan, vectors, budget)) {
+        plan->vectors++;
+        rows = budget / plan->vectors;
+        tile = tile_of(row->extent, rows);
+    }
     if (tile == row->extent && 2 * tile <= rows) {
         const Var *second = best_row(plan, row, NULL);
         if (second)

@@ -13,6 +13,7 @@ typedef struct Target {
     int lanes;                   /* f32 per vector: 16, 8, 4 */
     int registers;               /* vector registers: 32, 16 */
     int tile_rows, tile_vectors; /* register tile of contractions: 14x2 (v4), 6x2 (v3), 3x2 */
+    int tile_least;              /* accumulators that keep the multiply-add units busy, with some slack */
     int tile_sum;                /* terms that a tile adds up at most before it is stored, about: few
                                   * rows use a vector before the next must be there from the first cache */
     int64_t l1_bytes, l2_bytes, l3_share_bytes;
