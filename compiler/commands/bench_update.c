@@ -246,15 +246,18 @@ static int report(const Session *s, const Shapes *shapes, const PlanEntry *plan,
 int bench_update(HoneSys *sys, Mem *mem, const CommandLine *line)
 {
     Session s = {.sys = sys, .mem = mem, .arena = arena_new(mem, "bench"),
-                 .kept = arena_new(mem, "program"), .line = line, .dump = STAGE_COUNT};
+                 .kept = arena_new(mem, "program"), .line = line};
     Shapes shapes = {0};
     int exit = HONE_OK;
-    if (!find_shapes(sys, mem, s.arena, line, &shapes, &exit)) {
+    if (!session_choices(&s, &exit) || !find_shapes(sys, mem, s.arena, line, &shapes, &exit)) {
         return exit;
     }
     const Ast *finetune = open_text(&s, &shapes);
     if (finetune == NULL) {
         return HONE_USAGE;
+    }
+    if (session_tree(&s, &exit)) {
+        return exit;
     }
     Recipe *recipe = session_recipe(&s, finetune, &(RecipeOptions){.without_files = true});
     if (recipe == NULL) {

@@ -119,6 +119,7 @@ enum { TRAIN, VALID };
 static uint64_t split_bytes(const Recipe *recipe, uint32_t data, int split, int64_t parts)
 {
     HoneLoaderConfig config = hone_loader_config(&recipe->data.at[data], parts);
+    config.workers = (int)recipe->workers;
     return hone_loading_bytes(&recipe->facts.at[data].loading[split], &config);
 }
 

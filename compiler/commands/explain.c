@@ -247,14 +247,16 @@ static int explain_file(HoneSys *sys, Mem *mem, const CommandLine *line)
     if (session_begin(&s, sys, mem, line, &exit) == NULL) {
         return exit;
     }
-    const Target *target = session_runs_on(&s, &exit);
-    if (target == NULL) {
-        return exit;
-    }
-    Limits limits;
-    HoneError error = {0};
-    if (!limits_measure(&s, target, &limits, &error)) {
-        return session_error(&s, &error);
+    Limits limits = {0};
+    if (s.dump == STAGE_COUNT) {
+        const Target *target = session_runs_on(&s, &exit);
+        HoneError error = {0};
+        if (target == NULL) {
+            return exit;
+        }
+        if (!limits_measure(&s, target, &limits, &error)) {
+            return session_error(&s, &error);
+        }
     }
     for (size_t i = 0; i < s.finetunes.len && exit == HONE_OK; i++) {
         exit = explain_recipe(&s, s.finetunes.at[i], &limits);

@@ -1,5 +1,6 @@
 /* hone help, hone version: what needs no program. */
 #include "commands/command.h"
+#include "target/target.h"
 
 static void overview(Buf *out)
 {
@@ -40,9 +41,10 @@ int command_version(HoneSys *sys, Mem *mem, const CommandLine *line)
     Arena *arena = arena_new(mem, "version");
     Buf out = buf_new(arena);
     if (line->json) {
-        buf_add(&out, STR("{\"version\":\"" HONE_VERSION "\"}\n"));
+        buf_printf(&out, "{\"version\":\"" HONE_VERSION "\",\"target\":\"%s\",\"licence\":\"MIT\"}\n",
+                   target_host()->name);
     } else {
-        buf_add(&out, STR("hone " HONE_VERSION "\n"));
+        buf_printf(&out, "hone " HONE_VERSION " for %s, MIT licence\n", target_host()->name);
     }
     return out_finish(sys, &out, HONE_OK);
 }

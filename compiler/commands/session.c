@@ -66,15 +66,16 @@ static int unknown_setting(Session *s, Str name)
     for (size_t i = 0; i < n; i++) {
         VEC_PUSH(s->arena, names, own[i]);
     }
+    Str command = command_spelling(s->arena, s->line->command);
     Diag *d = diag(&s->c.diags, E710, (Span){0},
-                   "neither `hone %s` nor " STR_FMT " has an option `--" STR_FMT "`",
-                   command_row(s->line->command)->name, STR_ARG(s->c.root_path), STR_ARG(name));
+                   "neither `hone " STR_FMT "` nor " STR_FMT " has an option `--" STR_FMT "`",
+                   STR_ARG(command), STR_ARG(s->c.root_path), STR_ARG(name));
     Str near = str_nearest(name, names.at, names.len);
     if (near.len > 0) {
         diag_help(d, "did you mean `--" STR_FMT "`?", STR_ARG(near));
     } else {
-        diag_help(d, "`hone %s " STR_FMT " --help` lists them",
-                  command_row(s->line->command)->name, STR_ARG(s->c.root_path));
+        diag_help(d, "`hone " STR_FMT " " STR_FMT " --help` lists them", STR_ARG(command),
+                  STR_ARG(s->c.root_path));
     }
     print_diags(s->sys, s->arena, s->line, &s->c.diags);
     return HONE_USAGE;
@@ -161,17 +162,32 @@ static bool find_moves(Session *s, int *exit)
     return false;
 }
 
+bool session_choices(Session *s, int *exit)
+{
+    return find_dump(s, exit) && find_moves(s, exit);
+}
+
+bool session_tree(const Session *s, int *exit)
+{
+    if (s->dump == STAGE_ast) {
+        Buf out = buf_new(s->arena);
+        ast_dump(file_tree(s->file), &out);
+        *exit = out_finish(s->sys, &out, HONE_OK);
+    }
+    return s->dump == STAGE_ast;
+}
+
 bool session_open(Session *s, HoneSys *sys, Mem *mem, const CommandLine *line, int *exit)
 {
     *s = (Session){.sys = sys, .mem = mem, .line = line};
     s->arena = arena_new(mem, "compiler");
     s->kept = arena_new(mem, "program");
-    if (!find_dump(s, exit) || !find_moves(s, exit)) {
+    if (!session_choices(s, exit)) {
         return false;
     }
     if (line->args.len == 0) {
-        *exit = usage_error(sys, s->arena, line, "`hone %s` wants a recipe file",
-                            command_row(line->command)->name);
+        *exit = usage_error(sys, s->arena, line, "`hone " STR_FMT "` wants a recipe file",
+                            STR_ARG(command_spelling(s->arena, line->command)));
         return false;
     }
     compiler_init(&s->c, mem, sys, s->arena);
@@ -186,15 +202,13 @@ bool session_open(Session *s, HoneSys *sys, Mem *mem, const CommandLine *line, i
     if (line->root.len > 0) {
         s->c.root_dir = line->root;
     }
-    Buf out = buf_new(s->arena);
     if (line->help) {
+        Buf out = buf_new(s->arena);
         recipe_help(s, &out);
         *exit = out_finish(sys, &out, HONE_OK);
         return false;
     }
-    if (str_is(line->dump, "ast")) {
-        ast_dump(file_tree(s->file), &out);
-        *exit = out_finish(sys, &out, HONE_OK);
+    if (session_tree(s, exit)) {
         return false;
     }
     for (size_t i = 0; i < line->settings.len; i++) {
@@ -206,8 +220,9 @@ bool session_open(Session *s, HoneSys *sys, Mem *mem, const CommandLine *line, i
     const char *arguments = command_row(line->command)->arguments;
     bool names = strstr(arguments, "[NAME") != NULL;
     if (strstr(arguments, "[NAME]") != NULL && line->args.len > 2) {
-        *exit = usage_error(sys, s->arena, line, "`hone %s` takes one recipe, and got `" STR_FMT
-                            "` and `" STR_FMT "`", command_row(line->command)->name,
+        *exit = usage_error(sys, s->arena, line, "`hone " STR_FMT "` takes one recipe, and got `" STR_FMT
+                            "` and `" STR_FMT "`",
+                            STR_ARG(command_spelling(s->arena, line->command)),
                             STR_ARG(line->args.at[1]), STR_ARG(line->args.at[2]));
         return false;
     }

@@ -19,6 +19,10 @@ typedef struct Session {
     Moves without;
 } Session;
 
+/* The stage of --dump and the moves of --without; false: *exit says what is wrong with them. */
+bool session_choices(Session *s, int *exit);
+/* Prints the tree if that is the stage to dump: then the command is over, as *exit says. */
+bool session_tree(const Session *s, int *exit);
 /* False when the command is over: *exit says how (help was printed, or the file is wrong). */
 bool session_open(Session *s, HoneSys *sys, Mem *mem, const CommandLine *line, int *exit);
 /* The same for a command that takes a recipe: its first chosen item; NULL: *exit says why. */

@@ -23,7 +23,13 @@ typedef struct SampleMode {
     uint64_t seed, epoch;
 } SampleMode;
 
-/* Memory of one decoding thread that grows to the largest picture seen. */
+/* What decoding a picture takes, in bytes; of several pictures the most. */
+typedef struct WorkNeed {
+    size_t file, pixels, rows;
+    size_t inner;                     /* in the decoder's own hands */
+} WorkNeed;
+
+/* Memory of one decoding thread; grows where a picture needs more than was said. */
 typedef struct Workspace {
     HoneSys *sys;
     struct WorkBlock {
@@ -32,6 +38,7 @@ typedef struct Workspace {
     } file, pixels, rows, weights;
 } Workspace;
 void *workspace_get(Workspace *work, struct WorkBlock *block, size_t bytes);   /* NULL: no memory */
+bool workspace_reserve(Workspace *work, const WorkNeed *need);                 /* false: no memory */
 void workspace_free(Workspace *work);
 
 typedef struct Reader {
@@ -65,6 +72,7 @@ struct HoneDataset {
     size_t n_classes;
     const char **classes;
     uint64_t bytes;                   /* held in memory */
+    WorkNeed need;                    /* of a thread that reads samples */
     void *state;                      /* the reader's */
 };
 
@@ -83,8 +91,12 @@ typedef struct Picture {
     int64_t width, height;
     uint8_t *rgb;                     /* [height, width, 3] in the workspace */
 } Picture;
-/* Does the file begin as a picture that decode can read? Reads the header only. */
-bool picture_check(HoneSys *sys, const char *path, HoneError *error);
+typedef struct PictureHead {
+    int64_t bytes, width, height;     /* of the file; of the picture, 0: it does not say */
+    size_t pixels, inner;             /* what decoding takes, as in WorkNeed */
+} PictureHead;
+/* Does the file begin as a picture that decode can read, and how large is it? Reads headers only. */
+bool picture_check(HoneSys *sys, const char *path, PictureHead *head, HoneError *error);
 bool picture_decode(Workspace *work, const char *path, Picture *picture, HoneError *error);
 
 /* --- augment.c -------------------------------------------------------------------------------------- */

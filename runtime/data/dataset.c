@@ -112,6 +112,13 @@ void *workspace_get(Workspace *work, struct WorkBlock *block, size_t bytes)
     return block->at;
 }
 
+bool workspace_reserve(Workspace *work, const WorkNeed *need)
+{
+    return (need->file == 0 || workspace_get(work, &work->file, need->file) != NULL) &&
+           (need->pixels == 0 || workspace_get(work, &work->pixels, need->pixels) != NULL) &&
+           (need->rows == 0 || workspace_get(work, &work->rows, need->rows) != NULL);
+}
+
 void workspace_free(Workspace *work)
 {
     hone_free(work->sys, work->file.at);

@@ -9,7 +9,7 @@
 
 #include "data/data.h"
 
-enum { MAX_SIDE = 65535, HEADER_BYTES = 8 };
+enum { MAX_SIDE = 65535, HEADER_BYTES = 8, READ_AT_ONCE = 512 };
 static const int64_t MAX_PIXELS = 100 * 1000 * 1000;   /* a picture larger than this is refused */
 
 typedef enum PictureKind { PICTURE_NONE, PICTURE_JPEG, PICTURE_PNG } PictureKind;
@@ -21,6 +21,12 @@ static PictureKind kind_of(const uint8_t *bytes, size_t n)
         return PICTURE_JPEG;
     }
     return n >= sizeof png && memcmp(bytes, png, sizeof png) == 0 ? PICTURE_PNG : PICTURE_NONE;
+}
+
+static bool in_bounds(int64_t width, int64_t height)
+{
+    return width > 0 && height > 0 && width <= MAX_SIDE && height <= MAX_SIDE &&
+           width * height <= MAX_PIXELS;
 }
 
 static bool fail_read(HoneError *error, const char *path)
@@ -53,34 +59,143 @@ static bool fail_place(HoneError *error, const char *path, bool folder)
     return false;
 }
 
-bool picture_check(HoneSys *sys, const char *path, HoneError *error)
+/* --- headers ---------------------------------------------------------------------------------------- */
+typedef struct HeadReader {
+    HoneSys *sys;
+    int fd;
+    int64_t size, at;                 /* of the file; where in it `bytes` stand */
+    size_t n;
+    bool failed;
+    uint8_t bytes[READ_AT_ONCE];
+} HeadReader;
+
+/* n bytes of the file; NULL where it ends before, or cannot be read. */
+static const uint8_t *head_bytes(HeadReader *from, int64_t at, size_t n)
+{
+    if (at + (int64_t)n > from->size) {
+        return NULL;
+    }
+    if (at < from->at || at + (int64_t)n > from->at + (int64_t)from->n) {
+        int64_t left = from->size - at;
+        from->at = at;
+        from->n = left < READ_AT_ONCE ? (size_t)left : READ_AT_ONCE;
+        if (hone_read_at(from->sys, from->fd, from->bytes, from->n, at) != 0) {
+            from->n = 0;
+            from->failed = true;
+            return NULL;
+        }
+    }
+    return from->bytes + (at - from->at);
+}
+
+static int64_t big_endian(const uint8_t *bytes, int n)
+{
+    int64_t value = 0;
+    for (int i = 0; i < n; i++) {
+        value = value << 8 | bytes[i];
+    }
+    return value;
+}
+
+/* The frame header of a JPEG file: two bytes of length, precision, height, width, and three bytes for
+ * every component. A progressive picture is decoded as a whole, two bytes a coefficient. */
+static void read_frame(HeadReader *from, int64_t at, bool progressive, PictureHead *head)
+{
+    const uint8_t *frame = head_bytes(from, at, 8);
+    int components = frame == NULL ? 0 : frame[7];
+    frame = components < 1 || components > 4 ? NULL : head_bytes(from, at, 8 + 3 * (size_t)components);
+    if (frame == NULL) {
+        return;
+    }
+    head->height = big_endian(frame + 3, 2);
+    head->width = big_endian(frame + 5, 2);
+    head->pixels = components == 4 ? 4 : 3;
+    int across = 1, down = 1, blocks = 0;
+    for (int i = 0; progressive && i < components; i++) {
+        int h = frame[9 + 3 * i] >> 4, v = frame[9 + 3 * i] & 15;
+        across = h > across ? h : across;
+        down = v > down ? v : down;
+        blocks += h * v;
+    }
+    head->inner = (size_t)(head->width * head->height * 2 * blocks / (across * down));
+}
+
+/* Segments, each a marker and its length, up to that of the frame. */
+static void jpeg_head(HeadReader *from, PictureHead *head)
+{
+    enum { FRAME = 0xc0, TABLES = 0xc4, EXTENSION = 0xc8, ARITHMETIC = 0xcc, SCAN = 0xda, FILL = 0xff };
+    const uint8_t *bytes;
+    for (int64_t at = 2; (bytes = head_bytes(from, at, 4)) != NULL && bytes[0] == FILL;) {
+        int marker = bytes[1];
+        if (marker == SCAN) {
+            return;
+        }
+        if ((marker & 0xf0) == FRAME && marker != TABLES && marker != EXTENSION &&
+            marker != ARITHMETIC) {
+            read_frame(from, at + 2, (marker & 3) == 2, head);
+            return;
+        }
+        at += marker == FILL ? 1 : 2 + big_endian(bytes + 2, 2);
+    }
+}
+
+/* The first chunk of a PNG file is its header. */
+static void png_head(HeadReader *from, PictureHead *head)
+{
+    const uint8_t *bytes = head_bytes(from, 16, 8);
+    if (bytes != NULL) {
+        head->width = big_endian(bytes, 4);
+        head->height = big_endian(bytes + 4, 4);
+        head->pixels = 3;
+    }
+}
+
+/* What decoding takes; nothing where it will be refused. */
+static void picture_head(HeadReader *from, PictureKind kind, PictureHead *head)
+{
+    *head = (PictureHead){.bytes = from->size};
+    if (kind == PICTURE_JPEG) {
+        jpeg_head(from, head);
+    } else {
+        png_head(from, head);
+    }
+    if (!in_bounds(head->width, head->height)) {
+        *head = (PictureHead){.bytes = from->size};
+    }
+    head->pixels *= (size_t)(head->width * head->height);
+}
+
+bool picture_check(HoneSys *sys, const char *path, PictureHead *head, HoneError *error)
 {
     int fd = hone_open_read(sys, path);
     if (fd < 0) {
         return fail_read(error, path);
     }
-    uint8_t head[HEADER_BYTES];
     int64_t size = hone_file_size(sys, fd);
-    bool enough = size >= HEADER_BYTES;
-    bool read = enough && hone_read_at(sys, fd, head, sizeof head, 0) == 0;
+    HeadReader from = {.sys = sys, .fd = fd, .size = size};
+    const uint8_t *first = head_bytes(&from, 0, HEADER_BYTES);
+    PictureKind kind = first == NULL ? PICTURE_NONE : kind_of(first, HEADER_BYTES);
+    if (kind != PICTURE_NONE) {
+        picture_head(&from, kind, head);
+    }
     int why = errno;
     hone_close(sys, fd);
     if (size < 0 && (why == EISDIR || why == EINVAL)) {
         return fail_place(error, path, why == EISDIR);
     }
     errno = why;
-    if (size < 0 || (enough && !read)) {
+    if (size < 0 || from.failed) {
         return fail_read(error, path);
     }
-    return read && kind_of(head, sizeof head) != PICTURE_NONE ? true : fail_kind(error, path);
+    return kind != PICTURE_NONE ? true : fail_kind(error, path);
 }
 
+/* --- decoding --------------------------------------------------------------------------------------- */
 /* Room for the pixels; bounds both sides so that sizes below cannot overflow. */
 static bool make_room(Workspace *work, const char *path, int64_t channels, Picture *picture,
                       HoneError *error)
 {
-    if (picture->width < 1 || picture->height < 1 || picture->width > MAX_SIDE ||
-        picture->height > MAX_SIDE || picture->width * picture->height > MAX_PIXELS) {
+    if (!in_bounds(picture->width, picture->height)) {
         return fail_decode(error, path, "its size is out of bounds");
     }
     size_t bytes = (size_t)(picture->width * picture->height * channels);

@@ -52,19 +52,41 @@ static bool add_entry(HoneDataset *data, char *path, int32_t label, HoneError *e
     return true;
 }
 
+static void grow(size_t *most, size_t bytes)
+{
+    *most = bytes > *most ? bytes : *most;
+}
+
+/* A picture is resized row by row first: at most all its rows, as long as the sample's. */
+static void count_need(HoneDataset *data, const PictureHead *head)
+{
+    const Images *images = data->state;
+    grow(&data->need.file, (size_t)head->bytes);
+    grow(&data->need.pixels, head->pixels);
+    grow(&data->need.rows, (size_t)(3 * images->size * head->height));
+    grow(&data->need.inner, head->inner);
+}
+
 /* With skip_bad every picture is decoded once here, so that what remains is known to be readable;
  * where only headers are asked for (the compiler), by its first bytes. */
 static bool check_file(HoneDataset *data, Workspace *work, const char *path, bool *good,
                        HoneError *error)
 {
     *good = true;
+    PictureHead head;
     if (!data->source->skip_bad) {
-        return picture_check(data->sys, path, error);
+        if (!picture_check(data->sys, path, &head, error)) {
+            return false;
+        }
+        count_need(data, &head);
+        return true;
     }
     Picture picture;
     HoneError why = {0};
-    if (!(data->source->headers_only ? picture_check(data->sys, path, &why)
-                                     : picture_decode(work, path, &picture, &why))) {
+    if (picture_check(data->sys, path, &head, &why) &&
+        (data->source->headers_only || picture_decode(work, path, &picture, &why))) {
+        count_need(data, &head);
+    } else {
         if (why.exit != HONE_BAD_INPUT) {
             *error = why;
             return false;

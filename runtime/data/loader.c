@@ -210,6 +210,10 @@ HoneLoaderConfig hone_loader_config(const HoneData *data, int64_t parts)
 HoneLoading hone_data_loading(const HoneDataset *data, uint32_t n_lengths, const int64_t *lengths)
 {
     HoneLoading loading = {.n_fields = data->n_fields, .held = data->bytes};
+    const size_t need[] = {data->need.file, data->need.pixels, data->need.rows, data->need.inner};
+    for (size_t i = 0; i < sizeof need / sizeof *need; i++) {
+        loading.decoding += need[i];       /* readers bound each */
+    }
     for (size_t i = 0; i < data->n_fields; i++) {
         loading.field_bytes[i] = field_bytes(&data->fields[i]);
     }
@@ -238,6 +242,12 @@ static bool add_part(uint64_t n, size_t element, uint64_t *bytes)
 {
     uint64_t part;
     return part_bytes(n, element, &part) && !__builtin_add_overflow(*bytes, part, bytes);
+}
+
+static int worker_count(const HoneLoaderConfig *config)
+{
+    int cores = hone_cpu_count();
+    return config->workers >= 0 ? config->workers : cores < 8 ? cores : 8;
 }
 
 static int ring_depth(int depth)
@@ -278,9 +288,11 @@ uint64_t hone_loading_bytes(const HoneLoading *loading, const HoneLoaderConfig *
     if (loading->n_fields == 0) {
         return 0;
     }
-    bool fits = sizes_of(loading, config, &sizes);
-    const uint64_t parts[] = {sizes.block,   sizes.slots, sizes.order, sizes.starts,
-                              sizes.lengths, sizes.spare, loading->held};
+    uint64_t workers = (uint64_t)worker_count(config), decoding;
+    bool fits = sizes_of(loading, config, &sizes) &&
+                !__builtin_mul_overflow(workers < 1 ? 1 : workers, loading->decoding, &decoding);
+    const uint64_t parts[] = {sizes.block,   sizes.slots, sizes.order,   sizes.starts,
+                              sizes.lengths, sizes.spare, loading->held, fits ? decoding : 0};
     uint64_t bytes = 0;
     for (size_t i = 0; fits && i < sizeof parts / sizeof *parts; i++) {
         fits = !__builtin_add_overflow(bytes, parts[i], &bytes);
@@ -329,6 +341,25 @@ static bool make_slots(HoneLoader *loader, HoneError *error)
     return true;
 }
 
+static bool start_worker(HoneLoader *loader, int index, HoneError *error)
+{
+    const WorkNeed *need = &loader->data->need;
+    loader->work[index].sys = loader->sys;
+    if (!workspace_reserve(&loader->work[index], need)) {
+        return hone_fail_memory(error, "data", need->file + need->pixels + need->rows);
+    }
+    WorkerStart *start = hone_alloc(loader->sys, sizeof *start);
+    if (start == NULL) {
+        return hone_fail_memory(error, "data", sizeof *start);
+    }
+    *start = (WorkerStart){.loader = loader, .index = index};
+    if (pthread_create(&loader->threads[index], NULL, worker_main, start) != 0) {
+        hone_free(loader->sys, start);
+        return hone_fail(error, HONE_NO_MEMORY, "E706", "cannot start a decoding thread");
+    }
+    return true;
+}
+
 static bool start_workers(HoneLoader *loader, int workers, HoneError *error)
 {
     loader->threads = hone_alloc(loader->sys, (size_t)(workers + 1) * sizeof *loader->threads);
@@ -336,18 +367,11 @@ static bool start_workers(HoneLoader *loader, int workers, HoneError *error)
     if (loader->threads == NULL || loader->work == NULL) {
         return hone_fail_memory(error, "data", sizeof *loader->threads);
     }
-    for (int i = 0; i < workers; i++) {
-        loader->work[i].sys = loader->sys;
-        WorkerStart *start = hone_alloc(loader->sys, sizeof *start);
-        if (start == NULL) {
-            return hone_fail_memory(error, "data", sizeof *start);
+    for (; loader->n_workers < workers; loader->n_workers++) {
+        if (!start_worker(loader, loader->n_workers, error)) {
+            workspace_free(&loader->work[loader->n_workers]);
+            return false;
         }
-        *start = (WorkerStart){.loader = loader, .index = i};
-        if (pthread_create(&loader->threads[i], NULL, worker_main, start) != 0) {
-            hone_free(loader->sys, start);
-            return hone_fail(error, HONE_NO_MEMORY, "E706", "cannot start a decoding thread");
-        }
-        loader->n_workers++;
     }
     return true;
 }
@@ -374,11 +398,7 @@ HoneLoader *hone_loader_new(HoneSys *sys, HoneDataset *data, const HoneLoaderCon
     pthread_mutex_init(&loader->lock, NULL);
     pthread_cond_init(&loader->room, NULL);
     pthread_cond_init(&loader->ready, NULL);
-    int cores = hone_cpu_count();
-    int workers = config->workers >= 0 ? config->workers : cores < 8 ? cores : 8;
-    if (data->reader->cheap) {
-        workers = 0;
-    }
+    int workers = data->reader->cheap ? 0 : worker_count(config);
     if (!make_slots(loader, error) || !start_workers(loader, workers, error)) {
         hone_loader_free(loader);
         return NULL;

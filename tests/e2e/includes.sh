@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Which folder may include which: reads the #include lines of every source file. And what may stand at
-# the top of the tree, so that nothing slips in that a run or a build left there.
+# Which folder may include which: reads the #include lines of every source file. That compiler/README.md
+# has a line for every file but headers. And what may stand at the top of the tree, so that nothing slips in
+# that a run or a build left there.
 set -eu
 cd "$(dirname "$0")/../.."
 bad=0
@@ -40,6 +41,16 @@ while IFS= read -r file; do
   printf '%s includes LLVM outside compiler/emit\n' "$file"
   bad=1
 done < <(grep -rlE '^#include [<"]llvm-c' compiler runtime grammar tests | grep -v '^compiler/emit/' || true)
+while IFS= read -r line; do
+  case $line in
+    '<'*) echo "compiler/README.md lacks ${line#< }" ;;
+    '>'*) echo "compiler/README.md has a line for ${line#> }, which is no file" ;;
+    *) continue ;;
+  esac
+  bad=1
+done < <(diff <(find compiler grammar runtime -name '*.[cly]' -o -name '*.def' -o -name '*.hone' | sort) \
+              <(awk '/^### / { folder = $2 } folder != "" && /^\| `/ { split($2, name, "`"); print folder name[2] }' \
+                  compiler/README.md | sort))
 top='CMakeLists.txt CMakePresets.json LICENSE README.md compiler grammar runtime samples tests .ci .clang-format .gitignore'
 if [ -d .git ] || [ -f .git ]; then
   for name in $(git ls-files | cut -d/ -f1 | sort -u); do

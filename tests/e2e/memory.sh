@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What a run takes is what was planned: ResNet-18 on 96 x 96, batch 8, takes within 5 % of it, and what the
 # program itself keeps beside it is small, for the compilation is released; two recipes of one file run one
-# after another all the same. What is read ahead counts: for an update of parts all of them at once. (Sanitizers take memory of their own: there it only has to run.)
+# after another all the same. What is read ahead counts: for an update of parts all of them at once; of
+# pictures also what the threads that decode need. (Sanitizers take memory of their own: there it only has to run.)
 set -eu
 hone=$1
 samples=$(dirname "$0")/../../samples/digits
@@ -73,3 +74,19 @@ if ! grep -aqE '__asan_init|__tsan_init' "$hone"; then
 fi
 sed 's/epochs = .*/steps = 2/' pretrain.hone >short.hone
 same short.hone
+
+mkdir -p pictures/a pictures/b
+cp "$samples"/../../tests/data/pictures/*.{jpg,png} pictures/a
+cp pictures/a/* pictures/b
+cat >pictures.hone <<'EOF'
+use nn, losses, optim
+data d { train = images("pictures", size = 8); batch = 2 }
+finetune pictures {
+  model: Linear(3, 2)
+  step b in d { loss = cross_entropy(model(mean_pool(b.image)), b.label) }
+  optimizer SGD(lr = 0.1)
+  steps = 2
+  workers = 5
+}
+EOF
+same pictures.hone

@@ -14,6 +14,8 @@ for file in *.hone; do
 done
 [ "$(ls *.hone | wc -l)" -ge 30 ] || failed=1
 for name in attention distill gru lora thaw unet vae weighted; do
+  rm -rf runs
   "$hone" run --quiet "$name.hone" >out 2>&1 || { echo "FAILED run $name"; cat out; failed=1; }
+  grep -q '"loss"' runs/*/metrics.jsonl || { echo "FAILED $name: no loss in its metrics"; failed=1; }
 done
 exit $failed

@@ -149,6 +149,10 @@ static const GradCase pools[] = {
      "param x[2, 10]\ny[n:2, p:4] = sum[i:4] select(10*p//4 + i < (10*p+13)//4, "
      "x[n, 10*p//4 + i] ?? 0, 0.0)",
      .ratio = 0.63},
+    {"adaptive 8 to 4",
+     "param x[2, 8]\ny[n:2, p:4] = sum[i:2] select(8*p//4 + i < (8*p+11)//4, "
+     "x[n, 8*p//4 + i] ?? 0, 0.0)",
+     .ratio = 1},
     {"adaptive 7 to 5",
      "param x[7]\ny[p:5] = sum[i:3] select(7*p//5 + i < (7*p+11)//5, "
      "x[7*p//5 + i] ?? 0, 0.0)",

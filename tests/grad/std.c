@@ -160,6 +160,7 @@ static const StdCase models[] = {
      .pieces = 242, .inputs = true},
     {"ResNet50(10)", "cross_entropy(m(x), y)", "32,3,224,224; i10: 32", .ratio = 1.97,
      .pieces = 611, .inputs = true},
+    {NULL, "resize_bilinear(x, 224, 224)", "1,21,28,28", .ratio = 9, .pieces = 4},
     {"FCN(21)", "sumsq(m(x))", "2,3,513,513", .ratio = 2, .pieces = 618, .inputs = true},
     {"GPT2()", "next_token_loss(m(x), x)", "i7: 8,512", .ratio = 2, .pieces = 472, .inputs = true},
     {"BertClassifier()", "cross_entropy(m(x, y, z), [0, 1])", "i2: 2,128; i2: 2,128; i2: 2,128",

@@ -179,6 +179,30 @@ static void test_threads_do_not_change_batches(void **state)
     hone_data_close(data);
 }
 
+/* What decoding takes is known from the headers: the largest file, the largest picture, its rows and
+ * the coefficients of the progressive one. */
+static void test_need_from_headers(void **state)
+{
+    (void)state;
+    HoneSys sys = {0};
+    HoneError error = {0};
+    HoneSource source;
+    HoneOption options[4];
+    HoneDataset *data = open_folder(&sys, &source, options, false, &error);
+    assert_non_null(data);
+    struct stat file;
+    assert_int_equal(stat(TEST_DIR "/data/pictures/cmyk.jpg", &file), 0);
+    uint64_t file_bytes = (uint64_t)file.st_size, pixels = 3 * 61 * 45, rows = 3 * SIZE * 53;
+    uint64_t coefficients = 2 * 47 * 33 * (4 + 1 + 1) / 4;
+    HoneLoading loading = hone_data_loading(data, 0, NULL);
+    assert_int_equal(loading.decoding, file_bytes + pixels + rows + coefficients);
+    HoneLoaderConfig config = {.batch = 4, .workers = 1, .depth = 1};
+    uint64_t one = hone_loading_bytes(&loading, &config);
+    config.workers = 3;
+    assert_int_equal(hone_loading_bytes(&loading, &config) - one, 2 * loading.decoding);
+    hone_data_close(data);
+}
+
 static void write_text(const char *name, const char *text)
 {
     char path[512];
@@ -282,6 +306,7 @@ int main(void)
         cmocka_unit_test(test_pixels_as_pillow),
         cmocka_unit_test_setup_teardown(test_threads_do_not_change_batches, make_folder,
                                         remove_folder),
+        cmocka_unit_test_setup_teardown(test_need_from_headers, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_bad_picture, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_truncated_picture, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_empty_class, make_folder, remove_folder),

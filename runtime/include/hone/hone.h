@@ -141,9 +141,10 @@ typedef struct HoneLoading {
     int64_t samples[HONE_MAX_LENGTHS];     /* by length; all in the first where there are not several */
     size_t n_fields, field_bytes[HONE_MAX_FIELDS];
     uint64_t held;                         /* by the data set */
+    uint64_t decoding;                     /* by a thread that decodes */
 } HoneLoading;
 HoneLoading hone_data_loading(const HoneDataset *data, uint32_t n_lengths, const int64_t *lengths);
-/* What a loader and its data set take together, but for the pictures being decoded. */
+/* What a loader and its data set take together. */
 uint64_t hone_loading_bytes(const HoneLoading *loading, const HoneLoaderConfig *config);
 
 /* One picture as the `images` reader of `source` would give it in evaluation: f32 [3, S, S]. */
