@@ -11,7 +11,9 @@ static bool forward(Training *t, const Ast *clause)
     Elab *e = t->forward = elab_new(b->c, b->r->model, g, true, t->stage->trainable);
     e->parts = t->stage->accumulate;
     e->total_mode = e->parts > 1 ? TOTAL_IS_UPDATE : TOTAL_IS_VALUE;
-    e->first_total = (uint32_t)(b->r->model->variables.len + b->r->states.len);
+    const Elab *longest = t->stage->step;      /* NULL: this is it */
+    e->first_total = longest != NULL ? longest->first_total
+                                     : (uint32_t)(b->r->model->variables.len + b->r->states.len);
     StepResult step = elab_step(e, b->scope, b->step->kids[1], b->step->text,
                                 data_batch(b, 0, b->r->data.at[0].batch));
     if (!step.ok) {
@@ -26,9 +28,11 @@ static bool forward(Training *t, const Ast *clause)
         diag_help(d, "for instance `loss = cross_entropy(z, b.label)`");
         return false;
     }
-    if (e->parts > 1 && !train_part_loss(t, &step)) {
+    if ((longest != NULL && !same_totals(b, longest, e, b->step->name)) ||
+        (e->parts > 1 && !train_part_loss(t, &step))) {
         return false;
     }
+    t->stage->step = e;
     t->loss = step.loss;
     t->n_forward = g->nodes.len;
     t->loss_span = step.loss_span;
