@@ -241,6 +241,9 @@ def torch_activations():
     x = tensor(20, 2, 3, 2, 2)
     row("prelu", "PReLU(3)", "m(x)", [x.shape], False, F.prelu(x, tensor(0, 3)))
     row("prelu_one", "PReLU()", "m(x)", [x.shape], False, F.prelu(x, tensor(0, 1)))
+    x = tensor(20, 4, 3)
+    row("prelu_flat", "PReLU(3)", "m(x)", [x.shape], False, F.prelu(x, tensor(0, 3)))
+    x = tensor(20, 2, 3, 2, 2)
     row("drop_path_eval", "-", "drop_path(x, 0.5)", [x.shape], False, x)
     row("drop_path_never", "-", "drop_path(x, 0.0)", [x.shape], True, x)
 
