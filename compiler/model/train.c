@@ -121,6 +121,23 @@ static void begin_update(Training *t)
     e->option_nodes.cap = from->option_nodes.cap;
 }
 
+NodeId train_knob(Training *t, const Ast *knob, Value *value)
+{
+    Diags *diags = &t->b->c->diags;
+    Span span = knob->kids[0]->span;
+    *value = elab_expr(t->update, t->b->scope, knob->kids[0]);
+    NodeId node = elab_float_node(t->update, *value);
+    if (node == NODE_NONE && value->kind != VALUE_POISON) {
+        diag(diags, E106, span, "`" STR_FMT "` is a number", STR_ARG(knob->text));
+    } else if (node != NODE_NONE && value->kind == VALUE_TENSOR && value->clock == CLOCK_TENSOR) {
+        Diag *d = diag(diags, E208, span, "`" STR_FMT "` must be known before the step",
+                       STR_ARG(knob->text));
+        diag_label(d, "this is tensor data");
+        return NODE_NONE;
+    }
+    return node;
+}
+
 /* The default optimizer's first hyperparameter, for people to see. */
 static void show_rate(Training *t)
 {
