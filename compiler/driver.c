@@ -163,8 +163,26 @@ static bool add_shorter(Build *b, const RecipeStage *stage)
         const RecipeLength *shorter = &stage->shorter.at[i];
         Str name = str_format(arena, STR_FMT ".%lld", STR_ARG(stage->name), (long long)lengths[i]);
         ok = add_graph(b, str_join(arena, STR("train"), ".", name), shorter->train) &&
+             add_graph(b, str_join(arena, STR("count"), ".", name), shorter->count) &&
+             add_graph(b, str_join(arena, STR("update"), ".", name), shorter->update) &&
              add_graph(b, str_join(arena, STR("eval"), ".", name), shorter->eval) &&
              add_graph(b, str_join(arena, STR("eval-one"), ".", name), shorter->eval_one);
+    }
+    return ok;
+}
+
+static bool add_remember(Build *b, const RecipeRemember *of)
+{
+    Arena *arena = b->c->arena;
+    const HoneData *data = &b->recipe->data.at[of->data];
+    Str name = str_of(data->name);
+    bool ok = add_graph(b, str_join(arena, STR("remember"), ".", name), of->eval) &&
+              add_graph(b, str_join(arena, STR("remember-one"), ".", name), of->eval_one);
+    for (size_t i = 0; ok && i < of->shorter.len; i++) {
+        const RecipeLength *shorter = &of->shorter.at[i];
+        Str at = str_format(arena, "%s.%lld", data->name, (long long)data->lengths[i]);
+        ok = add_graph(b, str_join(arena, STR("remember"), ".", at), shorter->eval) &&
+             add_graph(b, str_join(arena, STR("remember-one"), ".", at), shorter->eval_one);
     }
     return ok;
 }
@@ -281,10 +299,7 @@ bool build_recipe(Compiler *c, const Recipe *recipe, const BuildOptions *options
         }
     }
     for (size_t i = 0; i < recipe->remembers.len; i++) {
-        Str name = str_of(recipe->data.at[recipe->remembers.at[i].data].name);
-        if (!add_graph(&b, str_join(c->arena, STR("remember"), ".", name), recipe->remembers.at[i].eval) ||
-            !add_graph(&b, str_join(c->arena, STR("remember-one"), ".", name),
-                       recipe->remembers.at[i].eval_one)) {
+        if (!add_remember(&b, &recipe->remembers.at[i])) {
             return false;
         }
     }

@@ -137,6 +137,15 @@ static const HoneStage *keep_stages(Arena *arena, size_t n, const HoneStage *fro
     return to;
 }
 
+static const HoneRemember *keep_remembers(Arena *arena, size_t n, const HoneRemember *from)
+{
+    HoneRemember *to = KEEP(arena, from, n);
+    for (size_t i = 0; i < n; i++) {
+        to[i].shorter = KEEP(arena, from[i].shorter, from[i].n_shorter);
+    }
+    return to;
+}
+
 static const HonePlace *keep_places(Arena *arena, size_t n, const HonePlace *from)
 {
     HonePlace *to = KEEP(arena, from, n);
@@ -160,7 +169,7 @@ HoneProgram *program_keep(Arena *arena, const HoneProgram *from)
     to->loads = keep_loads(arena, from->n_loads, from->loads);
     to->saves = keep_saves(arena, from->n_saves, from->saves);
     to->stages = keep_stages(arena, from->n_stages, from->stages);
-    to->remembers = KEEP(arena, from->remembers, from->n_remembers);
+    to->remembers = keep_remembers(arena, from->n_remembers, from->remembers);
     to->places = keep_places(arena, from->n_places, from->places);
     return to;
 }

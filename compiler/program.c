@@ -173,13 +173,15 @@ static uint32_t entry_index(const Filling *f, const Graph *graph)
 }
 
 /* --- recipe ----------------------------------------------------------------------------------------- */
-static const HoneLength *fill_shorter(const Filling *f, const RecipeStage *stage)
+static const HoneLength *fill_shorter(const Filling *f, const RecipeLengths *from)
 {
-    HoneLength *shorter = NEW_ARRAY(f->arena, HoneLength, stage->shorter.len + 1);
-    for (size_t i = 0; i < stage->shorter.len; i++) {
-        shorter[i] = (HoneLength){.train = entry_index(f, stage->shorter.at[i].train),
-                                  .eval = entry_index(f, stage->shorter.at[i].eval),
-                                  .eval_one = entry_index(f, stage->shorter.at[i].eval_one)};
+    HoneLength *shorter = NEW_ARRAY(f->arena, HoneLength, from->len + 1);
+    for (size_t i = 0; i < from->len; i++) {
+        shorter[i] = (HoneLength){.train = entry_index(f, from->at[i].train),
+                                  .count = entry_index(f, from->at[i].count),
+                                  .update = entry_index(f, from->at[i].update),
+                                  .eval = entry_index(f, from->at[i].eval),
+                                  .eval_one = entry_index(f, from->at[i].eval_one)};
     }
     return shorter;
 }
@@ -202,7 +204,7 @@ static const HoneStage *fill_stages(const Filling *f)
             .eval = entry_index(f, from->eval),
             .eval_one = entry_index(f, from->eval_one),
             .n_shorter = (uint32_t)from->shorter.len,
-            .shorter = fill_shorter(f, from),
+            .shorter = fill_shorter(f, &from->shorter),
             .metrics = entry_index(f, from->metrics),
             .n_totals = (uint32_t)from->totals.len,
             .totals = from->totals.at,
@@ -242,7 +244,9 @@ static const HoneRemember *fill_remembers(const Filling *f)
         const RecipeRemember *from = &f->recipe->remembers.at[i];
         remembers[i] = (HoneRemember){.data = from->data,
                                       .eval = entry_index(f, from->eval),
-                                      .eval_one = entry_index(f, from->eval_one)};
+                                      .eval_one = entry_index(f, from->eval_one),
+                                      .n_shorter = (uint32_t)from->shorter.len,
+                                      .shorter = fill_shorter(f, &from->shorter)};
     }
     return remembers;
 }

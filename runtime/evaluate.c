@@ -69,7 +69,8 @@ static bool open_one(Evaluated *to, const HoneProgram *program, const HoneRememb
                      const HoneRunOptions *options, HoneError *error)
 {
     const HoneData *data = &program->data[remember->data];
-    *to = (Evaluated){.eval = remember->eval, .eval_one = remember->eval_one, .batch = data->batch};
+    *to = (Evaluated){.eval = remember->eval, .eval_one = remember->eval_one, .batch = data->batch,
+                      .n_shorter = remember->n_shorter, .shorter = remember->shorter};
     return feed_open(&to->feed, program, options, remember->data, data->valid, 0, error) &&
            engine_check_fields(&program->entries[to->eval], to->feed.data, error) &&
            engine_check_fields(&program->entries[to->eval_one], to->feed.data, error);

@@ -39,9 +39,11 @@ static bool open_splits(StageFeed *feed, const HoneProgram *program, const HoneR
         return false;
     }
     if (hone_loader_batches(feed->train.loader) == 0) {
+        HoneLoading loading = hone_data_loading(feed->train.data, data->n_lengths, data->lengths);
         return hone_fail(error, HONE_BAD_INPUT, "E705",
-                         "data `%s` has %lld training samples, fewer than one batch of %lld",
-                         data->name, (long long)hone_data_count(feed->train.data),
+                         "data `%s` has %lld training samples%s, fewer than one batch of %lld",
+                         data->name, (long long)hone_loading_most(&loading),
+                         data->n_lengths > 1 ? " of one length" : "",
                          (long long)(data->batch * feed->parts));
     }
     return data->valid == NULL ||

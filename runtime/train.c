@@ -289,15 +289,16 @@ static bool train_step(Run *run, const HoneStage *stage, int64_t steps, int64_t 
     if (!hone_loader_next(run->feed.train.loader, &batch, run->error)) {
         return false;
     }
-    bool shorter = batch.length < stage->n_shorter;
-    uint32_t train = shorter ? stage->shorter[batch.length].train : stage->train;
-    const HoneEntry *entry = &run->program->entries[stage->update != HONE_NONE ? stage->update : train];
+    HoneLength of = {.train = stage->train, .count = stage->count, .update = stage->update};
+    if (batch.length < stage->n_shorter) {
+        of = stage->shorter[batch.length];
+    }
+    const HoneEntry *entry = &run->program->entries[of.update != HONE_NONE ? of.update : of.train];
     StepValues values = step_values(run, steps, batches);
     tensors_zero(&run->engine, stage->n_zeroed, stage->zeroed);
-    if ((stage->count != HONE_NONE && !run_parts(run, stage, stage->count, &batch, values)) ||
-        !run_parts(run, stage, train, &batch, values) ||
-        (stage->update != HONE_NONE &&
-         !engine_run(&run->engine, stage->update, &values, run->error))) {
+    if ((of.count != HONE_NONE && !run_parts(run, stage, of.count, &batch, values)) ||
+        !run_parts(run, stage, of.train, &batch, values) ||
+        (of.update != HONE_NONE && !engine_run(&run->engine, of.update, &values, run->error))) {
         return false;
     }
     run->at.step++;

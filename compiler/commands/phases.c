@@ -24,11 +24,12 @@ static Role role_of(const Recipe *recipe, const Graph *graph)
 {
     for (size_t i = 0; i < recipe->stages.len; i++) {
         const RecipeStage *stage = &recipe->stages.at[i];
-        bool train = graph == stage->train;
+        bool train = graph == stage->train, update = graph == stage->update;
         for (size_t k = 0; k < stage->shorter.len; k++) {
             train = train || graph == stage->shorter.at[k].train;
+            update = update || graph == stage->shorter.at[k].update;
         }
-        if (train || graph == stage->update) {
+        if (train || update) {
             return train ? ROLE_TRAIN : ROLE_UPDATE;
         }
     }

@@ -6,10 +6,22 @@
 
 #include "commands/cost.h"
 
+/* By the type that is declared, else by the default. */
 static Str option_kind(const Ast *item)
 {
-    const Ast *value = item->kids[1];
-    switch (value->kind) {
+    const Ast *type = item->kids[0], *value = item->kids[1];
+    while (value->kind == AST_UNARY) {
+        value = value->kids[0];
+    }
+    AstKind kind = value->kind;
+    if (type != NULL) {
+        kind = str_is(type->text, "int")      ? AST_INT
+               : str_is(type->text, "float")  ? AST_FLOAT
+               : str_is(type->text, "string") ? AST_STRING
+               : str_is(type->text, "bool")   ? AST_BOOL
+                                              : kind;
+    }
+    switch (kind) {
     case AST_INT:
         return STR("INT");
     case AST_FLOAT:

@@ -10,10 +10,12 @@
 #include "model/train.h"
 
 /* --- the loss of a part ---------------------------------------------------------------------- */
+/* They are the same tensors for samples of every length. */
 static void keep_counts(Training *t)
 {
     RecipeBuild *b = t->b;
     const Elab *e = t->forward;
+    size_t known = b->r->model->variables.len + b->r->states.len;
     for (size_t i = 0; i < e->totals.len; i++) {
         const Total *total = &e->totals.at[i];
         RecipeState state = {.kind = HONE_TOTAL, .dtype = DT_F64, .rank = total->rank, .of = HONE_NONE};
@@ -22,7 +24,9 @@ static void keep_counts(Training *t)
             state.dims[k] = total->dims[k];
         }
         VEC_PUSH(b->c->arena, t->stage->zeroed, total->variable);
-        VEC_PUSH(b->c->arena, b->r->states, state);
+        if (total->variable >= known) {
+            VEC_PUSH(b->c->arena, b->r->states, state);
+        }
     }
 }
 

@@ -8,18 +8,14 @@
 
 static NodeId decay_node(Training *t, const Ast *knob)
 {
-    RecipeBuild *b = t->b;
-    Value value = elab_expr(t->update, b->scope, knob->kids[0]);
-    NodeId decay = elab_float_node(t->update, value);
+    Value value;
+    NodeId decay = train_knob(t, knob, &value);
     if (decay == NODE_NONE) {
-        if (value.kind != VALUE_POISON) {
-            diag(&b->c->diags, E106, knob->kids[0]->span, "`ema` is a number");
-        }
         return NODE_NONE;
     }
     double number = value.kind == VALUE_INT ? (double)value.i : value.f;
     if (value_is_number(&value) && !(number > 0 && number < 1)) {
-        Diag *d = diag(&b->c->diags, E516, knob->kids[0]->span, "`ema` must be between 0 and 1");
+        Diag *d = diag(&t->b->c->diags, E516, knob->kids[0]->span, "`ema` must be between 0 and 1");
         diag_label(d, "this is %g", number);
         diag_help(d, "0.999 averages over about a thousand updates");
         return NODE_NONE;

@@ -58,12 +58,9 @@ static NodeId scaled(Graph *g, NodeId id, NodeId by)
 bool train_clip(Training *t, const Ast *knob)
 {
     RecipeBuild *b = t->b;
-    Value value = elab_expr(t->update, b->scope, knob->kids[0]);
-    NodeId most = elab_float_node(t->update, value);
+    Value value;
+    NodeId most = train_knob(t, knob, &value);
     if (most == NODE_NONE) {
-        if (value.kind != VALUE_POISON) {
-            diag(&b->c->diags, E106, knob->kids[0]->span, "`clip` is a number");
-        }
         return false;
     }
     double number = value.kind == VALUE_INT ? (double)value.i : value.f;

@@ -550,16 +550,18 @@ static bool add_data(RecipeBuild *b, const Ast *item)
     if (b->most_batch > 0 && data.batch > b->most_batch) {
         data.batch = b->most_batch;
     }
-    if (ok && facts.count[0] >= 0 && facts.count[0] < data.batch) {
+    data.n_lengths = (uint32_t)b->n_lengths;
+    data.lengths = b->lengths;
+    const char *what;
+    int64_t samples = data_samples(&data, &facts, &what);
+    if (ok && samples >= 0 && samples < data.batch) {
         Diag *d = diag(&b->c->diags, E516, split[0].knob->name,
                        "`train` has fewer samples than a "
                        "batch");
-        diag_label(d, "%lld samples, batch %lld", (long long)facts.count[0], (long long)data.batch);
+        diag_label(d, "%lld %s, batch %lld", (long long)samples, what, (long long)data.batch);
         diag_help(d, "lower `batch`");
         ok = false;
     }
-    data.n_lengths = (uint32_t)b->n_lengths;
-    data.lengths = b->lengths;
     data.train = split[0].source;
     data.valid = split[1].source;
     data.test = split[2].source;
@@ -569,6 +571,13 @@ static bool add_data(RecipeBuild *b, const Ast *item)
     VEC_PUSH(b->c->arena, b->r->data, data);
     VEC_PUSH(b->c->arena, b->r->facts, facts);
     return ok;
+}
+
+int64_t data_samples(const HoneData *data, const RecipeData *facts, const char **what)
+{
+    bool several = data->n_lengths > 1;
+    *what = several ? "samples of one length" : "samples";
+    return several && facts->count[0] >= 0 ? hone_loading_most(&facts->loading[0]) : facts->count[0];
 }
 
 bool data_build(RecipeBuild *b, const Ast *clause, uint32_t *index)

@@ -245,14 +245,20 @@ static bool parse_setting(Elab *e, const Value *fallback, const OptionSetting *s
         ok = true;
         break;
     case VALUE_POISON:
+        return false;
     case VALUE_LIST:
     case VALUE_TENSOR:
     case VALUE_INSTANCE:
     case VALUE_INSTANCES:
     case VALUE_BATCH:
     case VALUE_TUPLE:
-    case VALUE_DEFERRED:
+    case VALUE_DEFERRED: {
+        Diag *d = elab_error(e, E106, option->name, "`--" STR_FMT "` cannot be given on the command line",
+                             STR_ARG(option->text));
+        diag_label(d, "its default is %s", value_kind_name(fallback));
+        diag_help(d, "only numbers, bools and strings can");
         return false;
+    }
     }
     if (ok && (end == NULL || *end == '\0') && errno == 0) {
         return true;

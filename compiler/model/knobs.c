@@ -239,13 +239,17 @@ static bool monitor(RecipeBuild *b, const Ast *knob, RecipeStage *to)
 
 static bool enough_samples(RecipeBuild *b, const Ast *knob, int64_t parts)
 {
-    int64_t samples = b->r->facts.len > 0 ? b->r->facts.at[0].count[0] : -1, update;
+    const char *what = "";
+    int64_t samples = -1, update;
+    if (b->r->facts.len > 0) {
+        samples = data_samples(&b->r->data.at[0], &b->r->facts.at[0], &what);
+    }
     if (knob == NULL || samples < 0 ||
         (!__builtin_mul_overflow(parts, b->r->data.at[0].batch, &update) && samples >= update)) {
         return true;
     }
     Diag *d = diag(&b->c->diags, E516, knob->kids[0]->span, "`train` has fewer samples than an update");
-    diag_label(d, "%lld samples, an update takes %lld batches of %lld", (long long)samples,
+    diag_label(d, "%lld %s, an update takes %lld batches of %lld", (long long)samples, what,
                (long long)parts, (long long)b->r->data.at[0].batch);
     diag_help(d, "lower `accumulate` or `batch`");
     return false;

@@ -325,9 +325,10 @@ typedef struct RecipeData {      /* what is known of a HoneData at compile time 
     int64_t *low, *high;         /* by field: values in all splits; low > high: not known */
 } RecipeData;
 
-typedef struct RecipeLength {    /* graphs for samples of a length below the longest */
-    const Graph *train, *eval, *eval_one;
+typedef struct RecipeLength {    /* graphs for samples of a length below the longest; as in RecipeStage */
+    const Graph *train, *count, *update, *eval, *eval_one;
 } RecipeLength;
+typedef VEC(RecipeLength) RecipeLengths;
 
 typedef struct RecipeStage {
     Str name;
@@ -343,7 +344,8 @@ typedef struct RecipeStage {
     bool average;                /* `ema`: evaluation and saving use averages */
     const Graph *eval, *eval_one;     /* OUT_NEXT of totals; NULL without metrics or `valid` */
     const Graph *metrics;             /* OUT_VALUE per metric, reads totals */
-    VEC(RecipeLength) shorter;   /* by length but the last; train, eval, eval_one are for the last */
+    const Elab *step;            /* of train */
+    RecipeLengths shorter;       /* by length but the last, which the graphs above are for */
     NodeId lr;                   /* in train: the default optimizer's first hyperparameter */
     uint32_t data;
     double epochs;
@@ -356,6 +358,7 @@ typedef struct RecipeStage {
 typedef struct RecipeRemember {  /* other data over which metrics are taken too */
     uint32_t data;
     const Graph *eval, *eval_one;
+    RecipeLengths shorter;       /* as in RecipeStage */
 } RecipeRemember;
 
 typedef struct Recipe {

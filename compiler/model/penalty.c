@@ -139,6 +139,26 @@ static NodeId value_node(Penalty *p, Elab *e, const Variable *v, const NodeId *l
     return NODE_NONE;
 }
 
+/* A penalty of one parameter moves no other that trains: that would have to be part of the loss. */
+static bool of_one(const Penalty *p, const Graph *whole, const Variable *v)
+{
+    const Model *model = p->t->b->r->model;
+    for (size_t i = 0; i < whole->outputs.len; i++) {
+        const Output *out = &whole->outputs.at[i];
+        uint32_t of = out->kind == OUT_GRAD ? graph_node(whole, out->target)->variable : v->index;
+        if (of == v->index || graph_node(whole, out->value)->kind == NODE_CONSTANT) {
+            continue;
+        }
+        Diag *d = diag(&p->t->b->c->diags, E106, p->clause->kids[EXPRESSION]->span,
+                       "a penalty is of one parameter by itself");
+        diag_label(d, "this one of `" STR_FMT "` would also move `" STR_FMT "`", STR_ARG(v->key),
+                   STR_ARG(model->variables.at[of]->key));
+        diag_help(d, "add what couples parameters to the loss, or say `stop(…)`");
+        return false;
+    }
+    return true;
+}
+
 static bool penalise(Penalty *p, const Variable *v)
 {
     Training *t = p->t;
@@ -164,7 +184,20 @@ static bool penalise(Penalty *p, const Variable *v)
         return false;
     }
     graph_output(g, OUT_LOSS, STR("penalty"), value, NODE_NONE);
-    Graph *whole = pass_autodiff(arena, g, 1, leaves);
+    VEC(NodeId) wrt = {0};
+    VEC_PUSH(arena, wrt, leaves[0]);
+    for (size_t i = 0; i < t->b->r->model->variables.len; i++) {
+        const Variable *other = t->b->r->model->variables.at[i];
+        NodeId leaf = other == v || other->is_state ? NODE_NONE : e->variable_nodes[i];
+        t->b->read[i] = t->b->read[i] || leaf != NODE_NONE;
+        if (leaf != NODE_NONE && t->stage->trainable[i]) {
+            VEC_PUSH(arena, wrt, leaf);
+        }
+    }
+    Graph *whole = pass_autodiff(arena, g, wrt.len, wrt.at);
+    if (!of_one(p, whole, v)) {
+        return false;
+    }
     NodeId *map = NEW_ARRAY(arena, NodeId, whole->nodes.len + 1), grad = NODE_NONE;
     for (size_t i = 0; i < whole->nodes.len; i++) {
         const Node *node = &whole->nodes.at[i];
@@ -175,7 +208,8 @@ static bool penalise(Penalty *p, const Variable *v)
         map[leaves[i]] = outer[i];
     }
     for (size_t i = 0; i < whole->outputs.len; i++) {
-        grad = whole->outputs.at[i].kind == OUT_GRAD ? whole->outputs.at[i].value : grad;
+        const Output *out = &whole->outputs.at[i];
+        grad = out->kind == OUT_GRAD && out->target == leaves[0] ? out->value : grad;
     }
     const Node *node = graph_node(t->graph, t->grads[v->index]);
     t->grads[v->index] = node_sum(t->graph, node->dtype, t->grads[v->index],

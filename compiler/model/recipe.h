@@ -93,6 +93,8 @@ void save_check_inputs(RecipeBuild *b);                      /* overwrite.c: E51
 /* The data that a `step` or `remember` clause names, in Recipe.data; false after a diagnostic. */
 bool data_build(RecipeBuild *b, const Ast *clause, uint32_t *index);
 Batch *data_batch(RecipeBuild *b, uint32_t data, int64_t samples);   /* a new one per graph */
+/* Training samples that a batch can be made of, and what they are called; -1: not known. */
+int64_t data_samples(const HoneData *data, const RecipeData *facts, const char **what);
 
 /* --- knobs.c -------------------------------------------------------------------------------------------- */
 /* The closed list; NULL after E501 / E520 / E516. */
@@ -144,6 +146,11 @@ typedef struct Evaluation {
 bool evaluation_build(RecipeBuild *b, Evaluation *evaluation);
 /* Totals become tensors and outputs; metrics join b->metrics, their nodes there in values. */
 bool evaluation_metrics(RecipeBuild *b, Evaluation *evaluation, NodeId *values);
+/* The same for batches of every length of the data but the last, and of none yet. */
+bool eval_shorter(RecipeBuild *b, const Evaluation *of, const RecipeLengths *to);
+RecipeLengths shorter_lengths(RecipeBuild *b, uint32_t data);
+/* Have both the same totals? Those of another length are added to the same sums; E201 at span if not. */
+bool same_totals(RecipeBuild *b, const Elab *a, const Elab *other, Span span);
 /* remember.c: metrics over other data, and how much they have changed. */
 bool remember_build(RecipeBuild *b);
 void penalties_unused(RecipeBuild *b);       /* W505 for those that met no trainable parameter */

@@ -70,11 +70,6 @@ static bool add(RecipeBuild *b, const Ast *clause, NodeId **changes)
         diag_help(d, "`remember` evaluates on `valid`: add `valid = …` to it");
         return false;
     }
-    if (data->n_lengths > 1) {
-        diag(&b->c->diags, E520, clause->kids[0]->span,
-             "`remember` over data of several lengths is not available yet");
-        return false;
-    }
     if (!facts->known) {
         return true;
     }
@@ -89,7 +84,11 @@ static bool add(RecipeBuild *b, const Ast *clause, NodeId **changes)
     }
     b->start = b->start != NULL ? b->start : graph_new(b->c->arena);
     add_start(b, of, values, *changes);
-    RecipeRemember remember = {.data = of->data, .eval = of->batch->graph, .eval_one = of->one->graph};
+    RecipeRemember remember = {.data = of->data, .eval = of->batch->graph, .eval_one = of->one->graph,
+                               .shorter = shorter_lengths(b, of->data)};
+    if (!eval_shorter(b, of, &remember.shorter)) {
+        return false;
+    }
     VEC_PUSH(b->c->arena, b->r->remembers, remember);
     b->r->changes += n;
     return true;

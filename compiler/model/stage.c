@@ -4,6 +4,8 @@
 #include "model/recipe.h"
 #include "passes/passes.h"
 
+#include <string.h>
+
 /* --- evaluation ------------------------------------------------------------------------------ */
 NodeId node_as(Graph *g, NodeId id, DType dtype, Str name)
 {
@@ -200,8 +202,7 @@ bool evaluation_metrics(RecipeBuild *b, Evaluation *of, NodeId *values)
     return true;
 }
 
-/* The totals of batches of another length are added to the same sums. */
-static bool same_totals(RecipeBuild *b, const Elab *a, const Elab *other, Span span)
+bool same_totals(RecipeBuild *b, const Elab *a, const Elab *other, Span span)
 {
     bool same = a->totals.len == other->totals.len;
     for (size_t i = 0; same && i < a->totals.len; i++) {
@@ -219,13 +220,20 @@ static bool same_totals(RecipeBuild *b, const Elab *a, const Elab *other, Span s
     return same;
 }
 
-/* Evaluation of batches of every length but the last. */
-static bool eval_shorter(RecipeBuild *b, const Evaluation *of)
+RecipeLengths shorter_lengths(RecipeBuild *b, uint32_t data)
+{
+    RecipeLengths lengths = {0};
+    for (size_t i = 0; i + 1 < b->r->data.at[data].n_lengths; i++) {
+        VEC_PUSH(b->c->arena, lengths, (RecipeLength){0});
+    }
+    return lengths;
+}
+
+bool eval_shorter(RecipeBuild *b, const Evaluation *of, const RecipeLengths *to)
 {
     const HoneData *data = &b->r->data.at[of->data];
     bool ok = true;
-    for (size_t i = 0; ok && i < b->evaluation.shorter.len; i++) {
-        RecipeLength *shorter = &b->evaluation.shorter.at[i];
+    for (size_t i = 0; ok && i < to->len; i++) {
         StepResult step, step_one;
         b->length = data->lengths[i];
         Elab *e = eval_graph(b, of, data->batch, &step), *one = eval_graph(b, of, 1, &step_one);
@@ -233,7 +241,7 @@ static bool eval_shorter(RecipeBuild *b, const Evaluation *of)
         if (ok) {
             output_totals(e);
             output_totals(one);
-            *shorter = (RecipeLength){.eval = e->graph, .eval_one = one->graph};
+            to->at[i] = (RecipeLength){.eval = e->graph, .eval_one = one->graph};
         }
     }
     b->length = 0;
@@ -247,9 +255,7 @@ bool eval_build(RecipeBuild *b)
     if (!evaluation_build(b, of)) {
         return false;
     }
-    for (size_t i = 0; i + 1 < data->n_lengths; i++) {
-        VEC_PUSH(b->c->arena, b->evaluation.shorter, (RecipeLength){0});
-    }
+    b->evaluation.shorter = shorter_lengths(b, 0);
     size_t n = of->step.metrics.len;
     for (size_t i = 0; i < n && data->valid == NULL; i++) {
         const StepValue *metric = &of->step.metrics.at[i];
@@ -269,7 +275,7 @@ bool eval_build(RecipeBuild *b)
     }
     b->evaluation.eval = of->batch->graph;
     b->evaluation.eval_one = data->batch == 1 ? of->batch->graph : of->one->graph;
-    return eval_shorter(b, of);
+    return eval_shorter(b, of, &b->evaluation.shorter);
 }
 
 bool eval_check(RecipeBuild *b)
@@ -334,15 +340,33 @@ static bool find_trainable(RecipeBuild *b, const Ast *clause, RecipeStage *stage
     return !ok || layers_cover(b, stage->trainable);
 }
 
+/* An update that begins with the same sums as that of the longest samples is the same one. */
+static bool same_sums(RecipeBuild *b, RecipeStage *stage, const RecipeStage *other)
+{
+    bool same = stage->zeroed.len == other->zeroed.len;
+    for (size_t i = 0; i < other->zeroed.len; i++) {
+        size_t k = 0;
+        while (k < stage->zeroed.len && stage->zeroed.at[k] != other->zeroed.at[i]) {
+            k++;
+        }
+        if (k == stage->zeroed.len) {
+            same = false;
+            VEC_PUSH(b->c->arena, stage->zeroed, other->zeroed.at[i]);
+        }
+    }
+    return same;
+}
+
 /* The same stage for batches of every length but the last. What is wrong with all lengths was said
  * already; warnings too. */
-static bool train_shorter(RecipeBuild *b, const RecipeStage *stage, const Ast *clause, size_t index,
+static bool train_shorter(RecipeBuild *b, RecipeStage *stage, const Ast *clause, size_t index,
                           VariableUse *uses)
 {
     bool ok = true;
     for (size_t i = 0; ok && i < stage->shorter.len; i++) {
         RecipeStage other = *stage;
         Diags kept = b->c->diags;
+        memset(&other.zeroed, 0, sizeof other.zeroed);
         other.uses = uses;
         b->length = b->r->data.at[0].lengths[i];
         b->c->diags = diags_new(b->c->arena, &b->c->sources);
@@ -351,20 +375,13 @@ static bool train_shorter(RecipeBuild *b, const RecipeStage *stage, const Ast *c
         if (!ok) {
             (void)train_build(b, &other, clause, index);
         }
-        stage->shorter.at[i].train = other.train;
+        RecipeLength *to = &stage->shorter.at[i];
+        to->train = other.train;
+        to->count = other.count;
+        to->update = same_sums(b, stage, &other) ? stage->update : other.update;
     }
     b->length = 0;
     return ok;
-}
-
-static bool lengths_fit(RecipeBuild *b, const Ast *clause, const RecipeStage *stage)
-{
-    if (stage->accumulate == 1 || stage->shorter.len == 0) {
-        return true;
-    }
-    diag(&b->c->diags, E520, knob_find(b, clause, "accumulate")->name,
-         "`accumulate` over samples of several lengths is not available yet");
-    return false;
 }
 
 bool stage_build(RecipeBuild *b, const Ast *clause, size_t index)
@@ -388,8 +405,7 @@ bool stage_build(RecipeBuild *b, const Ast *clause, size_t index)
     for (size_t i = 0; i < b->evaluation.shorter.len; i++) {
         VEC_PUSH(b->c->arena, stage.shorter, b->evaluation.shorter.at[i]);
     }
-    if (find_trainable(b, clause, &stage) && lengths_fit(b, clause, &stage) &&
-        train_build(b, &stage, clause, index)) {
+    if (find_trainable(b, clause, &stage) && train_build(b, &stage, clause, index)) {
         train_shorter(b, &stage, clause, index, NEW_ARRAY(b->c->arena, VariableUse, n + 1));
     }
     VEC_PUSH(b->c->arena, b->r->stages, stage);

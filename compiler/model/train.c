@@ -11,7 +11,9 @@ static bool forward(Training *t, const Ast *clause)
     Elab *e = t->forward = elab_new(b->c, b->r->model, g, true, t->stage->trainable);
     e->parts = t->stage->accumulate;
     e->total_mode = e->parts > 1 ? TOTAL_IS_UPDATE : TOTAL_IS_VALUE;
-    e->first_total = (uint32_t)(b->r->model->variables.len + b->r->states.len);
+    const Elab *longest = t->stage->step;      /* NULL: this is it */
+    e->first_total = longest != NULL ? longest->first_total
+                                     : (uint32_t)(b->r->model->variables.len + b->r->states.len);
     StepResult step = elab_step(e, b->scope, b->step->kids[1], b->step->text,
                                 data_batch(b, 0, b->r->data.at[0].batch));
     if (!step.ok) {
@@ -26,9 +28,11 @@ static bool forward(Training *t, const Ast *clause)
         diag_help(d, "for instance `loss = cross_entropy(z, b.label)`");
         return false;
     }
-    if (e->parts > 1 && !train_part_loss(t, &step)) {
+    if ((longest != NULL && !same_totals(b, longest, e, b->step->name)) ||
+        (e->parts > 1 && !train_part_loss(t, &step))) {
         return false;
     }
+    t->stage->step = e;
     t->loss = step.loss;
     t->n_forward = g->nodes.len;
     t->loss_span = step.loss_span;
@@ -115,6 +119,23 @@ static void begin_update(Training *t)
     e->option_nodes.at = from->option_nodes.at;
     e->option_nodes.len = from->option_nodes.len;
     e->option_nodes.cap = from->option_nodes.cap;
+}
+
+NodeId train_knob(Training *t, const Ast *knob, Value *value)
+{
+    Diags *diags = &t->b->c->diags;
+    Span span = knob->kids[0]->span;
+    *value = elab_expr(t->update, t->b->scope, knob->kids[0]);
+    NodeId node = elab_float_node(t->update, *value);
+    if (node == NODE_NONE && value->kind != VALUE_POISON) {
+        diag(diags, E106, span, "`" STR_FMT "` is a number", STR_ARG(knob->text));
+    } else if (node != NODE_NONE && value->kind == VALUE_TENSOR && value->clock == CLOCK_TENSOR) {
+        Diag *d = diag(diags, E208, span, "`" STR_FMT "` must be known before the step",
+                       STR_ARG(knob->text));
+        diag_label(d, "this is tensor data");
+        return NODE_NONE;
+    }
+    return node;
 }
 
 /* The default optimizer's first hyperparameter, for people to see. */

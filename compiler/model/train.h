@@ -29,6 +29,10 @@ typedef struct Training {
     VEC(NodeId) ts;
 } Training;
 
+/* --- train.c -------------------------------------------------------------------------------------- */
+/* The value of a knob that steps may change; NODE_NONE after a diagnostic. */
+NodeId train_knob(Training *t, const Ast *knob, Value *value);
+
 /* --- clip.c --------------------------------------------------------------------------------------- */
 /* A rank-0 node as a number of the dtype. */
 const Scalar *read_scalar(Graph *g, NodeId id, DType dtype);

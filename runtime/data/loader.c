@@ -224,6 +224,15 @@ HoneLoading hone_data_loading(const HoneDataset *data, uint32_t n_lengths, const
     return loading;
 }
 
+int64_t hone_loading_most(const HoneLoading *loading)
+{
+    int64_t most = 0;
+    for (size_t i = 0; i < HONE_MAX_LENGTHS; i++) {
+        most = loading->samples[i] > most ? loading->samples[i] : most;
+    }
+    return most;
+}
+
 typedef struct Sizes {
     int64_t batches, usable;          /* of an epoch; usable: samples */
     uint64_t slot, block;             /* bytes: of a batch of the ring; of the ring */

@@ -47,6 +47,8 @@ use net, nn, losses, optim
 option rate: float = 0.01  "learning rate of both"
 option width       = 24    "features between the layers"
 option quick       = true  "only a few steps"
+option low: float  = -1    "never read"
+option sizes       = [3]   "never read"
 data old { train = arrays("old-train.npz"); batch = 16 }
 finetune first {
   model: Net(H = width)
@@ -78,10 +80,12 @@ expect 2 'did you mean `first`?' "$hone" run several.hone firts
 expect 2 'it has `first`, `second`' "$hone" run several.hone third
 help=$("$hone" run several.hone --help)
 for line in '--rate NUMBER +learning rate of both; default: 0.01' \
-  '--width INT +features between the layers; default: 24' '--quick +only a few steps; default: true'; do
+  '--width INT +features between the layers; default: 24' '--quick +only a few steps; default: true' \
+  '--low NUMBER +never read; default: -1'; do
   grep -Eq -- "$line" <<<"$help" || { echo "$help"; fail "no line \`$line\` in the help"; }
 done
 expect 2 'rate' "$hone" run several.hone --rat 1
+expect 2 'its default is a list' "$hone" run several.hone --sizes 4
 
 # one tensor, two keys: either is read, both where they agree, one is written
 tied() { # NAME KEYS: a recipe whose two layers are one, loaded from a file of the keys

@@ -66,12 +66,33 @@ awk -v a="$(values many)" -v b="$(values one)" 'BEGIN { exit !(a > 0 && (a - b) 
 "$hone" eval many.hone --weights many.safetensors | grep -q "nll  *$(values many | cut -c1-5)" ||
   fail "hone eval: not $(values many)"
 
+# an update of two parts is a batch of twice the size, of one length: also for totals, and for a parameter
+# that only short samples read; what is remembered is evaluated over all lengths
+parts() { # parts NAME BATCH KNOB…
+  local name=$1 batch=$2; shift 2
+  make "$name" '[8, 16, 32]' 'clip = 1.0' 'ema = 0.5' 'epochs = 3' \
+    'remember s in d { metric kept = total(hits(model(s.ids, s.mask), s.label)) / total(count(s.label)) }' "$@"
+  sed -i 's/^  fc: /  param short: [8] = ones()\n  &/; s/^    return fc/    if T < 10 { sums = sums * short }\n&/
+    s/loss = .*/w = float(s.label + 1)\n    nll[n] = -log_softmax(z)[n, s.label[n]]\n    loss = total(sum(w * nll)) \/ total(sum(w))/
+    s/batch = .*/batch = '"$batch/" "$name.hone"
+}
+parts half 8 'accumulate = 2' 'checkpoint = 7'
+parts whole 16
+stable half
+train whole || fail 'batches of 16'
+near half whole 1e-4 'parts of an update of several lengths'
+"$hone" check half.hone --dump=plan | grep -q '^# plan of count.train.8$' || fail 'no count of 8'
+awk -F'"acc": |, "kept": |, "kept_change"' '/"acc"/ { n++; bad = bad || $2 != $3 } END { exit n != 3 || bad }' run-half/metrics.jsonl ||
+  fail 'what is remembered is not what is evaluated'
+
 . "$here/../support/expect.sh"
 bad() { sed "$1" several.hone >bad.hone; shift; expect 2 "$1" "$hone" check bad.hone; }
 bad 's/length = \[.*/length = [32, 8]/' 'E516'
 bad 's/length = \[.*/length = 0.5/' 'E516'
+bad 's/batch = 8/batch = 128/' ' samples of one length, batch 128'
+bad 's/epochs = 6/epochs = 6; accumulate = 16/' ' samples of one length, an update takes 16 batches of 8'
 bad 's/vocab = "vocab.txt")/vocab = "vocab.txt", length = 8)/' 'E510'
 bad 's/train = text(.*/train = tokens("x")/' 'give one `length`'
-bad 's/epochs = 6/epochs = 6; accumulate = 2/' 'E520'
+bad 's/epochs = 6/epochs = 6; accumulate = 2/; s/loss = .*/loss = cross_entropy(z, s.label) + sum(total(s.ids) * 0)/' 'E201'
 bad 's/return fc(tanh(sums))/return fc(tanh(sums)) + fold(ids)/; s/^module Net/fn fold(ids: i32[N, 32]) -> [N, 2] { y[n, k<2] = float(ids[n, k])\n  return y\n}\nmodule Net/' 'E201'
 exit $failed

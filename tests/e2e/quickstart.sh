@@ -16,7 +16,6 @@ rm err
 # rows FILE: the words of the table, without the figures
 rows() { sed -n 's/^ *\(all ten digits\|the five old\|both trainings\|peak memory\|weights  \|next:\)/\1/p' "$1" | sed 's/[0-9.]* \(%\|s\|MiB\)$//'; }
 diff <(rows out) <(rows <(sed '/^## /,$d' README.md)) || { echo 'README.md shows another table'; exit 1; }
-awk '/^  both trainings together/ { exit !($4 < 10) }' out || { echo 'not under 10 s'; cat out; exit 1; }
 [ "$(sed -n 's/^  weights  *//p' out | xargs ls)" = samples/digits/digits.safetensors ]
 rm out
 [ -z "$(git status --porcelain)" ] || { echo 'left behind:'; git status --short; exit 1; }

@@ -49,6 +49,7 @@ static const StdCase maps[] = {
     {NULL, "glu(x)", "3,6", .ratio = 1.05},
     {"PReLU(3)", "m(x)", "2,3,2,2", .ratio = 2.05},
     {"PReLU()", "m(x)", "2,3,2,2", .ratio = 2.05},
+    {"PReLU(3)", "m(x)", "2,3", .ratio = 2.05},
     {NULL, "softmax(x)", "2,3,5", .ratio = 0.85},
     {NULL, "log_softmax(x)", "2,3,5", .ratio = 0.75},
     {NULL, "softmax(x)", "3,1", .ratio = 0.85},

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Expected values of the standard library, from numpy and torch: writes ../data/std_values.txt.
+"""Expected values of the standard library, from numpy, torch and optax: writes ../data/std_values.txt.
 
 A line is: name | what is made (a module, or -) | expression | shapes of x y z | training |
 values. Parameters and inputs hold pattern(k, i) = ((7 i + 3 k) mod 11 - 5) / 4, element i of tensor k;
@@ -8,10 +8,13 @@ parameters are numbered from 0 in order of declaration, inputs x, y, z are tenso
 import math
 import os
 
+import jax
 import numpy as np
+import optax
 import torch
 import torch.nn.functional as F
 
+jax.config.update("jax_enable_x64", True)
 lines = []
 
 
@@ -241,6 +244,9 @@ def torch_activations():
     x = tensor(20, 2, 3, 2, 2)
     row("prelu", "PReLU(3)", "m(x)", [x.shape], False, F.prelu(x, tensor(0, 3)))
     row("prelu_one", "PReLU()", "m(x)", [x.shape], False, F.prelu(x, tensor(0, 1)))
+    x = tensor(20, 4, 3)
+    row("prelu_flat", "PReLU(3)", "m(x)", [x.shape], False, F.prelu(x, tensor(0, 3)))
+    x = tensor(20, 2, 3, 2, 2)
     row("drop_path_eval", "-", "drop_path(x, 0.5)", [x.shape], False, x)
     row("drop_path_never", "-", "drop_path(x, 0.0)", [x.shape], True, x)
 
@@ -437,8 +443,54 @@ def language():
         [3, -4, 2, 1024, 2, 2, 4, 2, 5, 0.5])
 
 
+def agree():
+    """What numpy says above is what torch and optax say."""
+    told = {line.split(" | ")[0]: np.array(line.split(" | ")[5].split(), dtype=float) for line in lines}
+
+    def same(name, *values):
+        assert np.allclose(np.concatenate([np.asarray(v).reshape(-1) for v in values]), told[name], atol=1e-12), name
+
+    x = tensor(20, 3, 4) * 3
+    for name, y in {
+        "relu": F.relu(x), "relu6": F.relu6(x), "sigmoid": torch.sigmoid(x), "leaky_relu": F.leaky_relu(x),
+        "elu": F.elu(x), "silu": F.silu(x), "gelu": F.gelu(x), "gelu_tanh": F.gelu(x, approximate="tanh"),
+        "softplus": F.softplus(x), "hardswish": F.hardswish(x), "softmax": F.softmax(x, -1),
+        "log_softmax": F.log_softmax(x, -1),
+    }.items():
+        same(name, y)
+    x = tensor(20, 2, 2, 5, 6)
+    same("max_pool", F.max_pool2d(x, 3, 2, 1))
+    same("avg_pool", F.avg_pool2d(x, 3, 2, 1))
+    x, w, b = tensor(20, 2, 3, 4), tensor(0, 4), tensor(1, 4)
+    same("linear", F.linear(x, tensor(0, 3, 4), tensor(1, 3)))
+    same("layer_norm", F.layer_norm(x, (4,), w, b))
+    same("rms_norm", F.rms_norm(x, (4,), w, 1e-6))
+    x, mean, variance = tensor(20, 2, 4, 3, 2), tensor(2, 4), tensor(3, 4) ** 2
+    same("group_norm", F.group_norm(x, 2, w, b))
+    same("batch_norm", F.batch_norm(x, mean, variance, w, b, False, eps=1e-3))
+    same("batch_norm_training", F.batch_norm(x, mean, variance, w, b, True), mean, variance)
+    q, k, v = (tensor(20 + i, 2, n, 2, 2).transpose(1, 2) for i, n in enumerate((3, 5, 5)))
+    same("attention", F.scaled_dot_product_attention(q, k, v).transpose(1, 2))
+    same("resize_bilinear", F.interpolate(tensor(20, 1, 1, 3, 4), size=(5, 3), mode="bilinear"))
+    z, t, words = tensor(20, 4, 3), torch.tensor([0, 2, 1, 2]), tensor(20, 2, 3, 4)
+    same("cross_entropy", F.cross_entropy(z, t))
+    same("cross_entropy_smooth", F.cross_entropy(z, t, label_smoothing=0.1))
+    same("cross_entropy_skip", F.cross_entropy(z, torch.tensor([0, 2, 255, 2]), ignore_index=255))
+    same("next_token_loss", F.cross_entropy(words[:, :-1].reshape(4, 4), torch.tensor([0, 3, 2, 1])))
+    x, y = tensor(20, 3, 4), tensor(21, 3, 4)
+    hard = (y > 0).double()
+    same("mse", F.mse_loss(x, y))
+    same("l1", F.l1_loss(x, y))
+    same("bce", F.binary_cross_entropy_with_logits(x, hard))
+    same("kl", F.kl_div(F.log_softmax(y, -1), F.log_softmax(x, -1), reduction="batchmean", log_target=True))
+    same("focal", optax.losses.sigmoid_focal_loss(x.numpy(), hard.numpy(), alpha=0.25, gamma=2.0).mean())
+    x, hard = torch.sigmoid(tensor(20, 2, 6)), (tensor(21, 2, 6) > 0).double()
+    both = [np.stack((p, 1 - p), -1) for p in (x.numpy(), hard.numpy())]    # of the mask, and of the rest
+    same("dice", optax.losses.dice_loss(*both, smooth=0.5, apply_softmax=False, reduction="none", axis=1)[:, 0].mean())
+
+
 for part in (activations, convolutions, pooling, maps_and_norms, attention, losses, torch_activations,
-             torch_layers, torch_losses, of_rules, schedules, language):
+             torch_layers, torch_losses, of_rules, schedules, language, agree):
     part()
 with open(os.path.join(os.path.dirname(__file__), "..", "data", "std_values.txt"), "w") as f:
     f.write("\n".join(lines) + "\n")

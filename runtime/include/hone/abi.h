@@ -179,7 +179,7 @@ typedef struct HoneSave {
 } HoneSave;
 
 typedef struct HoneLength {                 /* entries for batches of a length below the last */
-    uint32_t train, eval, eval_one;
+    uint32_t train, count, update, eval, eval_one;
 } HoneLength;
 
 typedef struct HoneStage {
@@ -212,6 +212,8 @@ typedef struct HoneStage {
 typedef struct HoneRemember {               /* data whose `valid` is evaluated beside the stage's */
     uint32_t data;
     uint32_t eval, eval_one;
+    uint32_t n_shorter;                     /* as in HoneStage */
+    const HoneLength *shorter;
 } HoneRemember;
 
 typedef struct HonePlace {                  /* where a kernel's equations stand, for messages */

@@ -144,6 +144,7 @@ typedef struct HoneLoading {
     uint64_t decoding;                     /* by a thread that decodes */
 } HoneLoading;
 HoneLoading hone_data_loading(const HoneDataset *data, uint32_t n_lengths, const int64_t *lengths);
+int64_t hone_loading_most(const HoneLoading *loading);     /* samples of one length, for a batch */
 /* What a loader and its data set take together. */
 uint64_t hone_loading_bytes(const HoneLoading *loading, const HoneLoaderConfig *config);
 
