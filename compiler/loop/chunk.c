@@ -1,5 +1,6 @@
-/* Which variables are cut into chunks for threads, and what of a chunk lives in scratch. Cuts follow
- * from extents and the target record, never from the number of threads. */
+/* Which variables are cut into chunks for threads, what of a chunk lives in scratch, and in which blocks
+ * of rows the nests of a chunk follow each other. Cuts follow from extents and the target record, never
+ * from the number of threads. */
 #include "loop/internal.h"
 
 #include <assert.h>
@@ -276,6 +277,7 @@ static int64_t pack_strides(const KBuffer *buffer, const int64_t *extents, int64
     }
     return elements;
 }
+
 /* A tensor that only this kernel's nests read keeps the part of one chunk or block, if that is small:
  * where all of them stay in the part, in whatever runs it has; else where a variable with one value per
  * chunk makes it a part. Order of the other dimensions as stored. */
@@ -312,4 +314,44 @@ bool work_scratch(WorkKernel *work, uint32_t index, uint64_t *bytes)
     buffer->relative = own;
     *bytes += size;
     return true;
+}
+
+/* --- blocks of rows ---------------------------------------------------------------------------------- */
+/* Bytes that several nests touch, for one value of the variable in a chunk. */
+static double shared_row_bytes(const WorkKernel *work, int64_t part)
+{
+    double bytes = 0, chunks = 1;
+    for (size_t i = 0; i < work->chunks.len; i++) {
+        const KChunk *chunk = &work->chunks.at[i];
+        chunks *= ceil((double)chunk->var->extent / (double)chunk->tile);
+    }
+    for (size_t i = 0; i < work->buffers.len; i++) {
+        size_t first, last = 0;
+        span_of(work, (uint32_t)i, &first, &last);
+        if (first != SIZE_MAX && last > first)
+            bytes += (double)work->buffers.at[i].elements * (double)dtype_bytes(work->buffers.at[i].dtype);
+    }
+    return bytes / chunks / (double)part;
+}
+
+/* All nests go over some rows of their chunk before the next, so that what one stores is in the second
+ * cache when another reads it. */
+void work_block_rows(WorkKernel *work)
+{
+    if (work->nests.len < 2 || work->blocks.len > 0)
+        return;
+    const WorkNest *first = &work->nests.at[0];
+    for (size_t i = 0; i < first->n_loops; i++) {
+        const Var *var = first->loops[i].var;
+        int64_t part = part_of(work, var, 0, work->nests.len - 1);
+        if (!may_cut(work, var) || granularity(work, var) > 1 || part < 2)
+            continue;
+        double most = (double)work->target->l2_bytes / 4 / shared_row_bytes(work, part);
+        int64_t tile = most < 1 ? 1 : most > (double)part ? part : even_part(part, (int64_t)most, 1);
+        if (tile < part) {
+            KBlock block = {.var = var, .tile = tile, .first = 0, .end = work->nests.len};
+            VEC_PUSH(work->arena, work->blocks, block);
+        }
+        return;
+    }
 }

@@ -76,6 +76,7 @@ void work_chain(WorkKernel *work, const Lowering *in);
 /* Nearly equal parts of at most `most`, in steps of `step`. */
 int64_t even_part(int64_t extent, int64_t most, int64_t step);
 void work_chunk(WorkKernel *work);
+void work_block_rows(WorkKernel *work);              /* after work_chunk */
 typedef struct ChunkRule {        /* out[rows, columns] = sum row_operand * column_operand */
     const WorkNest *nest;
     const Scalar *row_operand, *column_operand;

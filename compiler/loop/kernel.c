@@ -162,6 +162,7 @@ Kernel *work_finish(WorkKernel *work, const Lowering *in, NodeId id)
         if (work_operands_undo(work))
             work_schedule(work);
         work_chunk(work);
+        work_block_rows(work);
     }
     Contents contents = {0};
     for (size_t i = 0; i < work->nests.len; i++)
