@@ -45,7 +45,9 @@ static bool io_fails(HoneSys *sys)
 
 const char *hone_errno_text(int error, char text[128])
 {
-    if (strerror_r(error, text, 128) != 0) {
+    if (error == EINVAL) {        /* of hone_file_size */
+        snprintf(text, 128, "a device, a pipe or a socket, not a file");
+    } else if (strerror_r(error, text, 128) != 0) {
         snprintf(text, 128, "error %d", error);
     }
     if (text[0] >= 'A' && text[0] <= 'Z' && !(text[1] >= 'A' && text[1] <= 'Z')) {
@@ -192,6 +194,13 @@ bool hone_file_age(HoneSys *sys, const char *path, int64_t *bytes, int64_t *time
     *bytes = (int64_t)info.st_size;
     *time = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
     return S_ISREG(info.st_mode);
+}
+
+bool hone_file_same(HoneSys *sys, const char *written, const char *read)
+{
+    struct stat a, b;
+    return !io_fails(sys) && lstat(written, &a) == 0 && stat(read, &b) == 0 &&
+           a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
 int hone_file_mark(HoneSys *sys, int fd)

@@ -66,15 +66,16 @@ static int unknown_setting(Session *s, Str name)
     for (size_t i = 0; i < n; i++) {
         VEC_PUSH(s->arena, names, own[i]);
     }
+    Str command = command_spelling(s->arena, s->line->command);
     Diag *d = diag(&s->c.diags, E710, (Span){0},
-                   "neither `hone %s` nor " STR_FMT " has an option `--" STR_FMT "`",
-                   command_row(s->line->command)->name, STR_ARG(s->c.root_path), STR_ARG(name));
+                   "neither `hone " STR_FMT "` nor " STR_FMT " has an option `--" STR_FMT "`",
+                   STR_ARG(command), STR_ARG(s->c.root_path), STR_ARG(name));
     Str near = str_nearest(name, names.at, names.len);
     if (near.len > 0) {
         diag_help(d, "did you mean `--" STR_FMT "`?", STR_ARG(near));
     } else {
-        diag_help(d, "`hone %s " STR_FMT " --help` lists them",
-                  command_row(s->line->command)->name, STR_ARG(s->c.root_path));
+        diag_help(d, "`hone " STR_FMT " " STR_FMT " --help` lists them", STR_ARG(command),
+                  STR_ARG(s->c.root_path));
     }
     print_diags(s->sys, s->arena, s->line, &s->c.diags);
     return HONE_USAGE;
@@ -170,8 +171,8 @@ bool session_open(Session *s, HoneSys *sys, Mem *mem, const CommandLine *line, i
         return false;
     }
     if (line->args.len == 0) {
-        *exit = usage_error(sys, s->arena, line, "`hone %s` wants a recipe file",
-                            command_row(line->command)->name);
+        *exit = usage_error(sys, s->arena, line, "`hone " STR_FMT "` wants a recipe file",
+                            STR_ARG(command_spelling(s->arena, line->command)));
         return false;
     }
     compiler_init(&s->c, mem, sys, s->arena);

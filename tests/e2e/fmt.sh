@@ -18,6 +18,11 @@ cmp loose.hone tidy.hone
 cmp wrong.hone wrong.before
 "$hone" fmt --check loose.hone tidy.hone
 [ "$(cp loose.before loose.hone; "$hone" fmt --json loose.hone)" = '{"file": "loose.hone"}' ]
+if [ -w /dev/full ]; then                  # names that nobody can read are a failure to write
+  status=0; printf 'let a=1\n' >loose.hone; "$hone" fmt --check loose.hone >/dev/full 2>err || status=$?
+  [ $status = 4 ] && grep -q E701 err
+  cp tidy.hone loose.hone
+fi
 status=0; "$hone" fmt none.hone 2>err || status=$?
 [ $status = 3 ] && grep -q 'cannot read `none.hone`' err
 status=0; "$hone" fmt 2>err || status=$?

@@ -58,6 +58,9 @@ bool hone_file_own(HoneSys *sys, int fd);
 /* Bytes of a file and when it was last written or marked as used (ns); false with errno. */
 bool hone_file_age(HoneSys *sys, const char *path, int64_t *bytes, int64_t *time);
 int hone_file_mark(HoneSys *sys, int fd);
+/* Would writing to the one name replace what is read under the other? A link that is written is itself
+ * replaced; a link that is read is followed. */
+bool hone_file_same(HoneSys *sys, const char *written, const char *read);
 
 /* A whole file in memory, NUL-terminated beyond *bytes; NULL with errno. Free with hone_free. */
 char *hone_read_file(HoneSys *sys, const char *path, size_t *bytes);
