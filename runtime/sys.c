@@ -312,6 +312,25 @@ int hone_replaceable(HoneSys *sys, const char *path)
     return -1;
 }
 
+int hone_follow(HoneSys *sys, const char *path, char *to, size_t bytes)
+{
+    char *real = io_fails(sys) ? NULL : realpath(path, NULL);
+    if (real == NULL) {
+        return -1;
+    }
+    int n = snprintf(to, bytes, "%s", real);
+    free(real);
+    errno = ENAMETOOLONG;
+    return n >= 0 && (size_t)n < bytes ? 0 : -1;
+}
+
+int hone_copy_mode(HoneSys *sys, const char *from, const char *to)
+{
+    struct stat info;
+    bool known = !io_fails(sys) && stat(from, &info) == 0;
+    return known ? chmod(to, info.st_mode & 0777) : -1;
+}
+
 int hone_rename(HoneSys *sys, const char *from, const char *to)
 {
     return io_fails(sys) ? -1 : rename(from, to);

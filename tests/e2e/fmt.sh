@@ -18,6 +18,11 @@ cmp loose.hone tidy.hone
 cmp wrong.hone wrong.before
 "$hone" fmt --check loose.hone tidy.hone
 [ "$(cp loose.before loose.hone; "$hone" fmt --json loose.hone)" = '{"file": "loose.hone"}' ]
+ln -s loose.hone link.hone                 # a link stays one, and permissions stay
+cp loose.before loose.hone; chmod 750 loose.hone
+"$hone" fmt link.hone >out
+[ -L link.hone ] && cmp loose.hone tidy.hone && [ "$(stat -c %a loose.hone)" = 750 ]
+rm link.hone
 if [ -w /dev/full ]; then                  # names that nobody can read are a failure to write
   status=0; printf 'let a=1\n' >loose.hone; "$hone" fmt --check loose.hone >/dev/full 2>err || status=$?
   [ $status = 4 ] && grep -q E701 err

@@ -42,6 +42,8 @@ int hone_close(HoneSys *sys, int fd);
  * of a folder, ENOTSUP of a device, pipe or socket (rename would put a file in its place). */
 int hone_replaceable(HoneSys *sys, const char *path);
 int hone_rename(HoneSys *sys, const char *from, const char *to);
+int hone_follow(HoneSys *sys, const char *path, char *to, size_t bytes);   /* the file behind all links */
+int hone_copy_mode(HoneSys *sys, const char *from, const char *to);         /* permissions of a file */
 int hone_unlink(HoneSys *sys, const char *path);
 int hone_link(HoneSys *sys, const char *from, const char *to);      /* a second name of a file */
 int hone_rmdir(HoneSys *sys, const char *path);                     /* an empty folder */
