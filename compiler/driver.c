@@ -69,9 +69,9 @@ static void dump_graph(Build *b, StageId stage, Str name, const Graph *graph)
     }
 }
 
-static bool verified(Build *b, StageId stage, Str name, const Graph *graph)
+static bool verified(Build *b, StageId stage, Str name, const Graph *graph, Arena *scratch)
 {
-    const char *why = graph_verify(graph, b->c->arena);
+    const char *why = graph_verify(graph, scratch);
     if (why == NULL) {
         return true;
     }
@@ -79,25 +79,33 @@ static bool verified(Build *b, StageId stage, Str name, const Graph *graph)
                      stages[stage].name, STR_ARG(name), why);
 }
 
-/* The rows PASS of stages.def, in order. */
-static const Graph *run_passes(Build *b, Str name, const Graph *graph)
+/* The rows PASS of stages.def, in order. A graph owns what it is made of, so each has an arena that is
+ * released once the next is made: `*holds` is that of the last one. */
+static const Graph *run_passes(Build *b, Str name, const Graph *graph, Arena **holds)
 {
-    Arena *arena = b->c->arena;
+    Mem *mem = arena_mem(b->c->arena);
     Moves without = b->options->without;
+    *holds = arena_new(mem, "graph");
     dump_graph(b, STAGE_graph, name, graph);
-    if (!verified(b, STAGE_graph, name, graph)) {
+    if (!verified(b, STAGE_graph, name, graph, *holds)) {
         return NULL;
     }
     double start = now();
 #define STAGE(row, help)
 #define PASS(row, call, help)                                                                      \
-    graph = call;                                                                                  \
-    if (!verified(b, STAGE_##row, name, graph)) {                                                  \
-        return NULL;                                                                               \
-    }                                                                                              \
-    dump_graph(b, STAGE_##row, name, graph);                                                       \
-    b->report->seconds[STAGE_##row] += now() - start;                                              \
-    start = now();
+    {                                                                                              \
+        Arena *arena = arena_new(mem, "graph");                                                    \
+        const Graph *next = call;                                                                  \
+        if (!verified(b, STAGE_##row, name, next, arena)) {                                        \
+            return NULL;                                                                           \
+        }                                                                                          \
+        arena_free(next == graph ? arena : *holds);                                                \
+        *holds = next == graph ? *holds : arena;                                                   \
+        graph = next;                                                                              \
+        dump_graph(b, STAGE_##row, name, graph);                                                   \
+        b->report->seconds[STAGE_##row] += now() - start;                                          \
+        start = now();                                                                             \
+    }
 #include "stages.def"
 #undef STAGE
 #undef PASS
@@ -114,10 +122,10 @@ static void dump_kernels(Build *b, const PlanEntry *entry)
     }
 }
 
-static bool kernels_verified(Build *b, const PlanEntry *entry)
+static bool kernels_verified(Build *b, const PlanEntry *entry, Arena *scratch)
 {
     for (size_t i = 0; i < entry->n_kernels; i++) {
-        const char *why = kernel_verify(entry->kernels[i], b->c->arena);
+        const char *why = kernel_verify(entry->kernels[i], scratch);
         if (why != NULL) {
             return hone_fail(b->error, HONE_INTERNAL, "E799", "kernel `" STR_FMT "` is ill formed: %s",
                              STR_ARG(entry->kernels[i]->name), why);
@@ -137,7 +145,8 @@ static bool add_graph(Build *b, Str name, const Graph *graph)
             return true;
         }
     }
-    const Graph *clean = run_passes(b, name, graph);
+    Arena *holds;
+    const Graph *clean = run_passes(b, name, graph, &holds);
     if (clean == NULL) {
         return false;
     }
@@ -147,7 +156,9 @@ static bool add_graph(Build *b, Str name, const Graph *graph)
     b->report->equations += clean->nodes.len;
     b->report->kernels += plan->n_kernels;
     dump_kernels(b, plan);
-    if (!kernels_verified(b, plan)) {
+    bool good = kernels_verified(b, plan, holds);
+    arena_free(holds);
+    if (!good) {
         return false;
     }
     VEC_PUSH(b->c->arena, b->entries, ((ProgramEntry){.graph = graph, .plan = plan}));

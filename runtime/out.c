@@ -181,14 +181,16 @@ bool hone_replace(HoneSys *sys, const char *temp, const char *path)
 bool hone_replace_file(HoneSys *sys, const char *path, const void *bytes, size_t n,
                        HoneError *error)
 {
-    char temp[HONE_PATH];
-    if (!hone_temp_path(temp, path))
+    char real[HONE_PATH], temp[HONE_PATH];
+    bool there = hone_follow(sys, path, real, sizeof real) == 0;
+    const char *to = there ? real : path;
+    if (!hone_temp_path(temp, to))
         return hone_fail_write(error, path, ENAMETOOLONG);
     HoneOut out;
     hone_out_open(&out, sys, temp);
     hone_out_add(&out, bytes, n);
     int why = hone_out_close(&out, NULL);
-    if (why == 0 && hone_replace(sys, temp, path))
+    if (why == 0 && (!there || hone_copy_mode(sys, real, temp) == 0) && hone_replace(sys, temp, to))
         return true;
     why = why ? why : errno;
     hone_unlink(sys, temp);

@@ -45,7 +45,9 @@ static bool io_fails(HoneSys *sys)
 
 const char *hone_errno_text(int error, char text[128])
 {
-    if (strerror_r(error, text, 128) != 0) {
+    if (error == EINVAL) {        /* of hone_file_size */
+        snprintf(text, 128, "a device, a pipe or a socket, not a file");
+    } else if (strerror_r(error, text, 128) != 0) {
         snprintf(text, 128, "error %d", error);
     }
     if (text[0] >= 'A' && text[0] <= 'Z' && !(text[1] >= 'A' && text[1] <= 'Z')) {
@@ -194,6 +196,13 @@ bool hone_file_age(HoneSys *sys, const char *path, int64_t *bytes, int64_t *time
     return S_ISREG(info.st_mode);
 }
 
+bool hone_file_same(HoneSys *sys, const char *written, const char *read)
+{
+    struct stat a, b;
+    return !io_fails(sys) && lstat(written, &a) == 0 && stat(read, &b) == 0 &&
+           a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 int hone_file_mark(HoneSys *sys, int fd)
 {
     return io_fails(sys) ? -1 : futimens(fd, NULL);
@@ -301,6 +310,25 @@ int hone_replaceable(HoneSys *sys, const char *path)
     }
     errno = S_ISDIR(info.st_mode) ? EISDIR : ENOTSUP;
     return -1;
+}
+
+int hone_follow(HoneSys *sys, const char *path, char *to, size_t bytes)
+{
+    char *real = io_fails(sys) ? NULL : realpath(path, NULL);
+    if (real == NULL) {
+        return -1;
+    }
+    int n = snprintf(to, bytes, "%s", real);
+    free(real);
+    errno = ENAMETOOLONG;
+    return n >= 0 && (size_t)n < bytes ? 0 : -1;
+}
+
+int hone_copy_mode(HoneSys *sys, const char *from, const char *to)
+{
+    struct stat info;
+    bool known = !io_fails(sys) && stat(from, &info) == 0;
+    return known ? chmod(to, info.st_mode & 0777) : -1;
 }
 
 int hone_rename(HoneSys *sys, const char *from, const char *to)

@@ -237,6 +237,17 @@ static int check_one(Session *s, const Recipe *recipe)
     return finish(s, &out);
 }
 
+/* A recipe's plan is released before the next one's is made. */
+static int check_apart(Session *s, const Recipe *recipe)
+{
+    Arena *whole = s->arena;
+    s->arena = s->c.arena = arena_new(s->mem, "plan");
+    int exit = check_one(s, recipe);
+    arena_free(s->arena);
+    s->arena = s->c.arena = whole;
+    return exit;
+}
+
 static int check_library(Session *s)
 {
     bool ok = library_check(&s->c, s->file) && s->c.diags.errors == 0;
@@ -267,7 +278,7 @@ int command_check(HoneSys *sys, Mem *mem, const CommandLine *line)
         return diags_exit(&s.c.diags);
     }
     for (size_t i = 0; i < s.finetunes.len && exit == HONE_OK; i++) {
-        exit = check_one(&s, recipes[i]);
+        exit = check_apart(&s, recipes[i]);
     }
     return exit;
 }

@@ -61,8 +61,6 @@ int command_fmt(HoneSys *sys, Mem *mem, const CommandLine *line)
         int one = format_one(&f, line->args.at[i]);
         exit = one > exit ? one : exit;
     }
-    if (exit == HONE_OK && line->check && f.changed > 0) {
-        exit = HONE_INTERNAL;
-    }
-    return out_finish(sys, &f.out, exit);
+    exit = out_finish(sys, &f.out, exit);
+    return exit == HONE_OK && line->check && f.changed > 0 ? HONE_INTERNAL : exit;
 }

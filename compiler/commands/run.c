@@ -54,8 +54,52 @@ static void print_settings(const CommandLine *line, Buf *out)
     buf_char(out, '\n');
 }
 
+static bool holds(const HoneSave *save, const HoneTensor *tensors, uint32_t tensor)
+{
+    for (uint32_t i = 0; i < save->n_items; i++) {
+        if (save->items[i].tensor == tensor &&
+            str_eq(str_of(save->items[i].key), str_of(tensors[tensor].key))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The whole model under its own keys, as `hone eval` reads it. */
+static bool is_whole(const HoneProgram *program, const HoneSave *save)
+{
+    for (uint32_t t = 0; t < program->n_tensors; t++) {
+        HoneTensorKind kind = program->tensors[t].kind;
+        if ((kind == HONE_PARAM || kind == HONE_MODEL_STATE) && !holds(save, program->tensors, t)) {
+            return false;
+        }
+    }
+    return !save->merged;
+}
+
+/* `named`: the file has other recipes, or one was chosen by name. */
+static void print_next(const Session *s, const HoneProgram *program, bool named, Buf *out)
+{
+    const HoneStage *stage = &program->stages[program->n_stages - 1];
+    const HoneData *data = &program->data[stage->data];
+    bool measured = stage->metrics != HONE_NONE && (data->valid != NULL || data->test != NULL);
+    for (uint32_t i = 0; measured && i < program->n_saves; i++) {
+        if (is_whole(program, &program->saves[i])) {
+            buf_printf(out, "  next         hone eval " STR_FMT "%s%s --weights " STR_FMT,
+                       STR_ARG(s->line->args.at[0]), named ? " " : "", named ? program->name : "",
+                       STR_ARG(from_here(s, program->saves[i].path)));
+            print_settings(s->line, out);
+            return;
+        }
+    }
+    if (program->n_saves > 0) {
+        buf_printf(out, "  next         hone keys " STR_FMT "\n",
+                   STR_ARG(from_here(s, program->saves[0].path)));
+    }
+}
+
 static void summary(const Session *s, const HoneProgram *program, const HoneResult *result,
-                    Buf *out)
+                    bool named, Buf *out)
 {
     buf_printf(out, "%s finished in %.*f s", program->name, result->seconds < 10 ? 1 : 0,
                result->seconds);
@@ -76,11 +120,7 @@ static void summary(const Session *s, const HoneProgram *program, const HoneResu
         s->arena, result->peak_rss > result->base_rss ? result->peak_rss - result->base_rss : 0);
     buf_printf(out, "  memory       planned " STR_FMT ", measured " STR_FMT "\n", STR_ARG(planned),
                STR_ARG(measured));
-    if (program->n_saves > 0) {
-        buf_printf(out, "  next         hone eval " STR_FMT " --weights " STR_FMT,
-                   STR_ARG(s->line->args.at[0]), STR_ARG(from_here(s, program->saves[0].path)));
-        print_settings(s->line, out);
-    }
+    print_next(s, program, named, out);
 }
 
 static void summary_json(const HoneProgram *program, const HoneResult *result, Buf *out)
@@ -120,6 +160,7 @@ static void print_times(const Session *s, const BuildReport *report)
 static int run_one(Session *s, const Ast *finetune)
 {
     const CommandLine *line = s->line;
+    bool named = s->finetunes.len > 1 || line->args.len > 1;
     Recipe *recipe = session_recipe(s, finetune, &(RecipeOptions){0});
     if (recipe == NULL) {
         return diags_exit(&s->c.diags);
@@ -152,7 +193,7 @@ static int run_one(Session *s, const Ast *finetune)
     if (result.finished && line->json) {
         summary_json(program, &result, &out);
     } else if (result.finished && !line->quiet) {
-        summary(s, program, &result, &out);
+        summary(s, program, &result, named, &out);
     }
     exit = out_finish(s->sys, &out, HONE_OK);
     if (ok) {

@@ -210,8 +210,11 @@ static bool array_countable(Elab *e, const Array *a, size_t n, const Var *const 
         for (size_t i = 0; i < n; i++) {
             buf_printf(&text, "%s%lld", i > 0 ? ", " : "", (long long)vars[i]->extent);
         }
-        Diag *d = elab_error(e, E211, span, "this tensor is too large");
+        bool placed = span.file != 0 || e->state->run == NULL;   /* what is settled has no place */
+        Diag *d = elab_error(e, E211, placed ? span : e->state->run->stmt->span,
+                             "this tensor is too large");
         diag_label(d, "its shape is [" STR_FMT "]", STR_ARG(buf_str(&text)));
+        diag_note(d, "a tensor has at most 2^40 elements");
     }
     return ok;
 }

@@ -233,7 +233,7 @@ static bool parse_setting(Elab *e, const Value *fallback, const OptionSetting *s
         break;
     case VALUE_FLOAT:
         *value = value_float(strtod(text, &end));
-        ok = ok && isfinite(value->f);
+        ok = ok && isfinite(value->f) && strpbrk(text, "xX") == NULL;
         break;
     case VALUE_BOOL:
         *value = value_bool(!setting->negated && !str_is(setting->text, "false"));

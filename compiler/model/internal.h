@@ -116,6 +116,7 @@ typedef struct UsedStates {      /* which states of a rule exist: optimizer.c */
 
 typedef struct BlockRun {        /* a block in execution: primes may be read before their line */
     const Ast *block;
+    const Ast *stmt;             /* that is being run */
     Scope *scope;
     bool *done;
     struct BlockRun *up;

@@ -1,6 +1,5 @@
 /* Knobs of a recipe and of its stages: one table of what there is, and their values. Knobs of
  * `data` are in data.c, hyperparameters in group.c. */
-#include <math.h>
 
 #include "model/recipe.h"
 
@@ -147,6 +146,10 @@ bool knobs_of_run(RecipeBuild *b)
     return ok;
 }
 
+/* The steps of 64 stages add up. */
+static const double most_epochs = 1e6;
+static const int64_t most_steps = 1000000000000;
+
 /* epochs or steps: what the stage says hides what the recipe says. */
 static bool length(RecipeBuild *b, const Ast *stage, RecipeStage *to)
 {
@@ -175,13 +178,14 @@ static bool length(RecipeBuild *b, const Ast *stage, RecipeStage *to)
         return false;
     }
     if (steps != NULL) {
-        return count(b, steps, 1, &to->steps);
+        return count(b, steps, 1, &to->steps) &&
+               (to->steps <= most_steps || refuse(b, steps, "at most 1e12", (double)to->steps));
     }
     if (!recipe_number(b, epochs->kids[0], &to->epochs)) {
         return false;
     }
-    bool good = to->epochs > 0 && isfinite(to->epochs);
-    return good || refuse(b, epochs, "above 0", to->epochs);
+    return (to->epochs > 0 || refuse(b, epochs, "above 0", to->epochs)) &&
+           (to->epochs <= most_epochs || refuse(b, epochs, "at most 1e6", to->epochs));
 }
 
 typedef VEC(Str) Names;

@@ -48,9 +48,8 @@ static void check_classes(Search *s, const Node *node, int64_t extent)
         return;
     }
     Diag *d = diag(&s->b->c->diags, E705, facts->span,
-                   "the data has %zu classes, the model has %lld "
-                   "outputs",
-                   facts->n_classes, (long long)extent);
+                   "the data has %zu class%s, the model has %lld output%s", facts->n_classes,
+                   facts->n_classes == 1 ? "" : "es", (long long)extent, extent == 1 ? "" : "s");
     note_outputs(d, node);
     diag_note(d, "the first classes are %s%s%s …", facts->classes[0],
               facts->n_classes > 1 ? ", " : "", facts->n_classes > 1 ? facts->classes[1] : "");

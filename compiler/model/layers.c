@@ -181,11 +181,38 @@ bool layers_build(RecipeBuild *b)
     return true;
 }
 
+/* The leading segments that both keys have. */
+static Str shared_head(Str a, Str b)
+{
+    size_t end = 0;
+    for (size_t i = 0; i <= a.len && i <= b.len; i++) {
+        bool a_ends = i == a.len || a.ptr[i] == '.', b_ends = i == b.len || b.ptr[i] == '.';
+        end = a_ends && b_ends ? i : end;
+        if (i == a.len || i == b.len || a.ptr[i] != b.ptr[i]) {
+            break;
+        }
+    }
+    return (Str){a.ptr, end};
+}
+
+/* Has a layer something of it already? */
+static bool partly_covered(const RecipeBuild *b, Str head)
+{
+    const Model *model = b->r->model;
+    for (size_t i = 0; i < model->variables.len; i++) {
+        if (b->depth[i] >= 0 && shared_head(head, model->variables.at[i]->key).len == head.len) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool layers_cover(RecipeBuild *b, const bool *trainable)
 {
     enum { LISTED = 6 };
     const Model *model = b->r->model;
     Buf list = buf_new(b->c->arena);
+    Str head = {0};
     size_t n = 0;
     for (size_t i = 0; b->depth != NULL && i < model->variables.len; i++) {
         const Variable *v = model->variables.at[i];
@@ -195,6 +222,7 @@ bool layers_cover(RecipeBuild *b, const bool *trainable)
         if (n < LISTED) {
             buf_printf(&list, "%s" STR_FMT, n > 0 ? ", " : "", STR_ARG(v->key));
         }
+        head = n == 0 ? v->key : shared_head(head, v->key);
         n++;
     }
     if (n == 0 || b->uncovered) {
@@ -205,8 +233,14 @@ bool layers_cover(RecipeBuild *b, const bool *trainable)
                    n == 1 ? " is" : "s are");
     Str keys = buf_str(&list);
     diag_note(d, STR_FMT "%s", STR_ARG(keys), n > LISTED ? ", …" : "");
-    diag_help(d, "add a pattern for %s at its place between bottom and top, or freeze %s",
-              n == 1 ? "it" : "them", n == 1 ? "it" : "them");
+    const char *them = n == 1 ? "it" : "them";
+    if (head.len == 0 || partly_covered(b, head)) {
+        diag_help(d, "add a pattern for %s at its place between bottom and top, or freeze %s", them,
+                  them);
+    } else {
+        diag_help(d, "add \"" STR_FMT "\" at its place between bottom and top, or freeze it",
+                  STR_ARG(head));
+    }
     return false;
 }
 

@@ -346,6 +346,13 @@ static void unknown(Elab *e, const Scope *scope, const Chain *chain)
         diag_label(d, "appears only on the right");
         diag_help(d, "did you mean to sum over it?  `sum[" STR_FMT "] …`; or bind it on the left: "
                      "`y[" STR_FMT "] = …`", STR_ARG(name), STR_ARG(name));
+        const Ast *stmt = e->state->run != NULL ? e->state->run->stmt : NULL;
+        if (stmt != NULL && stmt->kind == AST_ASSIGN) {
+            const Ast *right = stmt->kids[0];
+            bool whole = right->kind != AST_BINARY;      /* a reduction ends before `+` */
+            Str sum = str_format(e->c->arena, "sum[" STR_FMT "] %s", STR_ARG(name), whole ? "" : "(");
+            diag_edit_around(d, right->span, str_c(e->c->arena, sum), whole ? "" : ")");
+        }
         return;
     }
     const Ast *assigned = scope->body != NULL ? find_assignment(scope->body, name) : NULL;

@@ -1,5 +1,5 @@
-/* Files that a recipe reads and would then replace by `save`: data, weights, programs. A path is
- * compared as text, without `.` and `..`; a link is no trouble, since saving replaces the link. */
+/* Files that a recipe reads and would then replace by `save`: data, weights, programs. Files that are
+ * there are told by the system; what is not there yet as text, without `.` and `..`. */
 #include "model/recipe.h"
 
 /* "a/./b/../c" -> "a/c". */
@@ -34,12 +34,15 @@ static Str plain_path(Arena *arena, Str path)
 typedef struct SaveTarget {
     RecipeBuild *b;
     const RecipeSave *save;
-    Str path;
+    Str path;                  /* from here */
+    Str plain;
 } SaveTarget;
 
 static void compare(const SaveTarget *t, Str path, Span span, const char *what)
 {
-    if (!str_eq(t->path, plain_path(t->b->c->arena, path))) {
+    Compiler *c = t->b->c;
+    if (!str_eq(t->plain, plain_path(c->arena, path)) &&
+        !hone_file_same(c->sys, str_c(c->arena, t->path), str_c(c->arena, path))) {
         return;
     }
     Diag *d = diag(&t->b->c->diags, E518, t->save->span, "`save` would replace %s", what);
@@ -63,8 +66,9 @@ void save_check_inputs(RecipeBuild *b)
 {
     Compiler *c = b->c;
     for (size_t i = 0; i < b->r->saves.len; i++) {
-        SaveTarget t = {.b = b, .save = &b->r->saves.at[i]};
-        t.path = plain_path(c->arena, recipe_path(b, t.save->path));
+        const RecipeSave *save = &b->r->saves.at[i];
+        SaveTarget t = {.b = b, .save = save, .path = recipe_path(b, save->path)};
+        t.plain = plain_path(c->arena, t.path);
         for (size_t k = 0; k < b->r->loads.len && k < b->loads.len; k++) {
             compare(&t, recipe_path(b, str_of(b->r->loads.at[k].path)), b->loads.at[k]->span,
                     "the weights that the recipe starts from");

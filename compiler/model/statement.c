@@ -413,6 +413,7 @@ bool run_block(Elab *e, Scope *scope, const Ast *block, Value *result)
             continue;
         }
         run.done[i] = true;
+        run.stmt = block->kids[i];
         returned = run_stmt(e, scope, block->kids[i], result);
     }
     e->state->run = run.up;

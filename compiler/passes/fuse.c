@@ -546,10 +546,13 @@ static Group finished(Fuse *f, const Bundle *bundle)
 static Graph *fewer_maps(Arena *arena, const Graph *graph, const Target *target, Moves without)
 {
     bool inlined = !(without & MOVE_BIT(inline));
-    const Graph *to = inlined ? pass_inline(arena, graph, target) : graph;
+    Arena *scratch = arena_new(arena_mem(arena), "fewer maps");
+    const Graph *to = inlined ? pass_inline(scratch, graph, target) : graph;
     if (!(without & MOVE_BIT(recompute)))
-        to = pass_recompute(arena, to);
-    return pass_prune(arena, inlined ? pass_inline(arena, to, target) : to);
+        to = pass_recompute(scratch, to);
+    Graph *fewer = pass_prune(arena, inlined ? pass_inline(scratch, to, target) : to);
+    arena_free(scratch);
+    return fewer;
 }
 
 /* The chain that begins here; NULL: none. */

@@ -123,6 +123,10 @@ refused 2 '`--out` needs a value' "$hone" run tiny.hone --out
 refused 2 '`--lr` needs a value' "$hone" run tiny.hone --lr
 refused 2 '`--lr fast` is not a float' "$hone" run tiny.hone --lr fast
 refused 2 '`--lr nan` is not a float' "$hone" run tiny.hone --lr nan
+refused 2 '`--lr 0x10` is not a float' "$hone" run tiny.hone --lr 0x10
+refused 2 '`--lr 1e400` is not a float' "$hone" run tiny.hone --lr 1e400
+refused 2 '`hone grad-check` wants a recipe file' "$hone" grad-check
+refused 2 '`/dev/null`: a device, a pipe or a socket, not a file' "$hone" run /dev/null
 refused 2 'only a bool can be turned off' "$hone" run tiny.hone --no-lr
 sed '1i option unused = 3' tiny.hone >unused.hone
 refused 2 '`--unused 3.5` is not an int' "$hone" run unused.hone --unused 3.5
@@ -139,6 +143,9 @@ edited 's/steps = 5/step = 5/' 2 'did you mean `steps`'
 edited 's/steps = 5/stepps = 5/' 2 'did you mean `steps`'
 edited 's/steps = 5/steps = 0/' 2 '`steps` must be'
 edited 's/steps = 5/epochs = -1/' 2 '`epochs` must be above 0'
+edited 's/steps = 5/epochs = 1e38/' 2 '`epochs` must be at most 1e6'
+edited 's/steps = 5/epochs = inf/' 2 '`epochs` must be at most 1e6'
+edited 's/steps = 5/steps = 9223372036854775807/' 2 '`steps` must be at most 1e12'
 edited 's/optimizer SGD/optimiser SGD/' 2 'did you mean `optimizer`'
 edited 's/SGD(lr/SGD(rate/' 2 'has no argument `rate`'
 edited 's/SGD(/SDG(/' 2 'did you mean `SGD`'
@@ -194,6 +201,15 @@ loads tiny.safetensors
 fine 'finished' "$hone" run loads.hone --out loaded
 edited 's/save "tiny.safetensors"/save "x\/..\/valid.npz"/' 2 'would replace a file of data'
 edited 's/save "tiny.safetensors"/save "edited.hone"/' 2 'would replace a program'
+edited "s|save \"tiny.safetensors\"|save \"../$(basename "$work")/valid.npz\"|" 2 'would replace a file of data'
+ln -s . here
+edited 's|save "tiny.safetensors"|save "here/edited.hone"|' 2 'would replace a program'
+rm here
+ln -s valid.npz link.npz
+sed 's/save "tiny.safetensors"/save "link.npz"/' tiny.hone >link.hone
+fine 'finished' "$hone" run link.hone --out link            # the link is replaced, not what it names
+[ ! -L link.npz ] && cmp -s valid.npz "$samples/digits/valid.npz" || { echo 'FAILED: saved through a link'; failed=1; }
+rm link.npz
 cp tiny.safetensors kept.safetensors
 loads kept.safetensors
 refused 2 'would replace the weights' "$hone" run loads.hone --out never

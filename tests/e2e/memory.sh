@@ -6,6 +6,7 @@
 set -eu
 hone=$1
 samples=$(dirname "$0")/../../samples/digits
+bert=$(realpath "$(dirname "$0")/../golden/parse/sst2.hone")
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 cp "$samples"/*.{hone,npz} "$work"
 cd "$work"
@@ -90,3 +91,8 @@ finetune pictures {
 }
 EOF
 same pictures.hone
+
+# `hone check` of BERT-base, two recipes in five stages, takes less than 200 MB; as much again is the libraries' code.
+if ! grep -aqE '__asan_init|__tsan_init' "$hone"; then
+  (ulimit -v 400000; "$hone" check "$bert" >out 2>err) || wrong 'check takes too much'
+fi

@@ -14,11 +14,11 @@ eval "$("$hone" run first/first.hone 2>&1 | sed -n "s|^  next  *hone|\"$hone\"|p
 
 find first -type f ! -path '*/runs/*' -exec sha256sum {} + | sort >before
 status=0; "$hone" new first 2>err || status=$?
-[ $status = 2 ] && grep -q 'is there already' err
+[ $status = 2 ] && grep -q 'is there already' err || exit 1
 find first -type f ! -path '*/runs/*' -exec sha256sum {} + | sort | cmp - before
 for name in 2x a/b "" ..; do
   status=0; "$hone" new "$name" 2>err || status=$?
-  [ $status = 2 ] && grep -q 'wants a name' err
+  [ $status = 2 ] && grep -q 'wants a name' err || exit 1
 done
 mkdir shut; chmod a-w shut; cd shut
 [ -w . ] && exit 0          # root writes everywhere

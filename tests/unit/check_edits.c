@@ -32,9 +32,10 @@
 enum { USUAL = 200, SECONDS = SANITIZED ? 60 : 5, PATIENCE = 240, OUTPUT_MOST = 1 << 16 };
 
 static const char *const folders[] = {
-    "compiler/std",          "compiler/std/models", "samples/digits",     "samples/flowers",
-    "samples/text",          "tests/bench/recipes", "tests/data",         "tests/data/parity",
-    "tests/golden/compiled", "tests/golden/fused",  "tests/golden/parse",
+    "compiler/std",        "compiler/std/models",   "samples/digits",     "samples/flowers",
+    "samples/keep",        "samples/lora",          "samples/thaw",       "tests/bench/recipes",
+    "tests/data",          "tests/data/parity",     "tests/golden/compiled",
+    "tests/golden/fused",  "tests/golden/parse",
 };
 enum { FOLDERS = sizeof folders / sizeof *folders };
 

@@ -160,7 +160,8 @@ typedef struct HoneTimes {
     double *seconds;
 } HoneTimes;
 
-/* Writes a file beside `path` and puts it in its place: the file is the old one or the new one, whole. */
+/* Writes a file beside `path` and puts it in its place: the file is the old one or the new one, whole. A
+ * link to it stays a link, and permissions stay. */
 bool hone_replace_file(HoneSys *sys, const char *path, const void *bytes, size_t n,
                        HoneError *error);
 

@@ -42,6 +42,8 @@ int hone_close(HoneSys *sys, int fd);
  * of a folder, ENOTSUP of a device, pipe or socket (rename would put a file in its place). */
 int hone_replaceable(HoneSys *sys, const char *path);
 int hone_rename(HoneSys *sys, const char *from, const char *to);
+int hone_follow(HoneSys *sys, const char *path, char *to, size_t bytes);   /* the file behind all links */
+int hone_copy_mode(HoneSys *sys, const char *from, const char *to);         /* permissions of a file */
 int hone_unlink(HoneSys *sys, const char *path);
 int hone_link(HoneSys *sys, const char *from, const char *to);      /* a second name of a file */
 int hone_rmdir(HoneSys *sys, const char *path);                     /* an empty folder */
@@ -58,6 +60,9 @@ bool hone_file_own(HoneSys *sys, int fd);
 /* Bytes of a file and when it was last written or marked as used (ns); false with errno. */
 bool hone_file_age(HoneSys *sys, const char *path, int64_t *bytes, int64_t *time);
 int hone_file_mark(HoneSys *sys, int fd);
+/* Would writing to the one name replace what is read under the other? A link that is written is itself
+ * replaced; a link that is read is followed. */
+bool hone_file_same(HoneSys *sys, const char *written, const char *read);
 
 /* A whole file in memory, NUL-terminated beyond *bytes; NULL with errno. Free with hone_free. */
 char *hone_read_file(HoneSys *sys, const char *path, size_t *bytes);
