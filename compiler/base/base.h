@@ -40,6 +40,8 @@ typedef struct Mem {
     jmp_buf on_failure;
     bool armed;
     Arena *arenas;          /* all live arenas, newest first */
+    struct Chunk *spare;    /* memory of released arenas, zeroed, for the next */
+    size_t n_spare;
     struct MemHook *hooks;  /* cleanups of things that are not arena memory, newest first */
 } Mem;
 

@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { CHUNK_ALIGN = 64, CHUNK_FIRST = 16 << 10, CHUNK_MOST = 1 << 20 };
+enum { CHUNK_ALIGN = 64, CHUNK_FIRST = 16 << 10, CHUNK_MOST = 1 << 20, SPARE_MOST = 32 };
 
 typedef struct Chunk {
     struct Chunk *next;
@@ -73,6 +73,12 @@ void mem_release(Mem *mem)
     while (mem->arenas != NULL) {
         arena_free(mem->arenas);
     }
+    while (mem->spare != NULL) {
+        Chunk *chunk = mem->spare;
+        mem->spare = chunk->next;
+        hone_free(mem->sys, chunk);
+    }
+    mem->n_spare = 0;
     mem->armed = false;
 }
 
@@ -90,6 +96,37 @@ Arena *arena_new(Mem *mem, const char *lifetime)
     return arena;
 }
 
+/* A graph's arena is released just before the next graph's grows: large chunks go on. */
+static void chunk_free(Mem *mem, Chunk *chunk)
+{
+    if (chunk->cap != CHUNK_MOST || mem->n_spare == SPARE_MOST) {
+        hone_free(mem->sys, chunk);
+        return;
+    }
+    memset((char *)chunk + CHUNK_ALIGN, 0, chunk->used);
+    chunk->used = 0;
+    chunk->next = mem->spare;
+    mem->spare = chunk;
+    mem->n_spare++;
+}
+
+static Chunk *chunk_new(Mem *mem, size_t cap)
+{
+    size_t whole = 0;
+    Chunk *chunk = mem->spare;
+    if (cap == CHUNK_MOST && chunk != NULL) {
+        mem->spare = chunk->next;
+        mem->n_spare--;
+        return chunk;
+    }
+    if (!CHECKED_ADD(cap, (size_t)CHUNK_ALIGN, &whole)) {
+        mem_fail(mem);
+    }
+    chunk = mem_alloc(mem, whole);
+    chunk->cap = cap;
+    return chunk;
+}
+
 void arena_free(Arena *arena)
 {
     if (arena == NULL) {
@@ -99,7 +136,7 @@ void arena_free(Arena *arena)
     while (arena->chunks != NULL) {
         Chunk *chunk = arena->chunks;
         arena->chunks = chunk->next;
-        hone_free(mem->sys, chunk);
+        chunk_free(mem, chunk);
     }
     if (arena->prev != NULL) {
         arena->prev->next = arena->next;
@@ -115,12 +152,7 @@ void arena_free(Arena *arena)
 static Chunk *arena_grow(Arena *arena, size_t bytes)
 {
     size_t cap = arena->next_cap > bytes ? arena->next_cap : bytes;
-    size_t whole = 0;
-    if (!CHECKED_ADD(cap, (size_t)CHUNK_ALIGN, &whole)) {
-        mem_fail(arena->mem);
-    }
-    Chunk *chunk = mem_alloc(arena->mem, whole);
-    chunk->cap = cap;
+    Chunk *chunk = chunk_new(arena->mem, cap);
     chunk->next = arena->chunks;
     arena->chunks = chunk;
     if (arena->next_cap < CHUNK_MOST) {
