@@ -326,6 +326,62 @@ static const Ast *find_assignment(const Ast *ast, Str name)
     return NULL;
 }
 
+typedef struct Ended {         /* sum[k] in `sum[k] x[k] == y[k]` */
+    const Ast *reduce, *before; /* the node whose operator ends its term */
+    const Ast *whole;           /* the node whose right side reads k */
+} Ended;
+
+static void find_ended(const Ast *ast, const Ast *before, Str name, Ended *ended)
+{
+    if (ast->flags & AST_FLAG_PARENS) {
+        return;
+    }
+    if (ast->kind == AST_BINARY) {
+        find_ended(ast->kids[0], ast, name, ended);
+        find_ended(ast->kids[1], before, name, ended);
+    } else if (ast->kind == AST_UNARY || ast->kind == AST_REDUCE) {
+        find_ended(ast->kids[0], before, name, ended);
+    }
+    for (size_t i = 1; ast->kind == AST_REDUCE && i < ast->n; i++) {
+        if (ast->kids[i]->kind == AST_INDEX && str_eq(ast->kids[i]->text, name)) {
+            ended->reduce = ast;
+            ended->before = before;
+        }
+    }
+}
+
+/* The reduction over `name` left of an operator whose right side holds the place. */
+static bool ended_before(const Ast *ast, Str name, Span place, Ended *ended)
+{
+    if (ast == NULL || place.start < ast->span.start || place.end > ast->span.end) {
+        return false;
+    }
+    for (size_t i = 0; i < ast->n; i++) {
+        if (ended_before(ast->kids[i], name, place, ended)) {
+            return true;
+        }
+    }
+    if (ast->kind != AST_BINARY || place.start < ast->kids[1]->span.start) {
+        return false;
+    }
+    *ended = (Ended){.whole = ast};
+    find_ended(ast->kids[0], ast, name, ended);
+    return ended->reduce != NULL;
+}
+
+static void index_ended(Elab *e, Str name, Span span, const Ended *ended)
+{
+    Str op = ended->before->text, reduction = ended->reduce->text;
+    Diag *d = elab_error(e, E204, span, "index `" STR_FMT "` is not bound here", STR_ARG(name));
+    diag_label(d, "the term of `" STR_FMT "[" STR_FMT "]` ends before `" STR_FMT "`",
+               STR_ARG(reduction), STR_ARG(name), STR_ARG(op));
+    diag_help(d, "a reduction ends before `+`, `-` and comparisons: `" STR_FMT "[" STR_FMT "] (… " STR_FMT " …)`",
+              STR_ARG(reduction), STR_ARG(name), STR_ARG(op));
+    Span term = ended->reduce->kids[0]->span;
+    term.end = ended->whole->kids[1]->span.end;
+    diag_edit_around(d, term, "(", ")");
+}
+
 static void unknown(Elab *e, const Scope *scope, const Chain *chain)
 {
     Str name = chain->segs[0];
@@ -340,6 +396,11 @@ static void unknown(Elab *e, const Scope *scope, const Chain *chain)
                 return;
             }
         }
+    }
+    Ended ended;
+    if (chain->n == 1 && ended_before(scope->body, name, span, &ended)) {
+        index_ended(e, name, span, &ended);
+        return;
     }
     if (e->state->subscripts > 0 && chain->n == 1) {
         Diag *d = elab_error(e, E204, span, "index `" STR_FMT "` is not bound", STR_ARG(name));
