@@ -54,6 +54,52 @@ static void print_settings(const CommandLine *line, Buf *out)
     buf_char(out, '\n');
 }
 
+static bool has_tensor(const HoneSave *save, uint32_t tensor)
+{
+    for (uint32_t i = 0; i < save->n_items; i++) {
+        if (save->items[i].tensor == tensor) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A file that `hone eval` can read: all of the model is in it. NULL: none. */
+static const HoneSave *whole_save(const HoneProgram *program)
+{
+    const HoneStage *last = &program->stages[program->n_stages - 1];
+    const HoneData *data = &program->data[last->data];
+    if (last->metrics == HONE_NONE ||
+        (data->valid == NULL && data->test == NULL && last->eval != HONE_NONE)) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < program->n_saves; i++) {
+        bool whole = true;
+        for (uint32_t t = 0; whole && t < program->n_tensors; t++) {
+            HoneTensorKind kind = program->tensors[t].kind;
+            whole = (kind != HONE_PARAM && kind != HONE_MODEL_STATE) || has_tensor(&program->saves[i], t);
+        }
+        if (whole) {
+            return &program->saves[i];
+        }
+    }
+    return NULL;
+}
+
+static void print_next(const Session *s, const HoneProgram *program, Buf *out)
+{
+    const HoneSave *save = whole_save(program);
+    if (save == NULL) {
+        return;
+    }
+    buf_printf(out, "  next         hone eval " STR_FMT, STR_ARG(s->line->args.at[0]));
+    if (s->n_items > 1) {
+        buf_printf(out, " %s", program->name);
+    }
+    buf_printf(out, " --weights " STR_FMT, STR_ARG(from_here(s, save->path)));
+    print_settings(s->line, out);
+}
+
 static void summary(const Session *s, const HoneProgram *program, const HoneResult *result,
                     Buf *out)
 {
@@ -76,11 +122,7 @@ static void summary(const Session *s, const HoneProgram *program, const HoneResu
         s->arena, result->peak_rss > result->base_rss ? result->peak_rss - result->base_rss : 0);
     buf_printf(out, "  memory       planned " STR_FMT ", measured " STR_FMT "\n", STR_ARG(planned),
                STR_ARG(measured));
-    if (program->n_saves > 0) {
-        buf_printf(out, "  next         hone eval " STR_FMT " --weights " STR_FMT,
-                   STR_ARG(s->line->args.at[0]), STR_ARG(from_here(s, program->saves[0].path)));
-        print_settings(s->line, out);
-    }
+    print_next(s, program, out);
 }
 
 static void summary_json(const HoneProgram *program, const HoneResult *result, Buf *out)

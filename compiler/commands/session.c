@@ -130,6 +130,7 @@ static bool choose(Session *s, size_t first_name, int *exit)
     }
     for (size_t i = 0; i < tree->n; i++) {
         const Ast *item = tree->kids[i];
+        s->n_items += item->kind == AST_FINETUNE;
         bool chosen = item->kind == AST_FINETUNE && first_name >= s->line->args.len;
         for (size_t k = first_name; k < s->line->args.len; k++) {
             chosen = chosen || (item->kind == AST_FINETUNE &&
@@ -418,6 +419,7 @@ HoneProgram *session_forget(Session *s, const HoneProgram *program)
                    .arena = arena_new(s->mem, "run"),
                    .kept = s->kept,
                    .line = s->line,
+                   .n_items = s->n_items,
                    .c = {.root_dir = str_of(root)}};
     return kept;
 }

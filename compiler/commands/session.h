@@ -15,6 +15,7 @@ typedef struct Session {
     Compiler c;
     File *file;
     VEC(const Ast *) finetunes;      /* chosen by name, or all, in file order */
+    size_t n_items;                  /* finetune items of the file */
     StageId dump;                    /* STAGE_COUNT: none */
     Moves without;
 } Session;

@@ -137,3 +137,37 @@ train two || fail 'a file beside the recipe'
 grep -q '"loss": 7,' run-two/metrics.jsonl || fail 'the file beside the recipe'
 rm losses.hone
 exit $failed
+
+# what a run proposes next names the recipe, and a file that has all of the model
+cat >next.hone <<'END'
+use net, nn, losses, optim
+data old { train = arrays("old-train.npz"); valid = arrays("old-valid.npz"); batch = 16 }
+finetune whole {
+  model: Net()
+  step b in old {
+    z    = model(b.image)
+    loss = cross_entropy(z, b.label)
+    metric accuracy = total(hits(z, b.label)) / total(count(b.label))
+  }
+  optimizer SGD(lr = 0.01)
+  steps = 2
+  save "head.safetensors" only "fc2"
+  save "whole.safetensors" { rename "fc1.**" -> "first.**" }
+}
+finetune part {
+  model: Net()
+  load "whole.safetensors" { rename "first.**" -> "fc1.**" }
+  step b in old {
+    z    = model(b.image)
+    loss = cross_entropy(z, b.label)
+    metric accuracy = total(hits(z, b.label)) / total(count(b.label))
+  }
+  optimizer SGD(lr = 0.01)
+  steps = 2
+  save "part.safetensors" only "fc2"
+}
+END
+"$hone" run next.hone 2>&1 | sed -n 's/^  next *hone //p' >next || fail 'next'
+[ "$(cat next)" = 'eval next.hone whole --weights whole.safetensors' ] || fail "what is next: $(cat next)"
+"$hone" $(cat next) | grep -q accuracy || fail 'it does not work'
+expect 3 'E403' "$hone" eval next.hone part --weights part.safetensors
