@@ -6,6 +6,10 @@
 #include "commands/command.h"
 #include "driver.h"
 
+typedef struct Said {                /* warnings that were printed, by their places */
+    VEC(Span) spans;
+} Said;
+
 typedef struct Session {
     HoneSys *sys;
     Mem *mem;
@@ -16,6 +20,7 @@ typedef struct Session {
     File *file;
     VEC(const Ast *) finetunes;      /* chosen by name, or all, in file order */
     size_t n_items;                  /* finetune items of the file */
+    Said said;
     StageId dump;                    /* STAGE_COUNT: none */
     Moves without;
 } Session;
