@@ -100,6 +100,11 @@ static bool starts_statement(int kind)
     }
 }
 
+bool parse_follows_name(int kind)
+{
+    return kind == ',' || kind == ')' || kind == ']' || kind == '=' || kind == ':';
+}
+
 static bool is_top_level(int kind)
 {
     return starts_statement(kind) && kind != T_PARAM && kind != T_STATE && kind != T_TIE &&
@@ -233,8 +238,9 @@ static void apply_rules(Layout *l, const Token *token)
     }
     const Token *before = l->i == 0 ? NULL : l->p->raw.at[l->i - 1];
     bool type = token->kind == T_MODULE && before != NULL && before->kind == ':';
+    bool name = token->kind != 0 && parse_follows_name(l->p->raw.at[l->i + 1]->kind);
     if (token->kind == '{' || token->kind == '}' || token->kind == 0 ||
-        (starts_statement(token->kind) && !type)) {
+        (starts_statement(token->kind) && !type && !name)) {
         close_brackets(l);
     }
     bool item = token->first && token->column == 0 && is_top_level(token->kind);

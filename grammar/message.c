@@ -293,6 +293,26 @@ static Str subject(Parse *p, const Token *token)
     }
 }
 
+/* The reserved word that stands where a name belongs, at the token or before its `=` or `:`; NULL: none. */
+static const Token *reserved(const Parse *p, size_t start, size_t at, const char *const *wanted, size_t n)
+{
+    const Token *token = p->tokens.at[at];
+    if (!advice_wants(wanted, n, "a name")) {
+        return NULL;
+    }
+    if (at == start + 1 && (token->kind == '=' || token->kind == ':')) {
+        token = p->tokens.at[start];
+    } else {
+        int after = token->kind != 0 ? p->tokens.at[at + 1]->kind : 0;
+        bool ends = parse_follows_name(after) || (at != start && (after == T_NL || after == '{'));
+        if (!ends && advice_wants(wanted, n, "a whole number")) {
+            return NULL;
+        }
+    }
+    bool is_word = (token->kind >= T_USE && token->kind <= T_FALSE) || token->kind == T_REDUCE;
+    return is_word ? token : NULL;
+}
+
 void message_syntax(Parse *p, const char *const *wanted, size_t n)
 {
     size_t at = p->taken;
@@ -319,6 +339,11 @@ void message_syntax(Parse *p, const char *const *wanted, size_t n)
     Advice help =
         advice(p, start, at, wanted, n, where == MODULE ? BLOCK_MODULE
                                         : where == STATEMENTS ? BLOCK_STATEMENTS : BLOCK_OTHER);
+    const Token *word = help.help == NULL ? reserved(p, start, at, wanted, n) : NULL;
+    if (word != NULL) {
+        diag_help(d, "`" STR_FMT "` is a reserved word: choose another name", STR_ARG(word->text));
+        return;
+    }
     if (places.len > 0) {
         diag_note(d, "`" STR_FMT "` stands in " STR_FMT, STR_ARG(token->text), STR_ARG(places));
     }

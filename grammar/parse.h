@@ -80,6 +80,8 @@ void scan(Parse *p);
 bool layout(Parse *p);
 /* Rule 3: from the token that did not fit to the end of its logical line, over blocks opened on it. */
 void layout_skip(Parse *p);
+/* Kinds of token that stand behind names only, not behind a word that begins something. */
+bool parse_follows_name(int kind);
 
 /* message.c */
 void message_nesting(Parse *p, Span span);

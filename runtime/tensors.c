@@ -211,7 +211,8 @@ static bool read_rows(Engine *engine, HoneFile *file, const HoneTensor *tensor,
 static bool fail_missing(HoneError *error, const char *path, const char *key)
 {
     hone_fail(error, HONE_BAD_INPUT, "E403", "`%.100s` has no tensor `%.100s`", path, key);
-    hone_error_help(error, "name weights of this recipe's model; `hone keys` lists what a file has");
+    hone_error_help(error, "name a file with all of this recipe's model, adapters beside what they wrap: "
+                           "`hone keys` lists what it has");
     return false;
 }
 

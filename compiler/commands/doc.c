@@ -295,7 +295,10 @@ static int unknown(Doc *d, Str what, Str near)
 {
     Diag *diag_ = diag(&d->diags, E710, (Span){0}, "nothing in the library is called `" STR_FMT "`",
                        STR_ARG(what));
-    if (near.len > 0) {
+    if (language_has(what)) {
+        diag_help(diag_, "`" STR_FMT "` is part of the language itself, which grammar/README.md describes",
+                  STR_ARG(what));
+    } else if (near.len > 0) {
         diag_help(diag_, "did you mean `hone doc " STR_FMT "`?", STR_ARG(near));
     } else {
         diag_help(diag_, "`hone doc` lists the library");

@@ -56,9 +56,10 @@ static void print_rows(const Session *s, const GradCheck *check, Buf *out)
 static int report(Session *s, const char *title, const GradCheck *check)
 {
     Buf out = buf_new(s->arena);
-    size_t wrong = 0;
+    size_t wrong = 0, flat = 0;
     for (size_t i = 0; i < check->n_wrt; i++) {
         wrong += !agrees(&check->rows[i]);
+        flat += check->rows[i].norm == 0;
     }
     if (!s->line->json) {
         buf_printf(&out, "%s · loss %.6g\n", title, check->loss);
@@ -67,6 +68,10 @@ static int report(Session *s, const char *title, const GradCheck *check)
     if (!s->line->json) {
         buf_printf(&out, "%zu gradients, %zu differ from finite differences by more than %.0e\n",
                    check->n_wrt, wrong, tolerance);
+    }
+    if (!s->line->json && flat > 0) {
+        buf_printf(&out, "%zu of them %s 0 at the values that were made up, and so not checked\n", flat,
+                   flat == 1 ? "is" : "are");
     }
     return out_finish(s->sys, &out, wrong == 0 ? HONE_OK : HONE_INTERNAL);
 }
@@ -89,6 +94,19 @@ static Graph *loss_alone(Arena *arena, const Graph *train)
     return graph;
 }
 
+/* The batch's whole numbers, which are made up as well; empty: there are none. */
+static Str whole_fields(Arena *arena, const Graph *graph)
+{
+    Str names = {0};
+    for (NodeId id = 0; id < graph->nodes.len; id++) {
+        const Node *node = graph_node(graph, id);
+        if (node->kind == NODE_INPUT && !dtype_is_float(node->dtype)) {
+            names = str_join(arena, names, ", ", str_format(arena, "`" STR_FMT "`", STR_ARG(node->name)));
+        }
+    }
+    return names;
+}
+
 static int check_stage(Session *s, const Recipe *recipe, const RecipeStage *stage)
 {
     GradCheck check = {.seed = recipe->seed, .max_points = max_points};
@@ -106,8 +124,14 @@ static int check_stage(Session *s, const Recipe *recipe, const RecipeStage *stag
         s->c.diags = diags_new(s->arena, &s->c.sources);       /* the others were printed */
         Diag *d = diag(&s->c.diags, E711, stage->span, "the gradients cannot be checked: %s",
                        problem);
-        diag_help(d, "make the batch and the sizes of this recipe options, and give small ones, "
-                  "`--batch 2 --size 16`");
+        Str whole = isfinite(check.loss) ? STR("") : whole_fields(s->arena, check.graph);
+        if (whole.len > 0) {
+            diag_help(d, "whole numbers of the batch were made up too, " STR_FMT ": they may be larger than 1, "
+                      "or leave out every sample", STR_ARG(whole));
+        } else {
+            diag_help(d, "make the batch and the sizes of this recipe options, and give small ones, "
+                      "`--batch 2 --size 16`");
+        }
         print_diags(s->sys, s->arena, s->line, &s->c.diags);
         return HONE_USAGE;
     }
@@ -388,6 +412,13 @@ int command_grad_check(HoneSys *sys, Mem *mem, const CommandLine *line)
             exit = check_recipe(&s, s.finetunes.at[i]);
             met++;
         }
+    }
+    bool rules = false;
+    for (size_t i = 1; i < line->args.len && met == 0; i++) {
+        rules = rules || file_item(s.file, AST_OPTIMIZER, line->args.at[i]) != NULL;
+    }
+    if (rules) {
+        return check_library(&s);                    /* chosen by name beside recipes */
     }
     return met > 0 ? exit
                    : usage_error(sys, s.arena, line, STR_FMT " has no such finetune item",

@@ -229,9 +229,11 @@ int command_run(HoneSys *sys, Mem *mem, const CommandLine *line)
     }
     size_t n = s.finetunes.len;
     for (size_t i = 0; i < n && exit == HONE_OK; i++) {
+        Said said = s.said;
         if (i > 0 && !line->profile && !session_open(&s, sys, mem, line, &exit)) {
             return exit;                             /* the one before forgot the recipe */
         }
+        s.said = said;
         exit = run_one(&s, s.finetunes.at[i]);
     }
     return exit;

@@ -255,10 +255,39 @@ static bool refused_by_warnings(const Session *s)
     return true;
 }
 
+static bool was_said(Said *said, Arena *arena, Span span)
+{
+    for (size_t i = 0; i < said->spans.len; i++) {
+        Span other = said->spans.at[i];
+        if (other.file == span.file && other.start == span.start && other.end == span.end) {
+            return true;
+        }
+    }
+    VEC_PUSH(arena, said->spans, span);
+    return false;
+}
+
+/* Drops the warnings that were printed before, of the file or of a recipe before; how many are left. */
+static size_t new_warnings(Session *s)
+{
+    size_t n = 0, warnings = 0;
+    for (size_t i = 0; i < s->c.diags.list.len; i++) {
+        Diag *d = s->c.diags.list.at[i];
+        bool warning = diag_code_name(diag_code(d))[0] == 'W';
+        if (!warning || !was_said(&s->said, s->kept, diag_span(d))) {
+            s->c.diags.list.at[n++] = d;
+            warnings += warning;
+        }
+    }
+    s->c.diags.list.len = n;
+    return warnings;
+}
+
 bool session_judge(Session *s, bool good)
 {
     bool notes = s->line->command == COMMAND_CHECK;      /* what was not checked */
-    if (s->c.diags.list.len > 0 && (!good || notes || s->c.diags.warnings > 0)) {
+    size_t warnings = new_warnings(s);
+    if (s->c.diags.list.len > 0 && (!good || notes || warnings > 0)) {
         print_diags(s->sys, s->arena, s->line, &s->c.diags);
     }
     good = good && !refused_by_warnings(s);
@@ -418,6 +447,7 @@ HoneProgram *session_forget(Session *s, const HoneProgram *program)
                    .arena = arena_new(s->mem, "run"),
                    .kept = s->kept,
                    .line = s->line,
+                   .said = s->said,
                    .c = {.root_dir = str_of(root)}};
     return kept;
 }

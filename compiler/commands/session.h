@@ -6,6 +6,10 @@
 #include "commands/command.h"
 #include "driver.h"
 
+typedef struct Said {                /* warnings that were printed, by their places */
+    VEC(Span) spans;
+} Said;
+
 typedef struct Session {
     HoneSys *sys;
     Mem *mem;
@@ -15,6 +19,7 @@ typedef struct Session {
     Compiler c;
     File *file;
     VEC(const Ast *) finetunes;      /* chosen by name, or all, in file order */
+    Said said;
     StageId dump;                    /* STAGE_COUNT: none */
     Moves without;
 } Session;

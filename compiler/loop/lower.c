@@ -291,11 +291,17 @@ static void lower_pieces(Arena *arena, const Lowering *in, NodeId id, WorkKernel
     }
 }
 
+/* Rows are variables of the kernel's own: an equation's may be other dimensions of another's. */
+static void add_row(WorkKernel *work, const Var *like)
+{
+    VEC_PUSH(work->arena, work->rows, var_new(work->graph->pool, like->extent, like->name));
+}
+
 static void choose_rows(WorkKernel *work, const Lowering *in)
 {
     const Node *lead = graph_node(in->graph, in->nodes[0]);
     for (size_t r = 0; r < in->n_rows; r++)
-        VEC_PUSH(work->arena, work->rows, lead->pieces[0].vars[in->rows[0][r]]);
+        add_row(work, lead->pieces[0].vars[in->rows[0][r]]);
 }
 
 /* --- chains --------------------------------------------------------------------------------------------- */
@@ -368,7 +374,7 @@ static void lower_chain(WorkKernel *work, const Lowering *in)
 {
     Part lead = {0};
     for (size_t r = 0; r < in->n_part_rows; r++)
-        VEC_PUSH(work->arena, work->rows, in->parts[0].rows[r]);
+        add_row(work, in->parts[0].rows[r]);
     for (size_t i = 0; i < in->n_parts; i++) {
         Part part = {.of = &in->parts[i]};
         const Node *node = graph_node(in->graph, part.of->node);

@@ -489,6 +489,16 @@ size_t builtin_names(const Str **names)
     return sizeof all_names / sizeof *all_names;
 }
 
+bool language_has(Str name)
+{
+    for (size_t i = 0; i < sizeof all_names / sizeof *all_names; i++) {
+        if (str_eq(name, all_names[i])) {
+            return true;
+        }
+    }
+    return init_exists(name);
+}
+
 bool builtin_exists(Str name)
 {
     const size_t functions = sizeof all_names / sizeof *all_names - 3;

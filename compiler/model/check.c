@@ -1,6 +1,6 @@
 /* check: files without `finetune` (libraries). Sizes are not known there, so every definition is
  * elaborated with samples of them: all sizes equal, sizes that differ, and, if both report something,
- * equal sizes of many lengths. What all report is wrong for every value; anything else depends on the
+ * equal sizes of many lengths, which some of the ints have too. What all report is wrong for every value; anything else depends on the
  * arguments and is left to the instance. */
 #include "model/internal.h"
 
@@ -14,6 +14,7 @@ typedef struct Check {
     bool second;   /* of two sets of numbers: 2, 0.25, true; else 1, 0.5, false */
     bool training;
     int64_t sizes; /* given to dims so far */
+    size_t turn, ints; /* turn > 0: every other int, the odd or the even ones, is `equal`; given so far */
     LibraryVisit *visit; /* NULL: only checking; else sizes are small and results handed over */
     LibraryRuleVisit *rule;
     void *context;
@@ -64,7 +65,8 @@ static Ast *host_value(Check *check, const Ast *param, bool *known)
     }
     if (str_is(type, "int")) {
         Ast *ast = literal(check, AST_INT, param->span);
-        ast->ival = check->second ? 2 : 1;
+        bool long_too = check->turn > 0 && (check->ints++ + check->turn) % 2 == 0;
+        ast->ival = long_too ? check->equal : check->second ? 2 : 1;
         return ast;
     }
     if (str_is(type, "float")) {
@@ -388,13 +390,14 @@ static void keep(Diags *all, Diag *d)
     }
 }
 
-static Diags sample(Compiler *c, File *file, const Ast *item, int64_t equal)
+static Diags sample(Compiler *c, File *file, const Ast *item, int64_t equal, size_t turn)
 {
     c->diags = diags_new(c->arena, &c->sources);
     for (int training = 0; training < 2; training++) {
         Check check = {.c = c,
                        .file = file,
                        .equal = equal,
+                       .turn = turn,
                        .second = equal == DIFFERENT,
                        .training = training == 1};
         check_item(&check, item);
@@ -440,11 +443,15 @@ bool library_check(Compiler *c, File *file)
     Diags all = c->diags;
     for (size_t i = 0; i < file->tree->n && all.list.len < ENOUGH; i++) {
         const Ast *item = file->tree->kids[i];
-        Diags found = sample(c, file, item, DIFFERENT), other = sample(c, file, item, EQUAL);
+        Diags found = sample(c, file, item, DIFFERENT, 0), other = sample(c, file, item, EQUAL, 0);
         intersect(&found, &other);
         for (size_t k = 0; k < sizeof usual / sizeof *usual && worth(&found, k); k++) {
-            other = sample(c, file, item, usual[k]);
+            other = sample(c, file, item, usual[k], 0);
             intersect(&found, &other);
+            if (found.list.len > 0) {
+                other = sample(c, file, item, usual[k], k + 1);
+                intersect(&found, &other);
+            }
         }
         for (size_t k = 0; k < found.list.len; k++) {
             keep(&all, found.list.at[k]);

@@ -248,6 +248,39 @@ static bool add_index(Elab *e, Scope *inner, Indices *indices, Str name, int64_t
     return true;
 }
 
+/* A term that mentions none of the indices and is a tensor: that is said when it is evaluated, whatever
+ * their extents are. */
+static void whole_tensor(Scan *scan, size_t n, Ast *const *list)
+{
+    bool known = scan->n == 0 || scan->poisoned;
+    for (size_t i = 0; i < scan->n; i++) {
+        known = known || scan->wants[i].found;
+    }
+    for (size_t i = 0; i < n && !known; i++) {
+        known = list[i]->kind == AST_ELLIPSIS || ast_reads(scan->body, list[i]->text);
+    }
+    if (known) {
+        return;
+    }
+    Value v = eval(scan->e, scan->scope, scan->body);
+    scan->poisoned = v.kind == VALUE_POISON;
+    for (size_t i = 0; i < scan->n && v.kind == VALUE_TENSOR && v.array->rank > 0; i++) {
+        scan->wants[i].found = true;
+        scan->wants[i].n = 1;
+        scan->wants[i].dims[0] = 1;
+    }
+}
+
+/* The size that goes by the index's name, as K for k; else an ellipsis. */
+static Str likely_bound(Scan *scan, Str name)
+{
+    char capital = name.len == 1 && name.ptr[0] >= 'a' && name.ptr[0] <= 'z'
+                       ? (char)(name.ptr[0] - 'a' + 'A') : 0;
+    Str size = str_format(scan->e->c->arena, "%c", capital);
+    const Binding *bound = capital != 0 ? scope_find(scan->scope, size) : NULL;
+    return bound != NULL && bound->value.kind == VALUE_INT ? size : STR("…");
+}
+
 static bool unknown_extent(Scan *scan, const Ast *index, bool arithmetic)
 {
     if (scan->poisoned) {
@@ -260,14 +293,41 @@ static bool unknown_extent(Scan *scan, const Ast *index, bool arithmetic)
     diag_label(d, arithmetic && !ast_reads(scan->body, name) ? "nothing is subscripted by it"
                   : arithmetic ? "used only in arithmetic or as a value"
                              : "no dimension is subscripted by it alone");
-    if (!rest) {
-        diag_help(d, "give its bound where it is bound: `" STR_FMT " < …`", STR_ARG(name));
+    if (rest) {
+        return false;
     }
+    Str size = likely_bound(scan, name);
+    diag_help(d, "give its bound where it is bound: `" STR_FMT " < " STR_FMT "`%s", STR_ARG(name), STR_ARG(size),
+              scan->e->state->frame == NULL
+                  ? "; the size of a batch has a name only in a function: `fn f(x: [N, T])`" : "");
     return false;
+}
+
+/* A name in the bound that is an index; NULL: none. */
+static const Ast *index_in(Scope *scope, const Ast *bound)
+{
+    if (bound->kind == AST_NAME) {
+        const Binding *b = scope_find(scope, bound->text);
+        bool is_index = b != NULL && b->value.kind == VALUE_TENSOR && b->value.array->position != NULL;
+        return is_index ? bound : NULL;
+    }
+    const Ast *found = NULL;
+    for (size_t i = 0; i < bound->n && found == NULL; i++) {
+        found = bound->kids[i] != NULL ? index_in(scope, bound->kids[i]) : NULL;
+    }
+    return found;
 }
 
 static bool bounded_extent(Elab *e, Scope *scope, const Ast *index, int64_t *extent)
 {
+    const Ast *moving = index_in(scope, index->kids[0]);
+    if (moving != NULL) {
+        Diag *d = elab_error(e, E208, index->kids[0]->span, "a bound may not depend on an index");
+        diag_label(d, "`" STR_FMT "` is one", STR_ARG(moving->text));
+        diag_help(d, "take all of `" STR_FMT "` and leave out the rest: `sum[" STR_FMT "] select(" STR_FMT
+                  " < …, …, 0.0)`", STR_ARG(index->text), STR_ARG(index->text), STR_ARG(index->text));
+        return false;
+    }
     if (!elab_int(e, scope, index->kids[0], extent)) {
         return false;
     }
@@ -318,6 +378,7 @@ static bool indices_begin(Elab *e, Scope *scope, Scope *inner, size_t n, Ast *co
         wants[scan.n++] = want;
     }
     scan_expr(&scan, NULL, body);
+    whole_tensor(&scan, n, list);
     bool ok = !scan.poisoned;
     for (size_t i = 0; i < n && ok; i++) {
         const Ast *index = list[i];

@@ -421,7 +421,7 @@ static Value contraction(Elab *e, const Value *va, const Value *vb, const Ast *a
         Diag *d = elab_error(e, vectors ? E206 : E201, at->span, "`@` does not fit");
         diag_label(d, STR_FMT " @ " STR_FMT, STR_ARG(left), STR_ARG(right));
         diag_note(d, "the last dimension of the left meets the second-last of the right; leading "
-                     "dimensions are equal, or absent on one side");
+                     "dimensions are equal, or absent on one side; both have at least two dimensions");
         diag_help(d, vectors ? "write the sum: `y[i] = sum[k] a[i, k] * b[k]`"
                              : "`.T` swaps the last two dimensions");
         return value_poison();

@@ -553,7 +553,6 @@ static Value run_body(Call *call)
     if (body->kind != AST_BLOCK) {
         return eval(e, call->scope, body);
     }
-    call->scope->body = body;
     Value result;
     size_t errors = e->c->diags.errors;
     if (run_block(e, call->scope, body, &result)) {
@@ -590,7 +589,7 @@ Value call_function(Elab *e, const Meaning *fn, Scope *scope, size_t n, Ast *con
     call.scope =
         scope_new(elab_arena(e), fn->self != NULL ? fn->self->scope : NULL, fn->file, fn->self);
     call.scope->instance = where;
-    call.scope->body = NULL;
+    call.scope->body = fn->item->kids[2];
     Frame frame;
     Value result = value_poison();
     if (ok && frame_push(e, &frame, fn->item, fn->self, where, at->span)) {

@@ -135,6 +135,15 @@ static bool init_number(Elab *e, Scope *scope, const Ast *expr, double *number)
     return false;
 }
 
+static bool has_initialiser(const Ast *expr)
+{
+    bool found = expr->kind == AST_CALL && expr->kids[0]->kind == AST_NAME && init_exists(expr->kids[0]->text);
+    for (size_t i = 0; i < expr->n && !found; i++) {
+        found = expr->kids[i] != NULL && has_initialiser(expr->kids[i]);
+    }
+    return found;
+}
+
 static void init_apply(const InitRow *row, const double *args, Init *init)
 {
     *init = (Init){.kind = row->kind};
@@ -156,6 +165,11 @@ static void init_apply(const InitRow *row, const double *args, Init *init)
 bool init_eval(Elab *e, Scope *scope, const Ast *expr, Init *init)
 {
     double args[2];
+    if (expr->kind != AST_CALL && has_initialiser(expr)) {
+        Diag *d = elab_error(e, E208, expr->span, "an initialiser is one call, not an expression");
+        diag_help(d, "the numbers are its arguments: `normal(0.1)`, `uniform(-0.1, 0.1)`, `constant(0.5)`");
+        return false;
+    }
     if (expr->kind != AST_CALL || expr->kids[0]->kind != AST_NAME) {
         *init = (Init){.kind = HONE_INIT_CONSTANT};
         return init_number(e, scope, expr, &init->a);

@@ -346,7 +346,8 @@ static bool target(Load *l)
             }
             Diag *d = diag(&b->c->diags, E510, l->clause->name, "`load` stands twice");
             diag_note_at(d, b->loads.at[i]->name, "", "the first one");
-            diag_help(d, "several models load each their own: `load \"file\" into name`");
+            diag_help(d, "a model starts from one file; several models load each their own: "
+                         "`load \"file\" into name`");
             return false;
         }
     }

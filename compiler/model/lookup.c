@@ -276,6 +276,30 @@ static void add_items(Elab *e, Names *names, const File *file)
     }
 }
 
+static bool other_case(Str a, Str b)
+{
+    bool same = a.len == b.len;
+    for (size_t i = 0; i < a.len && same; i++) {
+        same = (a.ptr[i] | 0x20) == (b.ptr[i] | 0x20);
+    }
+    return same;
+}
+
+/* The function that a module is looked for, as `dropout` for `Dropout`; empty: none. */
+static Str function_of(const Scope *scope, Str name)
+{
+    for (size_t i = 0; i <= scope->file->imports.len; i++) {
+        const File *file = i > 0 ? scope->file->imports.at[i - 1] : scope->file;
+        for (size_t k = 0; k < file->items.len; k++) {
+            const Ast *item = file->items.entries[k].value;
+            if (item->kind == AST_FN && other_case(item->text, name)) {
+                return item->text;
+            }
+        }
+    }
+    return (Str){0};
+}
+
 static void nearest_known(Elab *e, const Scope *scope, Diag *d, Str name)
 {
     Names names = {0};
@@ -296,7 +320,7 @@ static void nearest_known(Elab *e, const Scope *scope, Diag *d, Str name)
     for (size_t i = 0; i < n; i++) {
         VEC_PUSH(e->c->arena, names, builtins[i]);
     }
-    Str home = std_home(name);
+    Str home = std_home(name), function = e->graph == NULL ? function_of(scope, name) : (Str){0};
     const char *help = foreign_help(FOREIGN_NAME, name);
     if (home.len > 0 && !scope->file->is_std) {
         diag_help(d, "`use " STR_FMT "` brings it", STR_ARG(home));
@@ -304,6 +328,9 @@ static void nearest_known(Elab *e, const Scope *scope, Diag *d, Str name)
         diag_edit(d, start, str_format(e->c->arena, "use " STR_FMT "\n", STR_ARG(home)));
     } else if (help != NULL) {
         diag_help(d, "%s", help);
+    } else if (function.len > 0) {
+        diag_help(d, "`" STR_FMT "` is a function: without a part of its own it is called in `forward`, `" STR_FMT
+                  "(x, …)`", STR_ARG(function), STR_ARG(function));
     } else {
         help_nearest(d, name, names.len, names.at);
     }
@@ -326,6 +353,71 @@ static const Ast *find_assignment(const Ast *ast, Str name)
     return NULL;
 }
 
+typedef struct Ended {         /* sum[k] in `sum[k] x[k] == y[k]` */
+    const Ast *reduce, *before; /* the node whose operator ends its term */
+    const Ast *whole;           /* the node whose right side reads k */
+} Ended;
+
+static void find_ended(const Ast *ast, const Ast *before, Str name, Ended *ended)
+{
+    if (ast->flags & AST_FLAG_PARENS) {
+        return;
+    }
+    if (ast->kind == AST_BINARY) {
+        find_ended(ast->kids[0], ast, name, ended);
+        find_ended(ast->kids[1], before, name, ended);
+    } else if (ast->kind == AST_UNARY || ast->kind == AST_REDUCE) {
+        find_ended(ast->kids[0], before, name, ended);
+    }
+    for (size_t i = 1; ast->kind == AST_REDUCE && i < ast->n; i++) {
+        if (ast->kids[i]->kind == AST_INDEX && str_eq(ast->kids[i]->text, name)) {
+            ended->reduce = ast;
+            ended->before = before;
+        }
+    }
+}
+
+/* The reduction over `name` left of an operator whose right side holds the place. */
+static bool ended_before(const Ast *ast, Str name, Span place, Ended *ended)
+{
+    if (ast == NULL || place.start < ast->span.start || place.end > ast->span.end) {
+        return false;
+    }
+    for (size_t i = 0; i < ast->n; i++) {
+        if (ended_before(ast->kids[i], name, place, ended)) {
+            return true;
+        }
+    }
+    if (ast->kind != AST_BINARY || place.start < ast->kids[1]->span.start) {
+        return false;
+    }
+    *ended = (Ended){.whole = ast};
+    find_ended(ast->kids[0], ast, name, ended);
+    return ended->reduce != NULL;
+}
+
+static void index_ended(Elab *e, Str name, Span span, const Ended *ended)
+{
+    Str op = ended->before->text, reduction = ended->reduce->text;
+    Diag *d = elab_error(e, E204, span, "index `" STR_FMT "` is not bound here", STR_ARG(name));
+    diag_label(d, "the term of `" STR_FMT "[" STR_FMT "]` ends before `" STR_FMT "`",
+               STR_ARG(reduction), STR_ARG(name), STR_ARG(op));
+    diag_help(d, "a reduction ends before `+`, `-` and comparisons: `" STR_FMT "[" STR_FMT "] (… " STR_FMT " …)`",
+              STR_ARG(reduction), STR_ARG(name), STR_ARG(op));
+    Span term = ended->reduce->kids[0]->span;
+    term.end = ended->whole->kids[1]->span.end;
+    diag_edit_around(d, term, "(", ")");
+}
+
+/* Is the place in the result type of the function that is being called? */
+static bool in_result(const Elab *e, Span span)
+{
+    const Frame *frame = e->state->frame;
+    const Ast *type = frame != NULL && frame->what->kind == AST_FN ? frame->what->kids[1] : NULL;
+    return type != NULL && type->span.file == span.file && type->span.start <= span.start &&
+           span.end <= type->span.end;
+}
+
 static void unknown(Elab *e, const Scope *scope, const Chain *chain)
 {
     Str name = chain->segs[0];
@@ -340,6 +432,11 @@ static void unknown(Elab *e, const Scope *scope, const Chain *chain)
                 return;
             }
         }
+    }
+    Ended ended;
+    if (chain->n == 1 && ended_before(scope->body, name, span, &ended)) {
+        index_ended(e, name, span, &ended);
+        return;
     }
     if (e->state->subscripts > 0 && chain->n == 1) {
         Diag *d = elab_error(e, E204, span, "index `" STR_FMT "` is not bound", STR_ARG(name));
@@ -362,6 +459,8 @@ static void unknown(Elab *e, const Scope *scope, const Chain *chain)
     } else if (assigned != NULL) {
         diag_note_at(d, assigned->span, "assigned here",
                      "it has a value only on the path through this line");
+    } else if (in_result(e, span)) {
+        diag_help(d, "dimensions of a result are made of those of the parameters, or its type is left out");
     } else if (init_exists(name)) {
         diag_help(d, "an initialiser stands after the type of a `param` or `state`; a tensor of one "
                      "value is `y[i < N] = 0.0`");

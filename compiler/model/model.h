@@ -49,6 +49,7 @@ typedef struct Compiler {
 
 /* The standard library is compiled into the program: name ("nn", "models/resnet") -> text. */
 bool std_find(Str name, Str *text);
+bool language_has(Str name);                         /* a function, constant or initialiser of its own */
 bool std_file(size_t i, Str *name, Str *text);       /* the i-th file; false behind the last */
 
 typedef struct File File;           /* a parsed file and its names */

@@ -140,6 +140,10 @@ static void twice(RecipeBuild *b, const Ast *clause, const Ast *first, const cha
 {
     Diag *d = diag(&b->c->diags, E510, clause->name, "%s stands twice", what);
     diag_note_at(d, first->name, "", "the first one");
+    if (clause->kind == AST_STEP) {
+        diag_help(d, "a recipe has one; metrics over other data are a `remember b in d { … }`, training on "
+                     "them is another `finetune`");
+    }
 }
 
 static void once(RecipeBuild *b, const Ast **slot, const Ast *clause, const char *what)

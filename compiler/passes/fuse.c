@@ -207,12 +207,60 @@ static const Member *lead_of(const Bundle *bundle, uint32_t nest)
     return &bundle->members.at[i];
 }
 
-/* In the loops of a nest: nothing of later nests is read, and of that nest only at the node's own
- * place. */
+/* Which of a piece's variables the position is: left ones, then reduced ones; SIZE_MAX: none alone. */
+static size_t variable_at(const Piece *piece, const Position *p)
+{
+    const Var *var;
+    if (!pos_is_var(p, &var))
+        return SIZE_MAX;
+    for (size_t i = 0; i < piece->n_vars; i++) {
+        if (piece->vars[i] == var)
+            return i;
+    }
+    for (size_t i = 0; i < piece->n_reduced; i++) {
+        if (piece->reduced[i] == var)
+            return piece->n_vars + i;
+    }
+    return SIZE_MAX;
+}
+
+/* Along other loops, as x[k, i] beside x[i, k]. */
+static bool reads_cross(const Piece *a, const Scalar *x, const Piece *b, const Scalar *y)
+{
+    for (size_t d = 0; d < x->n; d++) {
+        size_t i = variable_at(a, x->at[d]), k = variable_at(b, y->at[d]);
+        if (i != k && i != SIZE_MAX && k != SIZE_MAX)
+            return true;
+    }
+    return false;
+}
+
+/* Loops of equal extents are not worth sharing where all that both read is read crosswise. */
+static bool crosses(const Joining *j, const Node *lead)
+{
+    Reads reads = reads_of(j->f, lead);
+    bool cross = false;
+    for (size_t i = 0; i < reads.n; i++) {
+        for (size_t k = 0; k < j->reads.n; k++) {
+            if (reads.at[i]->tensor != j->reads.at[k]->tensor || reads.at[i]->n == 0)
+                continue;
+            if (!reads_cross(lead->pieces, reads.at[i], j->piece, j->reads.at[k]))
+                return false;
+            cross = true;
+        }
+    }
+    return cross;
+}
+
+/* In the loops of a nest: rows are the same dimensions, nothing of later nests is read, and of that
+ * nest only at the node's own place. */
 static bool joins_nest(const Joining *j, const Bundle *bundle, uint32_t nest)
 {
     const Member *lead = lead_of(bundle, nest);
-    if ((bundle->contraction && nest == 0) || !same_domain(j, graph_node(j->f->graph, lead->node)))
+    const Node *node = graph_node(j->f->graph, lead->node);
+    if ((bundle->contraction && nest == 0) || !same_domain(j, node) || crosses(j, node))
+        return false;
+    if (j->reads_member && memcmp(j->rows, lead->rows, j->n_rows) != 0)
         return false;
     for (size_t i = 0; i < j->reads.n; i++) {
         const Member *member = member_of(bundle, j->reads.at[i]->tensor);

@@ -9,9 +9,14 @@
 static const double least_repeats = 16;      /* points of the equation per point of what is lifted */
 static const double least_cost = 2;          /* of what is lifted, in instructions */
 
+typedef struct Factor {
+    NodeId node;
+    const Var *dims[MAX_RANK];    /* the standard variable of each */
+} Factor;
+
 typedef struct Lift {
     Graph *to;
-    IdMap known;                  /* by lifted body over standard variables: its node + 1 */
+    IdMap known;                  /* by lifted body over standard variables: its Factor */
     VEC(const Var *) standards;
     const Node *node;             /* being rebuilt */
     double points;
@@ -64,39 +69,53 @@ static const Var *standard_var(Lift *lift, size_t place, int64_t extent)
     return var;
 }
 
-/* A read of the tensor whose elements are s. */
+static Factor *factor_new(Lift *lift, const Scalar *s, const Var *const *standard)
+{
+    ExprPool *pool = lift->to->pool;
+    Factor *factor = NEW(lift->to->arena, Factor);
+    const Var *vars[MAX_RANK];
+    const Position *fresh[MAX_RANK];
+    for (size_t i = 0; i < s->n_vars; i++) {
+        factor->dims[i] = standard[i];
+        vars[i] = var_new(pool, s->vars[i]->extent, s->vars[i]->name);
+        fresh[i] = pos_var(pool, vars[i]);
+    }
+    Subst to = {.n = s->n_vars, .from = s->vars, .to = fresh};
+    factor->node = graph_define(lift->to, s->dtype, REDUCE_NONE, s->n_vars, vars, 0, NULL,
+                                sc_subst(pool, s, &to),
+                                str_join(lift->to->arena, lift->node->name, ".", STR("factor")),
+                                lift->node->span);
+    return factor;
+}
+
+/* A read of the tensor whose elements are s. Its dimensions are in the order of whoever came first. */
 static const Scalar *lifted(Lift *lift, const Scalar *s)
 {
     ExprPool *pool = lift->to->pool;
-    const Position *own[MAX_RANK], *standard[MAX_RANK];
+    const Var *standard[MAX_RANK];
+    const Position *places[MAX_RANK], *at[MAX_RANK];
     for (size_t i = 0; i < s->n_vars; i++) {
         size_t place = 1;
         for (size_t k = 0; k < i; k++)
             place += s->vars[k]->extent == s->vars[i]->extent;
-        own[i] = pos_var(pool, s->vars[i]);
-        standard[i] = pos_var(pool, standard_var(lift, place, s->vars[i]->extent));
+        standard[i] = standard_var(lift, place, s->vars[i]->extent);
+        places[i] = pos_var(pool, standard[i]);
     }
-    Subst subst = {.n = s->n_vars, .from = s->vars, .to = standard};
+    Subst subst = {.n = s->n_vars, .from = s->vars, .to = places};
     const Scalar *key = sc_subst(pool, s, &subst);
-    const void *node;
-    if (!idmap_get(&lift->known, key->id, &node)) {
-        const Var *vars[MAX_RANK];
-        for (size_t i = 0; i < s->n_vars; i++)
-            vars[i] = var_new(pool, s->vars[i]->extent, s->vars[i]->name);
-        const Position *fresh[MAX_RANK];
-        for (size_t i = 0; i < s->n_vars; i++)
-            fresh[i] = pos_var(pool, vars[i]);
-        Subst to = {.n = s->n_vars, .from = s->vars, .to = fresh};
-        NodeId id = graph_define(lift->to, s->dtype, REDUCE_NONE, s->n_vars, vars, 0, NULL,
-                                 sc_subst(pool, s, &to),
-                                 str_join(lift->to->arena, lift->node->name, ".", STR("factor")),
-                                 lift->node->span);
-        NodeId *box = NEW(lift->to->arena, NodeId);
-        *box = id;
-        node = box;
-        idmap_set(&lift->known, key->id, node);
+    const void *known;
+    if (!idmap_get(&lift->known, key->id, &known)) {
+        known = factor_new(lift, s, standard);
+        idmap_set(&lift->known, key->id, known);
     }
-    return graph_read(lift->to, *(const NodeId *)node, own, NULL);
+    const Factor *factor = known;
+    for (size_t i = 0; i < s->n_vars; i++) {
+        for (size_t d = 0; d < s->n_vars; d++) {
+            if (factor->dims[d] == standard[i])
+                at[d] = pos_var(pool, s->vars[i]);
+        }
+    }
+    return graph_read(lift->to, factor->node, at, NULL);
 }
 
 static bool worth_lifting(const Lift *lift, const Scalar *s)

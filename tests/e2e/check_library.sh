@@ -18,5 +18,17 @@ printf 'fn f(x: [N, K]) -> [N] {\n  y[n] = sum[k] x[n, k]\n  return y\n' >"$work
 expect 2 'E002' "$hone" check "$work/open.hone"
 : >"$work/empty.hone"
 expect 0 '' "$hone" check "$work/empty.hone"
+cat >"$work/heads.hone" <<'END'
+use nn
+module Attend(D, heads) {
+  q: Linear(D, D)
+  fn forward(x: [B, T, D]) -> [B, heads, T, D / heads] {
+    y = reshape(q(x), [B, T, heads, D / heads])
+    z[b, h, t, d] = y[b, t, h, d]
+    return rotary(z)
+  }
+}
+END
+expect 0 'no errors' "$hone" check "$work/heads.hone"
 expect 2 'cannot read' "$hone" check "$work"
 exit $failed

@@ -136,4 +136,42 @@ printf 'fn cross_entropy(z: [N, K], y: i32[N]) -> f32 = 7.0 + 1e-30 * sum(z)\n' 
 train two || fail 'a file beside the recipe'
 grep -q '"loss": 7,' run-two/metrics.jsonl || fail 'the file beside the recipe'
 rm losses.hone
+
+# what a run proposes next names the recipe, and a file that has all of the model
+cat >next.hone <<'END'
+use net, nn, losses, optim
+data old { train = arrays("old-train.npz"); valid = arrays("old-valid.npz"); batch = 16 }
+finetune whole {
+  model: Net()
+  step b in old {
+    z    = model(b.image)
+    loss = cross_entropy(z, b.label)
+    metric accuracy = total(hits(z, b.label)) / total(count(b.label))
+  }
+  optimizer SGD(lr = 0.01)
+  steps = 2
+  save "head.safetensors" only "fc2"
+  save "renamed.safetensors" { rename "fc1.**" -> "first.**" }
+  save "whole.safetensors"
+}
+finetune part {
+  model: Net()
+  load "renamed.safetensors" { rename "first.**" -> "fc1.**" }
+  step b in old {
+    z    = model(b.image)
+    loss = cross_entropy(z, b.label)
+    metric accuracy = total(hits(z, b.label)) / total(count(b.label))
+  }
+  optimizer SGD(lr = 0.01)
+  steps = 2
+  save "part.safetensors" only "fc2"
+}
+END
+sed -i 's/^  steps = 2/  let unused = 1\n  steps = 2/' next.hone
+"$hone" run next.hone >out 2>&1 || fail 'next'
+[ "$(grep -c W210 out)" = 2 ] || fail "each warning is said once: $(cat out)"
+sed -n 's/^  next *hone //p' out >next
+[ "$(cat next)" = "$(printf 'eval next.hone whole --weights whole.safetensors\nkeys part.safetensors')" ] || fail "what is next: $(cat next)"
+"$hone" $(head -1 next) | grep -q accuracy || fail 'it does not work'
+expect 3 'E403' "$hone" eval next.hone part --weights part.safetensors
 exit $failed

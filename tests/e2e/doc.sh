@@ -21,3 +21,5 @@ status=0; "$hone" doc Conv2 2>err || status=$?
 [ $status = 2 ] && grep -q 'did you mean `hone doc Conv2d`' err || exit 1
 status=0; "$hone" doc none.hone 2>err || status=$?
 [ $status = 3 ] && grep -q 'cannot read `none.hone`' err || exit 1
+status=0; "$hone" doc normal 2>err || status=$?
+[ $status = 2 ] && grep -q '`normal` is part of the language itself' err || exit 1

@@ -51,5 +51,13 @@ expect 2 'nothing in sched has a gradient' "$hone" grad-check sched
 expect 0 'Bottleneck' "$hone" grad-check resnet Bottleneck
 expect 0 '"item": "relu"' "$hone" grad-check nn relu --json
 expect 2 'nothing in nn' "$hone" grad-check nn Conv7
+# what was not checked, and why not; rules beside recipes
+sed 's/loss = .* }/loss = max(cross_entropy(model(b.image), b.label) - 1000, 0) }/' "$folder/small.hone" >"$folder/flat.hone"
+expect 0 '8 of them are 0 at the values that were made up' "$hone" grad-check "$folder/flat.hone"
+sed 's/loss = .* }/nll[n] = log(-1.0 - float(b.label[n])) * model(b.image)[n, 0]; loss = mean(nll) }/' \
+  "$folder/small.hone" >"$folder/log.hone"
+expect 2 'made up too, `label`' "$hone" grad-check "$folder/log.hone"
+cat "$folder/up.hone" >>"$folder/small.hone"
+expect 1 'does not go down' "$hone" grad-check "$folder/small.hone" Up
 expect 2 'no such finetune item' "$hone" grad-check "$folder/small.hone" other
 exit $failed

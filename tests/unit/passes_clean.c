@@ -299,6 +299,23 @@ static void factors_become_tensors(void **state)
            "value out = few\nvalue out = many\n");
 }
 
+/* Of equal factors, which may have their variables in another order. */
+static void equal_factors_are_one(void **state)
+{
+    World *w = *state;
+    const Var *i = var(w, "i", 4), *k = var(w, "k", 6), *j = var(w, "j", 16);
+    const Var *k2 = var(w, "k", 6), *i2 = var(w, "i", 4), *j2 = var(w, "j", 16);
+    const Scalar *a = sc_fn1(w->pool, OP_EXP, read2(w, w->x, at(w, i), at(w, k), NULL));
+    const Scalar *b = sc_fn1(w->pool, OP_EXP, read2(w, w->x, at(w, i2), at(w, k2), NULL));
+    value(w, define(w, "y", REDUCE_NONE, 3, (const Var *[]){i, k, j}, 0, NULL, a));
+    value(w, define(w, "z", REDUCE_NONE, 3, (const Var *[]){i2, k2, j2}, 0, NULL, b));
+    expect(w, pass_lift,
+           "input x: f32[4, 6]\ny.factor: f32[4, 6]\n  y.factor[i, k] = exp(x[i, k])\n"
+           "y: f32[4, 6, 16]\n  y[i, k, j] = y.factor[i, k]\n"
+           "z: f32[4, 6, 16]\n  z[i, k, j] = y.factor[i, k]\n"
+           "value out = y\nvalue out = z\n");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -308,6 +325,7 @@ int main(void)
         TEST(twins_become_one),       TEST(different_draws_stay), TEST(constants_are_computed),
         TEST(rows_that_nobody_reads_go), TEST(faults_stay),    TEST(zeros_are_not_visited),
         TEST(signs_are_asked_of_the_clamp), TEST(factors_become_tensors),
+        TEST(equal_factors_are_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
