@@ -34,6 +34,12 @@ static size_t field_of(const Search *s, const Scalar *scalar)
     return n;
 }
 
+static bool is_label(const RecipeData *facts, size_t field)
+{
+    const char *label = facts->label == NULL ? "label" : facts->label;
+    return str_is(str_of(facts->fields[field].name), label);
+}
+
 static void note_outputs(Diag *d, const Node *node)
 {
     if (node->span.file != 0) {
@@ -62,7 +68,7 @@ static void check_values(Search *s, const Node *node, int64_t extent, size_t fie
 {
     const RecipeData *facts = s->facts;
     const char *name = facts->fields[field].name;
-    bool label = str_is(str_of(name), "label");
+    bool label = is_label(facts, field);
     if (facts->low == NULL || facts->low[field] > facts->high[field] || (filled && !label)) {
         return;
     }
@@ -107,7 +113,7 @@ static void check_read(Search *s, const Scalar *read)
         if (field == s->facts->n_fields) {
             continue;
         }
-        if (s->facts->n_classes > 0 && str_is(str_of(s->facts->fields[field].name), "label")) {
+        if (s->facts->n_classes > 0 && is_label(s->facts, field)) {
             check_classes(s, node, node->dims[i]);
         } else {
             check_values(s, node, node->dims[i], field, read->fill != NULL);

@@ -5,6 +5,8 @@
  *   arrays.c    npz and safetensors: one field per key
  *   tokens.c    flat files of token numbers: windows of them
  *   text.c      lines of text and labels, as numbers of a vocabulary
+ *   table.c     lines of numbers, cells apart by commas or tabs
+ *   classes.c   names of classes and their numbers
  *   decode.c    JPEG and PNG files to RGB bytes
  *   resize.c    Pillow's antialiased bilinear resize, exactly
  *   augment.c   which part of a picture, drawn as a pure function of (seed, epoch, sample)
@@ -44,6 +46,7 @@ void workspace_free(Workspace *work);
 typedef struct Reader {
     const char *name;
     const char *const *options;       /* argument names in positional order, NULL-terminated */
+    const char *label;                /* the field whose values are classes; NULL: `label` */
     bool cheap;                       /* a sample is a copy: not worth a thread */
     /* The fields that follow from the options alone; false if they depend on the file. */
     bool (*fields)(const HoneSource *source, HoneField *fields, size_t *n);
@@ -69,8 +72,9 @@ struct HoneDataset {
     HoneField fields[HONE_MAX_FIELDS];
     int64_t count, skipped;
     char skipped_first[400];          /* names of the first of them */
-    size_t n_classes;
+    size_t n_classes, n_columns;
     const char **classes;
+    const char **columns;             /* names of what a field's last dimension counts, or NULL */
     uint64_t bytes;                   /* held in memory */
     WorkNeed need;                    /* of a thread that reads samples */
     void *state;                      /* the reader's */
@@ -85,6 +89,18 @@ const char *source_string(const HoneSource *source, const char *name, const char
 /* root/path, or path if absolute; hone_free it. NULL: no memory. */
 char *path_join(HoneSys *sys, const char *root, const char *path);
 size_t field_bytes(const HoneField *field);
+/* A file's bytes and a zero behind them; hone_free them. NULL: it cannot be read. */
+char *data_file(HoneSys *sys, const char *path, size_t *size, HoneError *error);
+/* Room for `more` behind n of *room elements, which may move. */
+bool data_room(HoneSys *sys, void **at, int64_t n, int64_t *room, int64_t more, size_t element,
+               HoneError *error);
+
+/* --- classes.c ----------------------------------------------------------------------------------- */
+/* The names in one block, theirs from now on; hone_free it. NULL: no memory. */
+const char **names_copy(HoneSys *sys, int64_t n, const char *const *names, HoneError *error);
+/* Sets the data's classes to the different ones among n names. */
+bool classes_make(HoneDataset *data, int64_t n, const char *const *names, HoneError *error);
+int32_t class_number(const HoneDataset *data, const char *name);    /* -1: no class */
 
 /* --- decode.c ------------------------------------------------------------------------------------ */
 typedef struct Picture {

@@ -100,6 +100,10 @@ size_t hone_data_fields(const HoneDataset *data, const HoneField **fields);
 int64_t hone_data_count(const HoneDataset *data);
 int64_t hone_data_skipped(const HoneDataset *data);           /* bad files passed over */
 size_t hone_data_classes(const HoneDataset *data, const char *const **names);   /* 0: none */
+/* The field whose values they number, whether or not they have names. */
+const char *hone_data_label(const HoneDataset *data);
+/* What the field `x` of a table holds: splits must have the same. 0: columns have no names. */
+size_t hone_data_columns(const HoneDataset *data, const char *const **names);
 /* The least and largest value of a field of whole numbers; false where samples are not in memory. */
 bool hone_data_range(const HoneDataset *data, size_t field, int64_t *low, int64_t *high);
 /* Fields of a reader that depend on its options alone, for checking without files. False if the
