@@ -18,8 +18,8 @@ static Str choice_list(Arena *arena, const char *const *names)
 }
 
 /* --- a source and its arguments -------------------------------------------------------------- */
-static const char *const sources[] = {"images", "arrays", "tokens", "text", "table", NULL};
-static const char *const later_sources[] = {"segments", "boxes", NULL};
+static const char *const sources[] = {"images", "arrays", "tokens", "text", "table", "segments", NULL};
+static const char *const later_sources[] = {"boxes", NULL};
 
 static bool source_known(RecipeBuild *b, const Ast *call)
 {
@@ -103,6 +103,9 @@ static const struct {
     {"tokens", "dtype", HONE_OPT_STRING, false}, {"text", "file", HONE_OPT_STRING, true},
     {"text", "vocab", HONE_OPT_STRING, true},   {"text", "length", HONE_OPT_INT, true},
     {"text", "pair", HONE_OPT_BOOL, false},     {"text", "lower", HONE_OPT_BOOL, false},
+    {"segments", "path", HONE_OPT_STRING, true}, {"segments", "size", HONE_OPT_INT, true},
+    {"segments", "crop", HONE_OPT_STRING, false}, {"segments", "scale", HONE_OPT_FLOAT, false},
+    {"segments", "flip", HONE_OPT_BOOL, false}, {"segments", "classes", HONE_OPT_INT, false},
     {"table", "file", HONE_OPT_STRING, true},   {"table", "target", HONE_OPT_STRING, true},
 };
 enum { ARGUMENTS = sizeof arguments / sizeof *arguments };
@@ -132,6 +135,12 @@ static bool argument_kind(RecipeBuild *b, const Ast *expr, const char *source,
 }
 
 /* What the type alone does not say. */
+static const struct {
+    const char *name;
+    int64_t least, most;
+} whole_numbers[] = {{"length", 1, 1 << 20}, {"size", 1, 4096}, {"classes", 1, 255}};
+enum { WHOLE_NUMBERS = sizeof whole_numbers / sizeof *whole_numbers };
+
 static bool argument_value(RecipeBuild *b, const Ast *expr, const HoneOption *option)
 {
     static const char *const crops[] = {"center", "random", "none", NULL};
@@ -144,15 +153,18 @@ static bool argument_value(RecipeBuild *b, const Ast *expr, const HoneOption *op
     } else if (strcmp(option->name, "dtype") == 0 && find_name(dtypes, str_of(option->s)) < 0) {
         d = diag(&b->c->diags, E103, expr->span, "`dtype` has no choice `%s`", option->s);
         diag_help(d, "the choices are `u8`, `u16` and `i32`");
-    } else if (strcmp(option->name, "length") == 0 && (option->i < 1 || option->i > 1 << 20)) {
-        d = diag(&b->c->diags, E516, expr->span, "`length` must be from 1 to %d", 1 << 20);
-        diag_label(d, "this is %lld", (long long)option->i);
     } else if (strcmp(option->name, "scale") == 0 && !(value > 0 && value <= 1)) {
         d = diag(&b->c->diags, E516, expr->span, "`scale` must be above 0 and at most 1");
         diag_label(d, "this is %g", value);
-    } else if (strcmp(option->name, "size") == 0 && (option->i < 1 || option->i > 4096)) {
-        d = diag(&b->c->diags, E516, expr->span, "`size` must be from 1 to 4096");
-        diag_label(d, "this is %lld", (long long)option->i);
+    }
+    for (size_t i = 0; i < WHOLE_NUMBERS && d == NULL; i++) {
+        int64_t least = whole_numbers[i].least, most = whole_numbers[i].most;
+        if (strcmp(option->name, whole_numbers[i].name) == 0 &&
+            (option->i < least || option->i > most)) {
+            d = diag(&b->c->diags, E516, expr->span, "`%s` must be from %lld to %lld", option->name,
+                     (long long)least, (long long)most);
+            diag_label(d, "this is %lld", (long long)option->i);
+        }
     }
     return d == NULL;
 }

@@ -2,6 +2,9 @@
  *
  *   dataset.c   opening a source: finds the reader, its options and fields
  *   images.c    image folders: listing, checking, one sample
+ *   segments.c  pictures and their masks
+ *   pictures.c  what the sources of pictures share
+ *   pairs.c     files of two folders that belong together
  *   arrays.c    npz and safetensors: one field per key
  *   tokens.c    flat files of token numbers: windows of them
  *   text.c      lines of text and labels, as numbers of a vocabulary
@@ -47,6 +50,7 @@ typedef struct Reader {
     const char *name;
     const char *const *options;       /* argument names in positional order, NULL-terminated */
     const char *label;                /* the field whose values are classes; NULL: `label` */
+    const char *crop;                 /* of pictures, where the source does not say; NULL: it has none */
     bool cheap;                       /* a sample is a copy: not worth a thread */
     /* The fields that follow from the options alone; false if they depend on the file. */
     bool (*fields)(const HoneSource *source, HoneField *fields, size_t *n);
@@ -80,6 +84,7 @@ struct HoneDataset {
     void *state;                      /* the reader's */
 };
 
+const Reader *reader_find(const char *name);                          /* NULL: there is none */
 /* Options by name; the default where absent. */
 const HoneOption *source_option(const HoneSource *source, const char *name);
 int64_t source_int(const HoneSource *source, const char *name, int64_t absent);
@@ -105,15 +110,19 @@ int32_t class_number(const HoneDataset *data, const char *name);    /* -1: no cl
 /* --- decode.c ------------------------------------------------------------------------------------ */
 typedef struct Picture {
     int64_t width, height;
-    uint8_t *rgb;                     /* [height, width, 3] in the workspace */
+    uint8_t *rgb;                     /* [height, width, 3] in the workspace; of a mask [height, width] */
 } Picture;
 typedef struct PictureHead {
     int64_t bytes, width, height;     /* of the file; of the picture, 0: it does not say */
     size_t pixels, inner;             /* what decoding takes, as in WorkNeed */
+    bool mask;                        /* one value of up to 8 bits for a pixel */
 } PictureHead;
 /* Does the file begin as a picture that decode can read, and how large is it? Reads headers only. */
 bool picture_check(HoneSys *sys, const char *path, PictureHead *head, HoneError *error);
 bool picture_decode(Workspace *work, const char *path, Picture *picture, HoneError *error);
+/* The same for a PNG file of up to 8 bits, grey or with a palette: its raw values. */
+bool mask_check(HoneSys *sys, const char *path, PictureHead *head, HoneError *error);
+bool mask_decode(Workspace *work, const char *path, Picture *mask, HoneError *error);
 
 /* --- augment.c -------------------------------------------------------------------------------------- */
 /* A picture is cut to the box, resized to (to_width, to_height), of which the window of size S at
@@ -122,6 +131,7 @@ typedef struct Crop {
     int64_t x, y, width, height;      /* box, in source pixels */
     int64_t to_width, to_height;
     int64_t left, top;
+    int64_t of_width, of_height;      /* the picture */
     bool flip;
 } Crop;
 Crop crop_center(int64_t width, int64_t height, int64_t size);
@@ -133,5 +143,33 @@ Crop crop_random(int64_t width, int64_t height, int64_t size, double scale, bool
 /* Writes f32 [3, size, size], byte / 255. */
 bool resize_picture(Workspace *work, const Picture *picture, const Crop *crop, int64_t size,
                     float *to, HoneError *error);
+/* The same part of a mask, by the nearest pixels: i32 [size, size]. */
+void resize_mask(const Picture *mask, const Crop *crop, int64_t size, int32_t *to);
+
+/* --- pictures.c ---------------------------------------------------------------------------------- */
+enum { PICTURE_SIZE = 4096 };         /* the largest `size` */
+bool pictures_bad_size(const HoneSource *source, HoneError *error);    /* always false */
+/* Is every picture decoded once as the source is opened? With skip_bad, so that what remains is known to
+ * be readable; but not where only headers are asked for (the compiler). */
+bool pictures_tried(const HoneDataset *data);
+/* Passes over a bad file and notes it; false with `why` in error where that may not be. */
+bool pictures_skip(HoneDataset *data, const char *path, const HoneError *why, HoneError *error);
+void pictures_need(HoneDataset *data, const PictureHead *head, int64_t size);
+bool picture_read(const HoneSource *source, const char *path, const SampleMode *mode,
+                  int64_t sample, Workspace *work, Crop *crop, float *to, HoneError *error);
+
+/* --- pairs.c ------------------------------------------------------------------------------------- */
+typedef struct Pair {
+    char *picture, *other;            /* paths */
+} Pair;
+typedef struct Pairs {
+    Pair *at;
+    size_t n;
+} Pairs;
+size_t stem_length(const char *name);                                  /* up to the last dot */
+bool pairs_list(HoneSys *sys, const char *root, const char *pictures, const char *others,
+                Pairs *pairs, HoneError *error);
+void pair_free(HoneSys *sys, Pair *pair);
+void pairs_free(HoneSys *sys, Pairs *pairs);
 
 #endif

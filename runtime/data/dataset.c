@@ -16,7 +16,7 @@ static const Reader *const readers[] = {
 #undef READER
 };
 
-static const Reader *reader_find(const char *name)
+const Reader *reader_find(const char *name)
 {
     for (size_t i = 0; i < sizeof readers / sizeof *readers; i++) {
         if (strcmp(readers[i]->name, name) == 0) {

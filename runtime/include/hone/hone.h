@@ -152,7 +152,8 @@ int64_t hone_loading_most(const HoneLoading *loading);     /* samples of one len
 /* What a loader and its data set take together. */
 uint64_t hone_loading_bytes(const HoneLoading *loading, const HoneLoaderConfig *config);
 
-/* One picture as the `images` reader of `source` would give it in evaluation: f32 [3, S, S]. */
+bool hone_reader_pictures(const char *reader);             /* does it read pictures? */
+/* One picture as such a reader would give it in evaluation: f32 [3, S, S]. */
 bool hone_image_decode(HoneSys *sys, const HoneSource *source, const char *path, float *to,
                        HoneError *error);
 
