@@ -18,19 +18,12 @@ static Str choice_list(Arena *arena, const char *const *names)
 }
 
 /* --- a source and its arguments -------------------------------------------------------------- */
-static const char *const sources[] = {"images", "arrays", "tokens", "text", "table", "segments", NULL};
-static const char *const later_sources[] = {"boxes", NULL};
+static const char *const sources[] = {"images", "arrays", "tokens", "text", "table", "segments", "boxes",
+                                      NULL};
 
 static bool source_known(RecipeBuild *b, const Ast *call)
 {
     Str name = call->kids[0]->text;
-    for (size_t i = 0; later_sources[i] != NULL; i++) {
-        if (str_is(name, later_sources[i])) {
-            diag(&b->c->diags, E520, call->kids[0]->span,
-                 "the data source `" STR_FMT "` is not available yet", STR_ARG(name));
-            return false;
-        }
-    }
     if (hone_reader_options(str_c(b->c->arena, name)) != NULL) {
         return true;
     }
@@ -106,6 +99,8 @@ static const struct {
     {"segments", "path", HONE_OPT_STRING, true}, {"segments", "size", HONE_OPT_INT, true},
     {"segments", "crop", HONE_OPT_STRING, false}, {"segments", "scale", HONE_OPT_FLOAT, false},
     {"segments", "flip", HONE_OPT_BOOL, false}, {"segments", "classes", HONE_OPT_INT, false},
+    {"boxes", "path", HONE_OPT_STRING, true},   {"boxes", "size", HONE_OPT_INT, true},
+    {"boxes", "most", HONE_OPT_INT, true},      {"boxes", "set", HONE_OPT_STRING, false},
     {"table", "file", HONE_OPT_STRING, true},   {"table", "target", HONE_OPT_STRING, true},
 };
 enum { ARGUMENTS = sizeof arguments / sizeof *arguments };
@@ -138,7 +133,7 @@ static bool argument_kind(RecipeBuild *b, const Ast *expr, const char *source,
 static const struct {
     const char *name;
     int64_t least, most;
-} whole_numbers[] = {{"length", 1, 1 << 20}, {"size", 1, 4096}, {"classes", 1, 255}};
+} whole_numbers[] = {{"length", 1, 1 << 20}, {"size", 1, 4096}, {"classes", 1, 255}, {"most", 1, 4096}};
 enum { WHOLE_NUMBERS = sizeof whole_numbers / sizeof *whole_numbers };
 
 static bool argument_value(RecipeBuild *b, const Ast *expr, const HoneOption *option)

@@ -1,8 +1,9 @@
 /* Do the model's outputs fit the data? Where the step subscripts a tensor directly by a field of
  * the batch, that dimension must hold every value of the field: for `label` of an image folder
  * there are as many as classes, and a longer dimension is a head made for other data; for fields
- * that are in memory the values themselves are known. A read of `label` with `??` (cross entropy)
- * counts, because a class without an output would be trained away from silently. */
+ * that are in memory the values themselves are known. A read of the labels with `??` (cross entropy)
+ * counts, because a class without an output would be trained away from silently. Labels that may be -1
+ * (things in pictures) leave it to the model whether there is an output for that. */
 #include "model/recipe.h"
 
 typedef struct Search {
@@ -113,7 +114,8 @@ static void check_read(Search *s, const Scalar *read)
         if (field == s->facts->n_fields) {
             continue;
         }
-        if (s->facts->n_classes > 0 && is_label(s->facts, field)) {
+        bool none = s->facts->low != NULL && s->facts->low[field] < 0; /* there may be an output for it */
+        if (s->facts->n_classes > 0 && is_label(s->facts, field) && !none) {
             check_classes(s, node, node->dims[i]);
         } else {
             check_values(s, node, node->dims[i], field, read->fill != NULL);

@@ -3,6 +3,9 @@
  *   dataset.c   opening a source: finds the reader, its options and fields
  *   images.c    image folders: listing, checking, one sample
  *   segments.c  pictures and their masks
+ *   boxes.c     pictures and the things in them
+ *   voc.c       files that say what is in a picture
+ *   xml.c       the part of XML that these are made of
  *   pictures.c  what the sources of pictures share
  *   pairs.c     files of two folders that belong together
  *   arrays.c    npz and safetensors: one field per key
@@ -96,6 +99,8 @@ char *path_join(HoneSys *sys, const char *root, const char *path);
 size_t field_bytes(const HoneField *field);
 /* A file's bytes and a zero behind them; hone_free them. NULL: it cannot be read. */
 char *data_file(HoneSys *sys, const char *path, size_t *size, HoneError *error);
+/* Digits, signs, a dot, an exponent; false where it is anything else or not finite. */
+bool number_of(const char *text, float *value);
 /* Room for `more` behind n of *room elements, which may move. */
 bool data_room(HoneSys *sys, void **at, int64_t n, int64_t *room, int64_t more, size_t element,
                HoneError *error);
@@ -171,5 +176,52 @@ bool pairs_list(HoneSys *sys, const char *root, const char *pictures, const char
                 Pairs *pairs, HoneError *error);
 void pair_free(HoneSys *sys, Pair *pair);
 void pairs_free(HoneSys *sys, Pairs *pairs);
+
+/* --- xml.c ---------------------------------------------------------------------------------------
+ * The caller asks for children one by one, and reads or skips each:
+ *
+ *   while (xml_child(&x, &name)) { if (xml_is(name, "size")) … else xml_skip(&x); }
+ *   if (x.why != NULL) report(x.why, xml_line(&x));
+ */
+enum { XML_DEPTH = 16 };
+typedef struct XmlName {
+    const char *at;
+    size_t n;
+} XmlName;
+typedef struct Xml {
+    char *text, *at, *end;
+    const char *why;                  /* NULL, or the first thing that is wrong; all calls then fail */
+    XmlName open[XML_DEPTH];          /* the elements around `at` */
+    int depth;
+    bool empty;                       /* the innermost is <name/> */
+    char nothing[1];                  /* its text */
+} Xml;
+Xml xml(char *text, size_t bytes);                  /* text[bytes] is readable; text may be written */
+bool xml_child(Xml *x, XmlName *name);              /* false at the end of the element and on errors */
+bool xml_is(XmlName name, const char *text);
+bool xml_skip(Xml *x);                              /* the rest of the element, whatever it is */
+char *xml_text(Xml *x);                             /* all of the element, trimmed; NULL on errors */
+bool xml_end(Xml *x);                               /* nothing but comments follows */
+bool xml_fail(Xml *x, const char *why);
+int64_t xml_line(const Xml *x);
+
+/* --- voc.c --------------------------------------------------------------------------------------- */
+enum { BOXES_MOST = 4096 };           /* the largest `most` */
+typedef struct VocBox {
+    float at[4];                      /* xmin ymin xmax ymax */
+    int64_t name;                     /* where among the names */
+} VocBox;
+typedef struct VocBoxes {             /* of many files, one behind the other */
+    VocBox *at;
+    int64_t n, room;
+    char *names;                      /* each with its zero byte */
+    int64_t names_n, names_room;
+} VocBoxes;
+typedef struct VocSize {
+    double width, height;             /* 0: not said */
+} VocSize;
+/* Adds a file's boxes; what it added before it failed stays. */
+bool voc_read(HoneSys *sys, const char *path, VocBoxes *boxes, VocSize *size, HoneError *error);
+void voc_free(HoneSys *sys, VocBoxes *boxes);
 
 #endif

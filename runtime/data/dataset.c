@@ -1,7 +1,9 @@
 /* dataset: opening a data source. Finds the reader of a source by name, reads its options, and
  * leaves files to the reader. Decoding ahead and order are in loader.c. */
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "data/data.h"
@@ -110,6 +112,16 @@ char *data_file(HoneSys *sys, const char *path, size_t *size, HoneError *error)
         hone_fail_read(error, path, errno);
     }
     return text;
+}
+
+bool number_of(const char *text, float *value)
+{
+    char *end;
+    if (text[0] == '\0' || text[strspn(text, "0123456789+-.eE")] != '\0') {
+        return false;                 /* no `nan`, no `inf`, no hexadecimal */
+    }
+    *value = (float)strtod(text, &end);
+    return *end == '\0' && isfinite(*value);
 }
 
 bool data_room(HoneSys *sys, void **at, int64_t n, int64_t *room, int64_t more, size_t element,

@@ -6,7 +6,6 @@
  * A header with a tab in it says that tabs stand between cells, otherwise commas do. Blanks around a
  * cell are no part of it, lines without anything are passed over. All values are kept in memory. */
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,16 +129,6 @@ static bool next_record(Scan *scan)
 }
 
 /* --- the header -------------------------------------------------------------------------------------- */
-static bool number(const char *text, float *value)
-{
-    char *end;
-    if (text[0] == '\0' || text[strspn(text, "0123456789+-.eE")] != '\0') {
-        return false;                 /* no `nan`, no `inf`, no hexadecimal */
-    }
-    *value = (float)strtod(text, &end);
-    return *end == '\0' && isfinite(*value);
-}
-
 static bool no_target(const Table *t, const char *target, HoneError *error)
 {
     char list[300];
@@ -150,7 +139,7 @@ static bool no_target(const Table *t, const char *target, HoneError *error)
     }
     hone_fail(error, HONE_BAD_INPUT, "E704", "`%.300s` has no column `%.100s`", t->path, target);
     hone_error_note(error, "its columns are %s", list);
-    if (number(t->names[0], &value)) {
+    if (number_of(t->names[0], &value)) {
         hone_error_help(error, "the first line names the columns: add it");
     } else if (t->columns == 1 && strchr(t->names[0], ';') != NULL) {
         hone_error_help(error, "put commas or tabs between cells, not `;`");
@@ -275,7 +264,7 @@ static void add_target(Table *t, const Scan *scan, const char *cell)
 {
     float value;
     int32_t whole;
-    if (!number(cell, &value)) {
+    if (!number_of(cell, &value)) {
         t->word = t->words == 0 ? cell : t->word;
         t->word_line = t->words == 0 ? scan->record : t->word_line;
         t->words++;
@@ -303,7 +292,7 @@ static bool read_record(HoneDataset *data, Scan *scan, HoneError *error)
         if (column >= t->columns) {
             continue;                 /* counted for the message below */
         }
-        if (column != t->target && !number(cell, x)) {
+        if (column != t->target && !number_of(cell, x)) {
             return bad_cell(t, scan, column, cell, error);
         }
         if (column == t->target) {
@@ -358,7 +347,7 @@ static bool make_targets(HoneDataset *data, HoneError *error)
     for (int64_t i = 0; i < t->n; i++) {
         int32_t value = 0;
         if (!whole) {
-            number(t->targets[i], (float *)t->y + i);
+            number_of(t->targets[i], (float *)t->y + i);
             continue;
         }
         if (t->words > 0) {
