@@ -120,20 +120,20 @@ static bool bad_box(const Pair *pair, const VocBox *box, const char *what, HoneE
 }
 
 /* A box has an area and lies within the picture; 0: the file does not say how large it is. */
-static bool check_boxes(const Pair *pair, const VocBox *boxes, int64_t n, double width, double height,
-                        HoneError *error)
+static bool check_boxes(const Pair *pair, const VocBoxes *boxes, int64_t first, double width,
+                        double height, HoneError *error)
 {
-    for (int64_t i = 0; i < n; i++) {
-        const float *at = boxes[i].at;
+    for (int64_t i = first; i < boxes->n; i++) {
+        const float *at = boxes->at[i].at;
         if (at[0] >= at[2] || at[1] >= at[3]) {
-            return bad_box(pair, &boxes[i], "is empty", error);
+            return bad_box(pair, &boxes->at[i], "is empty", error);
         }
         if (at[0] < 0 || at[1] < 0 || (width > 0 && (double)at[2] > width) ||
             (height > 0 && (double)at[3] > height)) {
             char what[100];
             HoneText text = hone_text(what, sizeof what);
             hone_text_add(&text, "is not within the picture of %g x %g pixels", width, height);
-            return bad_box(pair, &boxes[i], what, error);
+            return bad_box(pair, &boxes->at[i], what, error);
         }
     }
     return true;
@@ -156,7 +156,7 @@ static bool check_picture(HoneDataset *data, Workspace *work, const Pair *pair, 
         hone_error_help(error, "replace one of them, or set `skip_bad = true` in the recipe");
         return false;
     }
-    return check_boxes(pair, boxes->voc.at + first, boxes->voc.n - first, width, height, error) &&
+    return check_boxes(pair, &boxes->voc, first, width, height, error) &&
            (!pictures_tried(data) || picture_decode(work, pair->picture, &picture, error));
 }
 
