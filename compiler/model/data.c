@@ -18,19 +18,12 @@ static Str choice_list(Arena *arena, const char *const *names)
 }
 
 /* --- a source and its arguments -------------------------------------------------------------- */
-static const char *const sources[] = {"images", "arrays", "tokens", "text", NULL};
-static const char *const later_sources[] = {"segments", "boxes", "table", NULL};
+static const char *const sources[] = {"images", "arrays", "tokens", "text", "table", "segments", "boxes",
+                                      NULL};
 
 static bool source_known(RecipeBuild *b, const Ast *call)
 {
     Str name = call->kids[0]->text;
-    for (size_t i = 0; later_sources[i] != NULL; i++) {
-        if (str_is(name, later_sources[i])) {
-            diag(&b->c->diags, E520, call->kids[0]->span,
-                 "the data source `" STR_FMT "` is not available yet", STR_ARG(name));
-            return false;
-        }
-    }
     if (hone_reader_options(str_c(b->c->arena, name)) != NULL) {
         return true;
     }
@@ -103,6 +96,12 @@ static const struct {
     {"tokens", "dtype", HONE_OPT_STRING, false}, {"text", "file", HONE_OPT_STRING, true},
     {"text", "vocab", HONE_OPT_STRING, true},   {"text", "length", HONE_OPT_INT, true},
     {"text", "pair", HONE_OPT_BOOL, false},     {"text", "lower", HONE_OPT_BOOL, false},
+    {"segments", "path", HONE_OPT_STRING, true}, {"segments", "size", HONE_OPT_INT, true},
+    {"segments", "crop", HONE_OPT_STRING, false}, {"segments", "scale", HONE_OPT_FLOAT, false},
+    {"segments", "flip", HONE_OPT_BOOL, false}, {"segments", "classes", HONE_OPT_INT, false},
+    {"boxes", "path", HONE_OPT_STRING, true},   {"boxes", "size", HONE_OPT_INT, true},
+    {"boxes", "most", HONE_OPT_INT, true},      {"boxes", "set", HONE_OPT_STRING, false},
+    {"table", "file", HONE_OPT_STRING, true},   {"table", "target", HONE_OPT_STRING, true},
 };
 enum { ARGUMENTS = sizeof arguments / sizeof *arguments };
 
@@ -131,6 +130,12 @@ static bool argument_kind(RecipeBuild *b, const Ast *expr, const char *source,
 }
 
 /* What the type alone does not say. */
+static const struct {
+    const char *name;
+    int64_t least, most;
+} whole_numbers[] = {{"length", 1, 1 << 20}, {"size", 1, 4096}, {"classes", 1, 255}, {"most", 1, 4096}};
+enum { WHOLE_NUMBERS = sizeof whole_numbers / sizeof *whole_numbers };
+
 static bool argument_value(RecipeBuild *b, const Ast *expr, const HoneOption *option)
 {
     static const char *const crops[] = {"center", "random", "none", NULL};
@@ -143,15 +148,18 @@ static bool argument_value(RecipeBuild *b, const Ast *expr, const HoneOption *op
     } else if (strcmp(option->name, "dtype") == 0 && find_name(dtypes, str_of(option->s)) < 0) {
         d = diag(&b->c->diags, E103, expr->span, "`dtype` has no choice `%s`", option->s);
         diag_help(d, "the choices are `u8`, `u16` and `i32`");
-    } else if (strcmp(option->name, "length") == 0 && (option->i < 1 || option->i > 1 << 20)) {
-        d = diag(&b->c->diags, E516, expr->span, "`length` must be from 1 to %d", 1 << 20);
-        diag_label(d, "this is %lld", (long long)option->i);
     } else if (strcmp(option->name, "scale") == 0 && !(value > 0 && value <= 1)) {
         d = diag(&b->c->diags, E516, expr->span, "`scale` must be above 0 and at most 1");
         diag_label(d, "this is %g", value);
-    } else if (strcmp(option->name, "size") == 0 && (option->i < 1 || option->i > 4096)) {
-        d = diag(&b->c->diags, E516, expr->span, "`size` must be from 1 to 4096");
-        diag_label(d, "this is %lld", (long long)option->i);
+    }
+    for (size_t i = 0; i < WHOLE_NUMBERS && d == NULL; i++) {
+        int64_t least = whole_numbers[i].least, most = whole_numbers[i].most;
+        if (strcmp(option->name, whole_numbers[i].name) == 0 &&
+            (option->i < least || option->i > most)) {
+            d = diag(&b->c->diags, E516, expr->span, "`%s` must be from %lld to %lld", option->name,
+                     (long long)least, (long long)most);
+            diag_label(d, "this is %lld", (long long)option->i);
+        }
     }
     return d == NULL;
 }
@@ -279,24 +287,83 @@ typedef struct Split {
     bool known;
 } Split;
 
-/* A class is a number in the data and a name only here: the splits must number alike. */
-static bool classes_agree(RecipeBuild *b, const Split *split, const RecipeData *facts, size_t n,
-                          const char *const *classes)
+/* Names of classes or columns: their numbers are places among these. */
+typedef struct Names {
+    size_t n;
+    const char *const *at;
+} Names;
+
+static Names names_keep(Arena *arena, Names names)
+{
+    const char **copy = NEW_ARRAY(arena, const char *, names.n + 1);
+    for (size_t i = 0; i < names.n; i++) {
+        copy[i] = str_c(arena, str_of(names.at[i]));
+    }
+    return (Names){names.n, copy};
+}
+
+/* A class or a column is a number in the data and a name only here: the splits must number alike.
+ * what: "class"; all: "classes". */
+static Diag *names_agree(RecipeBuild *b, const Split *split, Names train, Names here,
+                         const char *what, const char *all)
 {
     size_t i = 0;
-    while (i < n && i < facts->n_classes && strcmp(classes[i], facts->classes[i]) == 0) {
+    while (i < here.n && i < train.n && strcmp(here.at[i], train.at[i]) == 0) {
         i++;
     }
-    if (n == 0 || (i == n && i == facts->n_classes)) {
+    if (i == here.n && i == train.n) {
+        return NULL;
+    }
+    Diag *d = diag(&b->c->diags, E506, split->knob->name, "`" STR_FMT "` has other %s than `train`",
+                   STR_ARG(split->knob->text), all);
+    diag_label(d, "%zu %s, `train` has %zu", here.n, all, train.n);
+    diag_note(d, "%s %zu is `%s` here and `%s` in `train`", what, i,
+              i < here.n ? here.at[i] : "(none)", i < train.n ? train.at[i] : "(none)");
+    return d;
+}
+
+static bool classes_agree(RecipeBuild *b, const Split *split, RecipeData *facts, HoneDataset *data)
+{
+    const char *const *columns;
+    Names here, train = {facts->n_classes, facts->classes};
+    here.n = hone_data_classes(data, &here.at);
+    bool both = facts->label != NULL && hone_data_columns(data, &columns) > 0;
+    if (here.n == 0 && !both) {
         return true;
     }
-    Diag *d = diag(&b->c->diags, E506, split->knob->name,
-                   "`" STR_FMT "` has other classes than `train`", STR_ARG(split->knob->text));
-    diag_label(d, "%zu classes, `train` has %zu", n, facts->n_classes);
-    diag_note(d, "class %zu is `%s` here and `%s` in `train`", i, i < n ? classes[i] : "(none)",
-              i < facts->n_classes ? facts->classes[i] : "(none)");
-    diag_help(d, "give both the same sub-folders: a class's number is its place among them");
-    return false;
+    if (train.n == 0 && !both) {
+        here = names_keep(b->c->arena, here);
+        facts->n_classes = here.n;
+        facts->classes = here.at;
+        return true;
+    }
+    Diag *d = names_agree(b, split, train, here, "class", "classes");
+    bool folders = strcmp(split->source->reader, "images") == 0;
+    if (d != NULL) {
+        diag_help(d, "give both the same %s: a class's number is its place among them",
+                  folders ? "sub-folders" : "classes");
+    }
+    return d == NULL;
+}
+
+static bool columns_agree(RecipeBuild *b, const Split *split, RecipeData *facts, HoneDataset *data)
+{
+    Names here, train = {facts->n_columns, facts->columns};
+    here.n = hone_data_columns(data, &here.at);
+    if (here.n == 0) {
+        return true;
+    }
+    if (train.n == 0) {
+        here = names_keep(b->c->arena, here);
+        facts->n_columns = here.n;
+        facts->columns = here.at;
+        return true;
+    }
+    Diag *d = names_agree(b, split, train, here, "column", "columns");
+    if (d != NULL) {
+        diag_help(d, "give both the same columns in the same order, the target left out");
+    }
+    return d == NULL;
 }
 
 static void add_ranges(RecipeBuild *b, const HoneDataset *data, size_t n, RecipeData *facts)
@@ -332,20 +399,9 @@ static bool copy_fields(RecipeBuild *b, Split *split, HoneDataset *data, RecipeD
     split->known = true;
     facts->count[which] = hone_data_count(data);
     add_ranges(b, data, split->n, facts);
-    const char *const *classes;
-    size_t n_classes = hone_data_classes(data, &classes);
-    if (facts->n_classes > 0) {
-        return classes_agree(b, split, facts, n_classes, classes);
-    }
-    if (n_classes > 0) {
-        const char **copy = NEW_ARRAY(b->c->arena, const char *, n_classes);
-        for (size_t i = 0; i < n_classes; i++) {
-            copy[i] = str_c(b->c->arena, str_of(classes[i]));
-        }
-        facts->classes = copy;
-        facts->n_classes = n_classes;
-    }
-    return true;
+    bool ok = classes_agree(b, split, facts, data) && columns_agree(b, split, facts, data);
+    facts->label = hone_data_label(data);
+    return ok;
 }
 
 static bool split_fields(RecipeBuild *b, Split *split, RecipeData *facts, size_t which)

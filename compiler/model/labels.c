@@ -1,8 +1,9 @@
 /* Do the model's outputs fit the data? Where the step subscripts a tensor directly by a field of
  * the batch, that dimension must hold every value of the field: for `label` of an image folder
  * there are as many as classes, and a longer dimension is a head made for other data; for fields
- * that are in memory the values themselves are known. A read of `label` with `??` (cross entropy)
- * counts, because a class without an output would be trained away from silently. */
+ * that are in memory the values themselves are known. A read of the labels with `??` (cross entropy)
+ * counts, because a class without an output would be trained away from silently. Labels that may be -1
+ * (things in pictures) leave it to the model whether there is an output for that. */
 #include "model/recipe.h"
 
 typedef struct Search {
@@ -34,6 +35,12 @@ static size_t field_of(const Search *s, const Scalar *scalar)
     return n;
 }
 
+static bool is_label(const RecipeData *facts, size_t field)
+{
+    const char *label = facts->label == NULL ? "label" : facts->label;
+    return str_is(str_of(facts->fields[field].name), label);
+}
+
 static void note_outputs(Diag *d, const Node *node)
 {
     if (node->span.file != 0) {
@@ -61,7 +68,7 @@ static void check_values(Search *s, const Node *node, int64_t extent, size_t fie
 {
     const RecipeData *facts = s->facts;
     const char *name = facts->fields[field].name;
-    bool label = str_is(str_of(name), "label");
+    bool label = is_label(facts, field);
     if (facts->low == NULL || facts->low[field] > facts->high[field] || (filled && !label)) {
         return;
     }
@@ -106,7 +113,8 @@ static void check_read(Search *s, const Scalar *read)
         if (field == s->facts->n_fields) {
             continue;
         }
-        if (s->facts->n_classes > 0 && str_is(str_of(s->facts->fields[field].name), "label")) {
+        bool none = s->facts->low != NULL && s->facts->low[field] < 0; /* there may be an output for it */
+        if (s->facts->n_classes > 0 && is_label(s->facts, field) && !none) {
             check_classes(s, node, node->dims[i]);
         } else {
             check_values(s, node, node->dims[i], field, read->fill != NULL);

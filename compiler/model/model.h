@@ -319,8 +319,9 @@ typedef struct RecipeData {      /* what is known of a HoneData at compile time 
     size_t n_fields;
     const HoneField *fields;     /* of one sample; names on the arena */
     int64_t count[3];            /* samples of train, valid, test; -1: not known */
-    size_t n_classes;
-    const char *const *classes;
+    size_t n_classes, n_columns;
+    const char *const *classes, *const *columns;
+    const char *label;           /* the field whose values are classes; NULL: no file was read */
     bool known;                  /* the fields */
     HoneLoading loading[3];      /* of them; without the file all 0 */
     int64_t *low, *high;         /* by field: values in all splits; low > high: not known */

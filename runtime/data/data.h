@@ -2,9 +2,17 @@
  *
  *   dataset.c   opening a source: finds the reader, its options and fields
  *   images.c    image folders: listing, checking, one sample
+ *   segments.c  pictures and their masks
+ *   boxes.c     pictures and the things in them
+ *   voc.c       files that say what is in a picture
+ *   xml.c       the part of XML that these are made of
+ *   pictures.c  what the sources of pictures share
+ *   pairs.c     files of two folders that belong together
  *   arrays.c    npz and safetensors: one field per key
  *   tokens.c    flat files of token numbers: windows of them
  *   text.c      lines of text and labels, as numbers of a vocabulary
+ *   table.c     lines of numbers, cells apart by commas or tabs
+ *   classes.c   names of classes and their numbers
  *   decode.c    JPEG and PNG files to RGB bytes
  *   resize.c    Pillow's antialiased bilinear resize, exactly
  *   augment.c   which part of a picture, drawn as a pure function of (seed, epoch, sample)
@@ -44,6 +52,8 @@ void workspace_free(Workspace *work);
 typedef struct Reader {
     const char *name;
     const char *const *options;       /* argument names in positional order, NULL-terminated */
+    const char *label;                /* the field whose values are classes; NULL: `label` */
+    const char *crop;                 /* of pictures, where the source does not say; NULL: it has none */
     bool cheap;                       /* a sample is a copy: not worth a thread */
     /* The fields that follow from the options alone; false if they depend on the file. */
     bool (*fields)(const HoneSource *source, HoneField *fields, size_t *n);
@@ -69,13 +79,15 @@ struct HoneDataset {
     HoneField fields[HONE_MAX_FIELDS];
     int64_t count, skipped;
     char skipped_first[400];          /* names of the first of them */
-    size_t n_classes;
+    size_t n_classes, n_columns;
     const char **classes;
+    const char **columns;             /* names of what a field's last dimension counts, or NULL */
     uint64_t bytes;                   /* held in memory */
     WorkNeed need;                    /* of a thread that reads samples */
     void *state;                      /* the reader's */
 };
 
+const Reader *reader_find(const char *name);                          /* NULL: there is none */
 /* Options by name; the default where absent. */
 const HoneOption *source_option(const HoneSource *source, const char *name);
 int64_t source_int(const HoneSource *source, const char *name, int64_t absent);
@@ -85,19 +97,37 @@ const char *source_string(const HoneSource *source, const char *name, const char
 /* root/path, or path if absolute; hone_free it. NULL: no memory. */
 char *path_join(HoneSys *sys, const char *root, const char *path);
 size_t field_bytes(const HoneField *field);
+/* A file's bytes and a zero behind them; hone_free them. NULL: it cannot be read. */
+char *data_file(HoneSys *sys, const char *path, size_t *size, HoneError *error);
+/* Digits, signs, a dot, an exponent; false where it is anything else or not finite. */
+bool number_of(const char *text, float *value);
+/* Room for `more` behind n of *room elements, which may move. */
+bool data_room(HoneSys *sys, void **at, int64_t n, int64_t *room, int64_t more, size_t element,
+               HoneError *error);
+
+/* --- classes.c ----------------------------------------------------------------------------------- */
+/* The names in one block, theirs from now on; hone_free it. NULL: no memory. */
+const char **names_copy(HoneSys *sys, int64_t n, const char *const *names, HoneError *error);
+/* Sets the data's classes to the different ones among n names. */
+bool classes_make(HoneDataset *data, int64_t n, const char *const *names, HoneError *error);
+int32_t class_number(const HoneDataset *data, const char *name);    /* -1: no class */
 
 /* --- decode.c ------------------------------------------------------------------------------------ */
 typedef struct Picture {
     int64_t width, height;
-    uint8_t *rgb;                     /* [height, width, 3] in the workspace */
+    uint8_t *rgb;                     /* [height, width, 3] in the workspace; of a mask [height, width] */
 } Picture;
 typedef struct PictureHead {
     int64_t bytes, width, height;     /* of the file; of the picture, 0: it does not say */
     size_t pixels, inner;             /* what decoding takes, as in WorkNeed */
+    bool mask;                        /* one value of up to 8 bits for a pixel */
 } PictureHead;
 /* Does the file begin as a picture that decode can read, and how large is it? Reads headers only. */
 bool picture_check(HoneSys *sys, const char *path, PictureHead *head, HoneError *error);
 bool picture_decode(Workspace *work, const char *path, Picture *picture, HoneError *error);
+/* The same for a PNG file of up to 8 bits, grey or with a palette: its raw values. */
+bool mask_check(HoneSys *sys, const char *path, PictureHead *head, HoneError *error);
+bool mask_decode(Workspace *work, const char *path, Picture *mask, HoneError *error);
 
 /* --- augment.c -------------------------------------------------------------------------------------- */
 /* A picture is cut to the box, resized to (to_width, to_height), of which the window of size S at
@@ -106,6 +136,7 @@ typedef struct Crop {
     int64_t x, y, width, height;      /* box, in source pixels */
     int64_t to_width, to_height;
     int64_t left, top;
+    int64_t of_width, of_height;      /* the picture */
     bool flip;
 } Crop;
 Crop crop_center(int64_t width, int64_t height, int64_t size);
@@ -117,5 +148,80 @@ Crop crop_random(int64_t width, int64_t height, int64_t size, double scale, bool
 /* Writes f32 [3, size, size], byte / 255. */
 bool resize_picture(Workspace *work, const Picture *picture, const Crop *crop, int64_t size,
                     float *to, HoneError *error);
+/* The same part of a mask, by the nearest pixels: i32 [size, size]. */
+void resize_mask(const Picture *mask, const Crop *crop, int64_t size, int32_t *to);
+
+/* --- pictures.c ---------------------------------------------------------------------------------- */
+enum { PICTURE_SIZE = 4096 };         /* the largest `size` */
+bool pictures_bad_size(const HoneSource *source, HoneError *error);    /* always false */
+/* Is every picture decoded once as the source is opened? With skip_bad, so that what remains is known to
+ * be readable; but not where only headers are asked for (the compiler). */
+bool pictures_tried(const HoneDataset *data);
+/* Passes over a bad file and notes it; false with `why` in error where that may not be. */
+bool pictures_skip(HoneDataset *data, const char *path, const HoneError *why, HoneError *error);
+void pictures_need(HoneDataset *data, const PictureHead *head, int64_t size);
+bool picture_read(const HoneSource *source, const char *path, const SampleMode *mode,
+                  int64_t sample, Workspace *work, Crop *crop, float *to, HoneError *error);
+
+/* --- pairs.c ------------------------------------------------------------------------------------- */
+typedef struct Pair {
+    char *picture, *other;            /* paths */
+} Pair;
+typedef struct Pairs {
+    Pair *at;
+    size_t n;
+} Pairs;
+size_t stem_length(const char *name);                                  /* up to the last dot */
+bool pairs_list(HoneSys *sys, const char *root, const char *pictures, const char *others,
+                Pairs *pairs, HoneError *error);
+void pair_free(HoneSys *sys, Pair *pair);
+void pairs_free(HoneSys *sys, Pairs *pairs);
+
+/* --- xml.c ---------------------------------------------------------------------------------------
+ * The caller asks for children one by one, and reads or skips each:
+ *
+ *   while (xml_child(&x, &name)) { if (xml_is(name, "size")) … else xml_skip(&x); }
+ *   if (x.why != NULL) report(x.why, xml_line(&x));
+ */
+enum { XML_DEPTH = 16 };
+typedef struct XmlName {
+    const char *at;
+    size_t n;
+} XmlName;
+typedef struct Xml {
+    char *text, *at, *end;
+    const char *why;                  /* NULL, or the first thing that is wrong; all calls then fail */
+    XmlName open[XML_DEPTH];          /* the elements around `at` */
+    int depth;
+    bool empty;                       /* the innermost is <name/> */
+    char nothing[1];                  /* its text */
+} Xml;
+Xml xml(char *text, size_t bytes);                  /* text[bytes] is readable; text may be written */
+bool xml_child(Xml *x, XmlName *name);              /* false at the end of the element and on errors */
+bool xml_is(XmlName name, const char *text);
+bool xml_skip(Xml *x);                              /* the rest of the element, whatever it is */
+char *xml_text(Xml *x);                             /* all of the element, trimmed; NULL on errors */
+bool xml_end(Xml *x);                               /* nothing but comments follows */
+bool xml_fail(Xml *x, const char *why);
+int64_t xml_line(const Xml *x);
+
+/* --- voc.c --------------------------------------------------------------------------------------- */
+enum { BOXES_MOST = 4096 };           /* the largest `most` */
+typedef struct VocBox {
+    float at[4];                      /* xmin ymin xmax ymax */
+    int64_t name;                     /* where among the names */
+} VocBox;
+typedef struct VocBoxes {             /* of many files, one behind the other */
+    VocBox *at;
+    int64_t n, room;
+    char *names;                      /* each with its zero byte */
+    int64_t names_n, names_room;
+} VocBoxes;
+typedef struct VocSize {
+    double width, height;             /* 0: not said */
+} VocSize;
+/* Adds a file's boxes; what it added before it failed stays. */
+bool voc_read(HoneSys *sys, const char *path, VocBoxes *boxes, VocSize *size, HoneError *error);
+void voc_free(HoneSys *sys, VocBoxes *boxes);
 
 #endif

@@ -1,6 +1,9 @@
 /* dataset: opening a data source. Finds the reader of a source by name, reads its options, and
  * leaves files to the reader. Decoding ahead and order are in loader.c. */
+#include <errno.h>
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "data/data.h"
@@ -15,7 +18,7 @@ static const Reader *const readers[] = {
 #undef READER
 };
 
-static const Reader *reader_find(const char *name)
+const Reader *reader_find(const char *name)
 {
     for (size_t i = 0; i < sizeof readers / sizeof *readers; i++) {
         if (strcmp(readers[i]->name, name) == 0) {
@@ -102,6 +105,44 @@ char *path_join(HoneSys *sys, const char *root, const char *path)
     return joined;
 }
 
+char *data_file(HoneSys *sys, const char *path, size_t *size, HoneError *error)
+{
+    char *text = hone_read_file(sys, path, size);
+    if (text == NULL) {
+        hone_fail_read(error, path, errno);
+    }
+    return text;
+}
+
+bool number_of(const char *text, float *value)
+{
+    char *end;
+    if (text[0] == '\0' || text[strspn(text, "0123456789+-.eE")] != '\0') {
+        return false;                 /* no `nan`, no `inf`, no hexadecimal */
+    }
+    *value = (float)strtod(text, &end);
+    return *end == '\0' && isfinite(*value);
+}
+
+bool data_room(HoneSys *sys, void **at, int64_t n, int64_t *room, int64_t more, size_t element,
+               HoneError *error)
+{
+    int64_t want = *room < 1024 ? 1024 : *room;
+    while (want < n + more) {
+        want *= 2;
+    }
+    if (want == *room) {
+        return true;
+    }
+    void *grown = hone_realloc(sys, *at, (size_t)*room * element, (size_t)want * element);
+    if (grown == NULL) {
+        return hone_fail_memory(error, "data", (uint64_t)want * element);
+    }
+    *at = grown;
+    *room = want;
+    return true;
+}
+
 void *workspace_get(Workspace *work, struct WorkBlock *block, size_t bytes)
 {
     if (block->bytes < bytes) {
@@ -156,6 +197,7 @@ void hone_data_close(HoneDataset *data)
 {
     if (data != NULL) {
         data->reader->close(data);
+        hone_free(data->sys, data->columns);
         hone_free(data->sys, data->root);
         hone_free(data->sys, data);
     }
@@ -207,4 +249,15 @@ size_t hone_data_classes(const HoneDataset *data, const char *const **names)
 {
     *names = data->classes;
     return data->n_classes;
+}
+
+const char *hone_data_label(const HoneDataset *data)
+{
+    return data->reader->label == NULL ? "label" : data->reader->label;
+}
+
+size_t hone_data_columns(const HoneDataset *data, const char *const **names)
+{
+    *names = data->columns;
+    return data->n_columns;
 }

@@ -48,13 +48,23 @@ static bool fail_decode(HoneError *error, const char *path, const char *why)
     return false;
 }
 
+static bool fail_mask(HoneError *error, const char *path)
+{
+    hone_fail(error, HONE_BAD_INPUT, "E704", "`%.300s` is no mask: a PNG picture of up to 8 bits, grey or "
+              "with a palette", path);
+    hone_error_note(error, "the raw value of a pixel is its class; colours are not looked at");
+    hone_error_help(error, "convert it, or set `skip_bad = true` in the recipe");
+    return false;
+}
+
 /* A folder, a pipe … among the pictures of a class. */
 static bool fail_place(HoneError *error, const char *path, bool folder)
 {
     hone_fail(error, HONE_BAD_INPUT, "E704", "`%.300s` is %s, not a picture", path,
               folder ? "a folder" : "a pipe or device");
-    hone_error_note(error, "pictures lie directly in the class folders: FOLDER/CLASS/PICTURE");
-    hone_error_help(error, folder ? "if the classes are one level deeper, name the folder above them"
+    hone_error_note(error, "pictures of classes lie in FOLDER/CLASS/PICTURE, pictures with masks in "
+                           "FOLDER/images/PICTURE, none deeper");
+    hone_error_help(error, folder ? "if they are one level deeper, name the folder above them"
                                   : "remove it");
     return false;
 }
@@ -142,8 +152,10 @@ static void jpeg_head(HeadReader *from, PictureHead *head)
 /* The first chunk of a PNG file is its header. */
 static void png_head(HeadReader *from, PictureHead *head)
 {
-    const uint8_t *bytes = head_bytes(from, 16, 8);
+    const uint8_t *bytes = head_bytes(from, 16, 10);
     if (bytes != NULL) {
+        int depth = bytes[8], colours = bytes[9];
+        head->mask = depth <= 8 && (colours == PNG_COLOR_TYPE_GRAY || colours == PNG_COLOR_TYPE_PALETTE);
         head->width = big_endian(bytes, 4);
         head->height = big_endian(bytes + 4, 4);
         head->pixels = 3;
@@ -188,6 +200,11 @@ bool picture_check(HoneSys *sys, const char *path, PictureHead *head, HoneError 
         return fail_read(error, path);
     }
     return kind != PICTURE_NONE ? true : fail_kind(error, path);
+}
+
+bool mask_check(HoneSys *sys, const char *path, PictureHead *head, HoneError *error)
+{
+    return picture_check(sys, path, head, error) && (head->mask || fail_mask(error, path));
 }
 
 /* --- decoding --------------------------------------------------------------------------------------- */
@@ -272,32 +289,40 @@ static void png_take(png_structp png, png_bytep to, size_t n)
     source->at += n;
 }
 
-static bool png_rows(Workspace *work, png_structp png, png_infop info, const char *path,
+static bool png_rows(Workspace *work, png_structp png, png_infop info, const char *path, bool mask,
                      Picture *picture, HoneError *error)
 {
+    int64_t channels = mask ? 1 : 3;
     png_set_user_limits(png, MAX_SIDE, MAX_SIDE);
     png_read_info(png, info);
     picture->width = png_get_image_width(png, info);
     picture->height = png_get_image_height(png, info);
-    png_set_expand(png);
-    png_set_strip_16(png);
-    png_set_strip_alpha(png);
-    png_set_gray_to_rgb(png);
+    if (mask && (png_get_channels(png, info) != 1 || png_get_bit_depth(png, info) > 8)) {
+        return fail_mask(error, path);
+    }
+    if (mask) {
+        png_set_packing(png);
+    } else {
+        png_set_expand(png);
+        png_set_strip_16(png);
+        png_set_strip_alpha(png);
+        png_set_gray_to_rgb(png);
+    }
     int passes = png_set_interlace_handling(png);
     png_read_update_info(png, info);
-    if (!make_room(work, path, 3, picture, error)) {
+    if (!make_room(work, path, channels, picture, error)) {
         return false;
     }
     for (int pass = 0; pass < passes; pass++) {
         for (int64_t y = 0; y < picture->height; y++) {
-            png_read_row(png, picture->rgb + y * picture->width * 3, NULL);
+            png_read_row(png, picture->rgb + y * picture->width * channels, NULL);
         }
     }
     png_read_end(png, NULL);
     return true;
 }
 
-static bool decode_png(Workspace *work, const uint8_t *bytes, size_t n, const char *path,
+static bool decode_png(Workspace *work, const uint8_t *bytes, size_t n, const char *path, bool mask,
                        Picture *picture, HoneError *error)
 {
     PngSource source = {.bytes = bytes, .n = n};
@@ -311,7 +336,7 @@ static bool decode_png(Workspace *work, const uint8_t *bytes, size_t n, const ch
     png_set_read_fn(png, &source, png_take);
     volatile bool ok = false;
     if (setjmp(source.failed) == 0) {
-        ok = png_rows(work, png, info, path, picture, error);
+        ok = png_rows(work, png, info, path, mask, picture, error);
     } else {
         fail_decode(error, path, source.why);
     }
@@ -349,7 +374,7 @@ bool picture_decode(Workspace *work, const char *path, Picture *picture, HoneErr
     }
     switch (kind_of(work->file.at, n)) {
     case PICTURE_PNG:
-        return decode_png(work, work->file.at, n, path, picture, error);
+        return decode_png(work, work->file.at, n, path, false, picture, error);
     case PICTURE_JPEG: {
         tjhandle jpeg = tjInitDecompress();
         if (jpeg == NULL) {
@@ -363,4 +388,13 @@ bool picture_decode(Workspace *work, const char *path, Picture *picture, HoneErr
         break;
     }
     return fail_kind(error, path);
+}
+
+bool mask_decode(Workspace *work, const char *path, Picture *mask, HoneError *error)
+{
+    size_t n = 0;
+    return read_whole(work, path, &n, error) &&
+           (kind_of(work->file.at, n) == PICTURE_PNG
+                ? decode_png(work, work->file.at, n, path, true, mask, error)
+                : fail_mask(error, path));
 }

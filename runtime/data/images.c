@@ -21,8 +21,6 @@ typedef struct Images {
 
 static const char *const options[] = {"path", "size", "crop", "scale", "flip", NULL};
 
-enum { MAX_SIZE = 4096 };
-
 static bool images_fields(const HoneSource *source, HoneField *fields, size_t *n)
 {
     int64_t size = source_int(source, "size", 0);
@@ -30,7 +28,7 @@ static bool images_fields(const HoneSource *source, HoneField *fields, size_t *n
         .name = "image", .dtype = HONE_F32, .rank = 3, .dims = {3, size, size}};
     fields[1] = (HoneField){.name = "label", .dtype = HONE_I32};
     *n = 2;
-    return size > 0 && size <= MAX_SIZE;
+    return size > 0 && size <= PICTURE_SIZE;
 }
 
 /* --- listing ---------------------------------------------------------------------------------------- */
@@ -52,53 +50,19 @@ static bool add_entry(HoneDataset *data, char *path, int32_t label, HoneError *e
     return true;
 }
 
-static void grow(size_t *most, size_t bytes)
-{
-    *most = bytes > *most ? bytes : *most;
-}
-
-/* A picture is resized row by row first: at most all its rows, as long as the sample's. */
-static void count_need(HoneDataset *data, const PictureHead *head)
-{
-    const Images *images = data->state;
-    grow(&data->need.file, (size_t)head->bytes);
-    grow(&data->need.pixels, head->pixels);
-    grow(&data->need.rows, (size_t)(3 * images->size * head->height));
-    grow(&data->need.inner, head->inner);
-}
-
-/* With skip_bad every picture is decoded once here, so that what remains is known to be readable;
- * where only headers are asked for (the compiler), by its first bytes. */
 static bool check_file(HoneDataset *data, Workspace *work, const char *path, bool *good,
                        HoneError *error)
 {
-    *good = true;
+    const Images *images = data->state;
     PictureHead head;
-    if (!data->source->skip_bad) {
-        if (!picture_check(data->sys, path, &head, error)) {
-            return false;
-        }
-        count_need(data, &head);
-        return true;
-    }
     Picture picture;
     HoneError why = {0};
-    if (picture_check(data->sys, path, &head, &why) &&
-        (data->source->headers_only || picture_decode(work, path, &picture, &why))) {
-        count_need(data, &head);
-    } else {
-        if (why.exit != HONE_BAD_INPUT) {
-            *error = why;
-            return false;
-        }
-        size_t n = strlen(data->skipped_first);
-        if (data->skipped < 3) {
-            snprintf(data->skipped_first + n, sizeof data->skipped_first - n, "%s`%.120s`",
-                     n > 0 ? ", " : "", path);
-        }
-        data->skipped++;
-        *good = false;
+    *good = picture_check(data->sys, path, &head, &why) &&
+            (!pictures_tried(data) || picture_decode(work, path, &picture, &why));
+    if (!*good) {
+        return pictures_skip(data, path, &why, error);
     }
+    pictures_need(data, &head, images->size);
     return true;
 }
 
@@ -191,9 +155,7 @@ static bool list_root(HoneDataset *data, const char *root, HoneError *error)
 static bool images_open(HoneDataset *data, HoneError *error)
 {
     if (!images_fields(data->source, data->fields, &data->n_fields)) {
-        return hone_fail(error, HONE_USAGE, "E704",
-                         "images: `size` must be between 1 and %d, and is %lld", MAX_SIZE,
-                         (long long)source_int(data->source, "size", 0));
+        return pictures_bad_size(data->source, error);
     }
     Images *images = hone_alloc(data->sys, sizeof *images);
     data->state = images;
@@ -225,61 +187,20 @@ static void images_close(HoneDataset *data)
 }
 
 /* --- samples ---------------------------------------------------------------------------------------- */
-static Crop choose_crop(const HoneSource *source, const Picture *picture, int64_t size,
-                        const SampleMode *mode, int64_t sample)
-{
-    const char *crop = source_string(source, "crop", "center");
-    if (strcmp(crop, "none") == 0) {
-        return crop_whole(picture->width, picture->height, size);
-    }
-    if (strcmp(crop, "random") == 0 && mode->augment) {
-        return crop_random(picture->width, picture->height, size,
-                           source_float(source, "scale", 0.35), source_bool(source, "flip", false),
-                           mode, sample);
-    }
-    Crop whole = crop_center(picture->width, picture->height, size);
-    if (mode->augment && source_bool(source, "flip", false)) {
-        whole.flip = crop_random(picture->width, picture->height, size, 1, true, mode, sample).flip;
-    }
-    return whole;
-}
-
-static bool read_picture(const HoneSource *source, const char *path, int64_t size,
-                         const SampleMode *mode, int64_t sample, Workspace *work, float *to,
-                         HoneError *error)
-{
-    Picture picture;
-    if (!picture_decode(work, path, &picture, error)) {
-        return false;
-    }
-    Crop crop = choose_crop(source, &picture, size, mode, sample);
-    return resize_picture(work, &picture, &crop, size, to, error);
-}
-
 static bool images_read(const HoneDataset *data, int64_t sample, const SampleMode *mode,
                         Workspace *work, void *const *fields, HoneError *error)
 {
     const Images *images = data->state;
     const Entry *entry = &images->entries[sample];
+    Crop crop;
     memcpy(fields[1], &entry->label, sizeof entry->label);
-    return read_picture(data->source, entry->path, images->size, mode, sample, work, fields[0],
-                        error);
-}
-
-bool hone_image_decode(HoneSys *sys, const HoneSource *source, const char *path, float *to,
-                       HoneError *error)
-{
-    Workspace work = {.sys = sys};
-    SampleMode mode = {0};
-    bool ok = read_picture(source, path, source_int(source, "size", 0), &mode, 0, &work, to, error);
-    workspace_free(&work);
-    return ok;
+    return picture_read(data->source, entry->path, mode, sample, work, &crop, fields[0], error);
 }
 
 const Reader reader_images = {
     .name = "images",
     .options = options,
-    .cheap = false,
+    .crop = "center",
     .fields = images_fields,
     .open = images_open,
     .read = images_read,

@@ -1,7 +1,7 @@
 /* resize: antialiased bilinear as Pillow's Image.resize(…, BILINEAR) on 8-bit channels, to within one
  * step (exact ties may round the other way): a triangle filter as wide as the scale, weights in fixed
  * point of 22 bits, rounded to bytes after the horizontal and after the vertical pass. Only the window
- * that is kept is computed. */
+ * that is kept is computed. Masks are not averaged: they keep the value of the nearest pixel. */
 #include <math.h>
 #include <string.h>
 
@@ -132,4 +132,23 @@ bool resize_picture(Workspace *work, const Picture *picture, const Crop *crop, i
         }
     }
     return true;
+}
+
+/* The source position whose pixel holds the middle of output position i of `to`. */
+static int64_t nearest(int64_t i, int64_t from, int64_t to)
+{
+    int64_t at = (2 * i + 1) * from / (2 * to);
+    return at < from ? at : from - 1;
+}
+
+void resize_mask(const Picture *mask, const Crop *crop, int64_t size, int32_t *to)
+{
+    for (int64_t y = 0; y < size; y++) {
+        int64_t from_y = crop->y + nearest(crop->top + y, crop->height, crop->to_height);
+        const uint8_t *row = mask->rgb + from_y * mask->width + crop->x;
+        for (int64_t x = 0; x < size; x++) {
+            int64_t at = crop->left + (crop->flip ? size - 1 - x : x);
+            to[y * size + x] = row[nearest(at, crop->width, crop->to_width)];
+        }
+    }
 }

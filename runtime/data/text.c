@@ -23,7 +23,7 @@ typedef struct Sample {
 } Sample;
 
 typedef struct Text {
-    char *path, *bytes;               /* the file: while opening, and longer if labels are names */
+    char *path, *bytes;               /* the file: while opening */
     size_t size;
     int64_t length;
     bool pair;
@@ -54,38 +54,18 @@ static bool text_fields(const HoneSource *source, HoneField *fields, size_t *n)
 }
 
 /* --- memory ---------------------------------------------------------------------------------------- */
-/* Room for `more` after n of *room elements. */
-static bool make_room(HoneSys *sys, void **at, int64_t n, int64_t *room, int64_t more, size_t element,
-                      HoneError *error)
-{
-    int64_t want = *room < 1024 ? 1024 : *room;
-    while (want < n + more) {
-        want *= 2;
-    }
-    if (want == *room) {
-        return true;
-    }
-    void *grown = hone_realloc(sys, *at, (size_t)*room * element, (size_t)want * element);
-    if (grown == NULL) {
-        return hone_fail_memory(error, "data", (uint64_t)want * element);
-    }
-    *at = grown;
-    *room = want;
-    return true;
-}
-
 static bool room_for_sample(HoneDataset *data, HoneError *error)
 {
     Text *t = data->state;
     int64_t room = t->room;
     void *samples = t->samples, *names = t->names, *ids = t->ids;
-    bool ok = make_room(data->sys, &samples, t->n, &room, 1, sizeof *t->samples, error);
+    bool ok = data_room(data->sys, &samples, t->n, &room, 1, sizeof *t->samples, error);
     t->samples = samples;
     if (ok) {
-        ok = make_room(data->sys, &names, t->n, &t->room, 1, sizeof *t->names, error);
+        ok = data_room(data->sys, &names, t->n, &t->room, 1, sizeof *t->names, error);
         t->names = names;
     }
-    ok = ok && make_room(data->sys, &ids, t->n_ids, &t->room_ids, t->length, sizeof *t->ids, error);
+    ok = ok && data_room(data->sys, &ids, t->n_ids, &t->room_ids, t->length, sizeof *t->ids, error);
     t->ids = ids;
     return ok;
 }
@@ -208,11 +188,6 @@ static bool add_sample(HoneDataset *data, const Columns *columns, HoneError *err
 }
 
 /* --- labels ---------------------------------------------------------------------------------------- */
-static int by_bytes(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 static bool all_numbers(Text *t)
 {
     for (int64_t i = 0; i < t->n; i++) {
@@ -227,79 +202,29 @@ static bool all_numbers(Text *t)
     return true;
 }
 
-/* Names stay where they stand in the file's bytes. */
-static bool number_names(HoneDataset *data, HoneError *error)
-{
-    Text *t = data->state;
-    const char **sorted = hone_alloc(data->sys, (size_t)t->n * sizeof *sorted);
-    if (sorted == NULL) {
-        return hone_fail_memory(error, "data", (uint64_t)t->n * sizeof *sorted);
-    }
-    memcpy(sorted, t->names, (size_t)t->n * sizeof *sorted);
-    qsort(sorted, (size_t)t->n, sizeof *sorted, by_bytes);
-    size_t n = 0;
-    for (int64_t i = 0; i < t->n; i++) {
-        if (n == 0 || strcmp(sorted[n - 1], sorted[i]) != 0) {
-            sorted[n++] = sorted[i];
-        }
-    }
-    for (int64_t i = 0; i < t->n; i++) {
-        const char **found = bsearch(&t->names[i], sorted, n, sizeof *sorted, by_bytes);
-        t->samples[i].label = (int32_t)(found - sorted);
-    }
-    data->classes = sorted;
-    data->n_classes = n;
-    return true;
-}
-
 static bool make_labels(HoneDataset *data, HoneError *error)
 {
     Text *t = data->state;
     bool numbers = all_numbers(t);
-    if (!numbers && !number_names(data, error)) {
+    if (!numbers && !classes_make(data, t->n, t->names, error)) {
         return false;
     }
     t->low = INT32_MAX;
     t->high = INT32_MIN;
     for (int64_t i = 0; i < t->n; i++) {
+        t->samples[i].label = numbers ? t->samples[i].label : class_number(data, t->names[i]);
         int32_t label = t->samples[i].label;
         t->low = label < t->low ? label : t->low;
         t->high = label > t->high ? label : t->high;
     }
     hone_free(data->sys, t->names);
+    hone_free(data->sys, t->bytes);
     t->names = NULL;
-    if (numbers) {
-        hone_free(data->sys, t->bytes);
-        t->bytes = NULL;
-    }
+    t->bytes = NULL;
     return true;
 }
 
 /* --- opening ---------------------------------------------------------------------------------------- */
-static bool read_file(HoneDataset *data, HoneError *error)
-{
-    Text *t = data->state;
-    char why[128];
-    int fd = hone_open_read(data->sys, t->path);
-    int64_t size = fd < 0 ? -1 : hone_file_size(data->sys, fd);
-    bool ok = size >= 0;
-    if (ok) {
-        t->size = (size_t)size;
-        t->bytes = hone_alloc(data->sys, t->size + 1);
-        ok = t->bytes != NULL && hone_read_at(data->sys, fd, t->bytes, t->size, 0) == 0;
-    }
-    if (size >= 0 && t->bytes == NULL) {
-        hone_fail_memory(error, "data", t->size);
-    } else if (!ok) {
-        hone_fail(error, HONE_BAD_INPUT, "E702", "cannot read the text `%.300s`: %s", t->path,
-                  hone_errno_text(errno, why));
-    }
-    if (fd >= 0) {
-        hone_close(data->sys, fd);
-    }
-    return ok;
-}
-
 static bool read_samples(HoneDataset *data, HoneError *error)
 {
     Text *t = data->state;
@@ -366,15 +291,17 @@ static bool text_open(HoneDataset *data, HoneError *error)
     if (t->path == NULL || t->own == NULL) {
         return hone_fail_memory(error, "data", (uint64_t)t->length * sizeof *t->own);
     }
-    if (!open_vocabulary(data, error) || !read_file(data, error) || !read_samples(data, error) ||
-        !make_labels(data, error)) {
+    if (!open_vocabulary(data, error)) {
+        return false;
+    }
+    t->bytes = data_file(data->sys, t->path, &t->size, error);
+    if (t->bytes == NULL || !read_samples(data, error) || !make_labels(data, error)) {
         return false;
     }
     wordpiece_free(t->wordpiece);
     t->wordpiece = NULL;
     data->count = t->n;
-    data->bytes = (uint64_t)t->room_ids * sizeof *t->ids + (uint64_t)t->room * sizeof *t->samples +
-                  (t->bytes == NULL ? 0 : t->size);
+    data->bytes = (uint64_t)t->room_ids * sizeof *t->ids + (uint64_t)t->room * sizeof *t->samples;
     return true;
 }
 

@@ -175,7 +175,7 @@ static void test_refused(void **state)
     refused("plain", "vocab", 8, true, "no column");
     refused("plain", "bare", 8, false, "[UNK]");
     refused("plain", "none", 8, false, "cannot read the vocabulary");
-    refused("none", "vocab", 8, false, "cannot read the text");
+    refused("none", "vocab", 8, false, "cannot read `");
     refused("plain", "vocab", 3, false, "between 4 and");
 }
 

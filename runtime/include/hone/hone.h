@@ -100,6 +100,10 @@ size_t hone_data_fields(const HoneDataset *data, const HoneField **fields);
 int64_t hone_data_count(const HoneDataset *data);
 int64_t hone_data_skipped(const HoneDataset *data);           /* bad files passed over */
 size_t hone_data_classes(const HoneDataset *data, const char *const **names);   /* 0: none */
+/* The field whose values they number, whether or not they have names. */
+const char *hone_data_label(const HoneDataset *data);
+/* What the field `x` of a table holds: splits must have the same. 0: columns have no names. */
+size_t hone_data_columns(const HoneDataset *data, const char *const **names);
 /* The least and largest value of a field of whole numbers; false where samples are not in memory. */
 bool hone_data_range(const HoneDataset *data, size_t field, int64_t *low, int64_t *high);
 /* Fields of a reader that depend on its options alone, for checking without files. False if the
@@ -148,7 +152,8 @@ int64_t hone_loading_most(const HoneLoading *loading);     /* samples of one len
 /* What a loader and its data set take together. */
 uint64_t hone_loading_bytes(const HoneLoading *loading, const HoneLoaderConfig *config);
 
-/* One picture as the `images` reader of `source` would give it in evaluation: f32 [3, S, S]. */
+bool hone_reader_pictures(const char *reader);             /* does it read pictures? */
+/* One picture as such a reader would give it in evaluation: f32 [3, S, S]. */
 bool hone_image_decode(HoneSys *sys, const HoneSource *source, const char *path, float *to,
                        HoneError *error);
 
