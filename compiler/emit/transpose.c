@@ -20,7 +20,7 @@ static size_t loop_along(const Emit *e, const Access *a)
 size_t transpose_loop(const Emit *e, const Access *a)
 {
     if (a->n_varying > 0 || a->n_clamped > 0 || a->n_checks > 0 || a->step == 0 ||
-        e->target->lanes < 2 || dtype_bytes(a->buffer->dtype) != 4)
+        e->target->lanes < 2 || (dtype_bytes(a->buffer->dtype) != 4 && !dtype_is_short(a->buffer->dtype)))
         return SIZE_MAX;
     return loop_along(e, a);
 }
@@ -55,7 +55,7 @@ static void transpose(Emit *e, unsigned n, LLVMValueRef *rows)
 LLVMValueRef emit_transposed(Emit *e, const Access *a, MemoEntry *entry, size_t loop,
                              const Point *point)
 {
-    unsigned n = (unsigned)e->target->lanes;
+    unsigned n = (unsigned)e->target->lanes, bytes = (unsigned)dtype_bytes(a->buffer->dtype);
     LLVMTypeRef type = type_stored(e, a->buffer->dtype, n);
     LLVMValueRef rows[64], on = lane_mask(e, point);
     Point at = *point;
@@ -63,16 +63,20 @@ LLVMValueRef emit_transposed(Emit *e, const Access *a, MemoEntry *entry, size_t 
     LLVMValueRef first = access_pointer(e, a, &at);
     for (unsigned i = 0; i < n; i++) {
         bool off = on && LLVMConstIntGetZExtValue(LLVMGetAggregateElement(on, i)) == 0;
-        LLVMValueRef by = make_int(e->i64, off ? 0 : (int64_t)i * a->step * 4);
+        LLVMValueRef by = make_int(e->i64, off ? 0 : (int64_t)i * a->step * bytes);
         LLVMValueRef from = LLVMBuildGEP2(e->ir, e->i8, first, &by, 1, "");
-        rows[i] = off ? rows[0] : LLVMBuildLoad2(e->ir, type, from, "");
-        if (!off)
-            LLVMSetAlignment(rows[i], 4);
+        if (off) {
+            rows[i] = rows[0];
+            continue;
+        }
+        LLVMValueRef stored = LLVMBuildLoad2(e->ir, type, from, "");
+        LLVMSetAlignment(stored, bytes);
+        rows[i] = value_loaded(e, stored, a->buffer->dtype);
     }
     transpose(e, n, rows);
     for (unsigned i = 0; i < n; i++) {
         at.at[loop] = i;
-        *memo_slot(e, entry, &at) = value_loaded(e, rows[i], a->buffer->dtype);
+        *memo_slot(e, entry, &at) = rows[i];
     }
     return *memo_slot(e, entry, point);
 }

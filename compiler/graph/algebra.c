@@ -405,10 +405,37 @@ static const Scalar *int_division(ExprPool *pool, ScalarOp op, DType dtype, cons
     return scalar_of(pool, op, dtype, 2, args);
 }
 
+/* The same value in a shorter float, where it is chosen among such values and needs no rounding: relu of a
+ * bf16 tensor. NULL: it is not. */
+static const Scalar *chosen(ExprPool *pool, DType dtype, const Scalar *a)
+{
+    if (a->dtype == dtype)
+        return a;
+    if (a->kind == SCALAR_CONST) {
+        const Scalar *c = sc_const(pool, dtype, a->value);
+        return c->value == a->value ? c : NULL;
+    }
+    if (is_fn(a, OP_CAST))
+        return a->args[0]->dtype == dtype ? a->args[0] : NULL;
+    size_t first = is_fn(a, OP_SELECT);
+    if (!is_fn(a, OP_SELECT) && !is_fn(a, OP_MAX) && !is_fn(a, OP_MIN) && !is_fn(a, OP_ABS))
+        return NULL;
+    const Scalar *args[3] = {a->args[0]};
+    for (size_t i = first; i < a->n; i++) {
+        args[i] = chosen(pool, dtype, a->args[i]);
+        if (!args[i])
+            return NULL;
+    }
+    return sc_fn(pool, a->op, a->n, args);
+}
+
 const Scalar *algebra_cast(ExprPool *pool, DType dtype, const Scalar *a)
 {
     if (a->kind == SCALAR_CONST)
         return sc_const(pool, dtype, a->value);
+    const Scalar *same = dtype_is_short(dtype) && a->dtype == DT_F32 ? chosen(pool, dtype, a) : NULL;
+    if (same)
+        return same;
     if (dtype == DT_BOOL)
         return comparison(pool, OP_NE, a, sc_const(pool, a->dtype, 0));
     if (a->dtype == DT_BOOL) {

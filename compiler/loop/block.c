@@ -57,9 +57,17 @@ static int64_t stride_in(const WorkKernel *work, const Scalar *read, const Var *
 }
 
 /* --- recognition ------------------------------------------------------------------------------ */
-static bool is_operand(const Scalar *s)
+/* What is kept in less than float32 is widened as it is packed, or as it is read. */
+static const Scalar *operand_read(const Scalar *factor)
 {
-    if (s->kind != SCALAR_READ || s->dtype != DT_F32)
+    bool widens = factor->kind == SCALAR_FN && factor->op == OP_CAST && factor->dtype == DT_F32;
+    return widens && dtype_is_short(factor->args[0]->dtype) ? factor->args[0] : factor;
+}
+
+static bool is_operand(const Scalar *factor)
+{
+    const Scalar *s = operand_read(factor);
+    if (s->kind != SCALAR_READ || (s->dtype != DT_F32 && !dtype_is_short(s->dtype)))
         return false;
     for (size_t d = 0; d < s->n; d++) {
         if (s->at[d]->has_data)
@@ -99,7 +107,7 @@ bool may_pack(const WorkKernel *work, const WorkNest *nest, const Scalar *read, 
     if (!is_product(work, nest))
         return false;
     const Scalar *body = nest->stores.at[0].body;
-    const Scalar *other = body->args[body->args[0] == read];
+    const Scalar *other = body->args[operand_read(body->args[0]) == read];
     return !sc_uses(other, lanes) &&
            extents(nest->left.len, nest->left.at, other, read) >= worth_packing;
 }
@@ -133,8 +141,8 @@ static bool recognise(Contraction *c)
         return false;
     const Scalar *const *args = c->store->body->args;
     size_t v = sc_uses(args[1], c->lanes);
-    c->v = args[v];
-    c->s = args[!v];
+    c->v = operand_read(args[v]);
+    c->s = operand_read(args[!v]);
     int64_t out;
     const KBuffer *buffer = &c->work->buffers.at[c->store->buffer];
     if (!sc_uses(c->v, c->lanes) || sc_uses(c->s, c->lanes) ||
@@ -252,6 +260,8 @@ static bool may_compute(const Contraction *c)
                           (is_reduced(c, along) || is_separate(c))));
 }
 
+static const double worth_widening = 32;         /* of what is kept in less than float32 */
+
 static void decide(Contraction *c)
 {
     const Target *target = c->work->target;
@@ -268,6 +278,10 @@ static void decide(Contraction *c)
                 (c->n >= (double)(passes ? FEWER_COLUMNS : PACKED_ROWS) && is_separate(c) &&
                  (passes ? is_far(k_in_s, FAR_BYTES)
                          : is_far(row_stride, VERY_FAR_BYTES) || c->k > 4 * (double)target->l2_bytes));
+    if (dtype_is_short(c->s->dtype))
+        c->pack_s |= c->n >= worth_widening && is_separate(c);
+    if (dtype_is_short(c->v->dtype))
+        c->pack_v |= c->m >= worth_widening;
     c->along = c->map_s ? lies_along(c, c->s) : NULL;
     if (c->along && !is_reduced(c, c->along))
         c->along = NULL;
@@ -473,7 +487,7 @@ static WorkNest pack_nest(Contraction *c, const Pack *pack, const Vars *vars, co
             loops[d] = (KLoop){.var = var, .kind = KLOOP_UNROLL, .tile = rows};
     }
     KStore store = {.buffer = (uint32_t)(buffer - work->buffers.at), .left = at,
-                    .body = pack->map ? pack->map->factor : pack->read};
+                    .body = pack->map ? pack->map->factor : sc_cast(work->graph->pool, DT_F32, pack->read)};
     VEC_PUSH(work->arena, nest.stores, store);
     nest.loops = loops;
     return nest;
@@ -509,7 +523,7 @@ static void pack_operand(Contraction *c, const Pack *pack, bool before_all)
     const Scalar *packed = sc_read(pool, DT_F32, buffer->tensor, vars.len, at, NULL);
     const Scalar *other = pack->read == c->s ? c->v : c->s;
     *(pack->read == c->s ? &c->s : &c->v) = packed;
-    nest_of(c)->stores.at[0].body = sc_fn2(pool, OP_MUL, packed, other);
+    nest_of(c)->stores.at[0].body = sc_fn2(pool, OP_MUL, packed, sc_cast(pool, DT_F32, other));
     insert_nest(c, &nest, before_all);
 }
 

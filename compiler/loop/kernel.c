@@ -65,7 +65,9 @@ static void look_at_nest(const WorkKernel *work, const WorkNest *nest, Contents 
             c->fault = true;
             c->subscripted = s->tensor;
         }
-        ops += s->kind == SCALAR_FN && s->n_vars > 0 ? sc_cost(s) : 0;    /* others once */
+        bool converts = s->kind == SCALAR_FN && s->op == OP_CAST &&
+                        (dtype_is_short(s->dtype) || dtype_is_short(s->args[0]->dtype));
+        ops += s->kind == SCALAR_FN && s->n_vars > 0 && !converts ? sc_cost(s) : 0;    /* others once */
     }
     for (size_t i = 0; i < nest->stores.len; i++) {
         const KStore *store = &nest->stores.at[i];

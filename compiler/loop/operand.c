@@ -32,7 +32,7 @@ static const Scalar *source_of(Arena *arena, const Scalar *factor)
             continue;
         if (!is_plain_read(s))
             return NULL;
-        if (!source && s->n_vars == factor->n_vars && s->dtype == DT_F32)
+        if (!source && s->n_vars == factor->n_vars && (s->dtype == DT_F32 || dtype_is_short(s->dtype)))
             source = s;
     }
     return source;

@@ -219,9 +219,28 @@ static bool array_countable(Elab *e, const Array *a, size_t n, const Var *const 
     return ok;
 }
 
-/* The node over the outer index variables that the body uses and the array's own variables. */
+/* The element expression stays as it is; what becomes a node of it is kept in another dtype. */
+static void array_keep(Array *a, DType dtype)
+{
+    if (a->dtype != dtype) {
+        a->dtype = dtype;
+        a->base = NODE_NONE;
+        a->n_lead = 0;
+    }
+}
+
+/* The node over the outer index variables that the body uses and the array's own variables. A sum that
+ * will be rounded is a node of its own before, in f32. */
 void array_define(Elab *e, Array *a, const Var *const *own, Str name, Span span)
 {
+    DType kept = a->dtype;
+    if (a->reduce != REDUCE_NONE && dtype_is_short(kept)) {
+        a->dtype = DT_F32;
+        array_define(e, a, own, name, span);
+        array_keep(a, kept);
+        array_node(e, a, name, span);
+        return;
+    }
     ExprPool *pool = e->graph->pool;
     a->body = array_body(e, a);
     a->position = NULL;
@@ -271,8 +290,11 @@ void array_node(Elab *e, Array *a, Str name, Span span)
 
 void array_settle(Elab *e, Array *a)
 {
+    DType kept = a->dtype;
     if (a->reduce != REDUCE_NONE) {
+        a->dtype = dtype_is_short(kept) ? DT_F32 : kept;
         array_node(e, a, (Str){0}, (Span){0});
+        array_keep(a, kept);
     }
 }
 
@@ -398,6 +420,19 @@ DType values_dtype(size_t n, const Value *values)
     return strong == DT_BOOL ? DT_I32 : strong;
 }
 
+DType real_dtype(const Elab *e, size_t n, const Value *values, DType dtype)
+{
+    bool any = false, all = true;
+    for (size_t i = 0; i < n; i++) {
+        const Value *v = &values[i];
+        if (v->kind == VALUE_TENSOR && v->clock == CLOCK_TENSOR && dtype_is_float(v->array->dtype)) {
+            any = true;
+            all = all && v->array->dtype == e->real;
+        }
+    }
+    return dtype == DT_F32 && any && all ? e->real : dtype;
+}
+
 /* A step-clock scalar used by tensors: computed once per step in f64, a node of its own. A condition
  * keeps its place: kernels may wait for it. */
 static void step_scalar(Elab *e, Array *a, Span span)
@@ -447,7 +482,7 @@ Value array_map(Elab *e, ScalarOp op, DType in, size_t n, const Value *args, Spa
         return value_poison();
     }
     result.body = sc_fn(e->graph->pool, op, n, bodies);
-    result.dtype = result.body->dtype;
+    result.dtype = real_dtype(e, n, args, result.body->dtype);
     for (size_t i = 0; i < n; i++) {
         if (arrays[i].rank == result.rank && arrays[i].names != NULL) {
             result.names = arrays[i].names;

@@ -339,7 +339,7 @@ static Value fn_total(Elab *e, const Value *args, const Ast *call)
     if (e->total_mode == TOTAL_IS_VALUE) {
         return array_value(e, &a, CLOCK_TENSOR, call->span);
     }
-    if (!dtype_is_float(a.dtype)) {
+    if (!dtype_is_float(a.dtype) || dtype_is_short(a.dtype)) {
         array_cast(e, &a, DT_F64);
     }
     array_node(e, &a, (Str){0}, call->span);
@@ -417,7 +417,7 @@ static Value fn_draw(Elab *e, Scope *scope, Str name, size_t n, const Value *arg
     }
     ExprPool *pool = e->graph->pool;
     uint64_t key = draw_key(e, scope);
-    Array a = {.dtype = DT_F32, .base = NODE_NONE, .draws = true};
+    Array a = {.dtype = e->real, .base = NODE_NONE, .draws = true};
     double p;
     if (str_is(name, "bernoulli") && sc_is_const(x[0], &p) && (p <= 0 || p >= 1)) {
         a.body = sc_const(pool, DT_F32, p >= 1); /* certain: no draw */

@@ -17,6 +17,7 @@ Elab *elab_new(Compiler *c, Model *model, Graph *graph, bool training, const boo
     *e = (Elab){.c = c,
                 .model = model,
                 .graph = graph,
+                .real = DT_F32,
                 .training = training,
                 .trainable = trainable,
                 .progress = NODE_NONE,
@@ -24,9 +25,10 @@ Elab *elab_new(Compiler *c, Model *model, Graph *graph, bool training, const boo
                 .t = NODE_NONE};
     size_t n = model != NULL ? model->variables.len : 0;
     e->variable_nodes = NEW_ARRAY(arena, NodeId, n + 1);
+    e->real_nodes = NEW_ARRAY(arena, NodeId, n + 1);
     e->next_nodes = NEW_ARRAY(arena, NodeId, n + 1);
     for (size_t i = 0; i < n; i++) {
-        e->variable_nodes[i] = e->next_nodes[i] = NODE_NONE;
+        e->variable_nodes[i] = e->real_nodes[i] = e->next_nodes[i] = NODE_NONE;
     }
     e->state = NEW(arena, struct ElabState);
     e->state->draws = map_new(arena);
@@ -149,7 +151,17 @@ Value elab_variable(Elab *e, Variable *v, Span span)
             graph_leaf(e->graph, v->is_state ? NODE_STATE : NODE_PARAM, v->dtype, v->rank, v->dims,
                        v->key, v->index, v->span);
     }
-    return array_of_node(e, e->variable_nodes[v->index], CLOCK_TENSOR, span);
+    Value stored = array_of_node(e, e->variable_nodes[v->index], CLOCK_TENSOR, span);
+    if (!v->is_real || v->dtype == e->real) {
+        return stored;
+    }
+    if (e->real_nodes[v->index] == NODE_NONE) {
+        Array a = *stored.array;
+        array_cast(e, &a, e->real);
+        array_node(e, &a, v->key, v->span);
+        e->real_nodes[v->index] = a.base;
+    }
+    return array_of_node(e, e->real_nodes[v->index], CLOCK_TENSOR, span);
 }
 
 Value elab_field(Elab *e, Batch *batch, Str name, Span span)

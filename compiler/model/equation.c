@@ -531,7 +531,8 @@ static Value reduce(Elab *e, Array *a, Str name, size_t n, const Var *const *var
         }
         return value_poison();
     }
-    if ((op == REDUCE_ARGMAX || op == REDUCE_ARGMIN) && n != 1) {
+    bool arg = op == REDUCE_ARGMAX || op == REDUCE_ARGMIN, real = a->dtype == e->real;
+    if (arg && n != 1) {
         Diag *d = elab_error(e, E107, at->span, "`" STR_FMT "` takes one index", STR_ARG(name));
         diag_label(d, "%zu here", n);
         return value_poison();
@@ -552,7 +553,7 @@ static Value reduce(Elab *e, Array *a, Str name, size_t n, const Var *const *var
         const Scalar *scale = sc_const(e->graph->pool, a->dtype, 1 / count);
         a->body = sc_fn2(e->graph->pool, OP_MUL, a->body, scale);
     }
-    Array r = {.dtype = op == REDUCE_ARGMAX || op == REDUCE_ARGMIN ? DT_I32 : a->dtype,
+    Array r = {.dtype = arg ? DT_I32 : real ? e->real : a->dtype,
                .body = a->body,
                .base = NODE_NONE,
                .reduce = op,
@@ -560,7 +561,7 @@ static Value reduce(Elab *e, Array *a, Str name, size_t n, const Var *const *var
     for (size_t i = 0; i < n; i++) {
         r.reduced[i] = vars[i];
     }
-    if (r.n_reduced == 0 && r.dtype == a->dtype) {
+    if (r.n_reduced == 0 && !arg) {
         r.reduce = REDUCE_NONE;
     }
     return array_value(e, &r, CLOCK_TENSOR, at->span);

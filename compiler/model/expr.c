@@ -427,8 +427,12 @@ static Value contraction(Elab *e, const Value *va, const Value *vb, const Ast *a
         return value_poison();
     }
     DType in = values_dtype(2, (Value[]){*va, *vb});
-    array_cast(e, &a, in);
-    array_cast(e, &b, in);
+    if (!dtype_is_short(a.dtype)) {
+        array_cast(e, &a, in);
+    }
+    if (!dtype_is_short(b.dtype)) {
+        array_cast(e, &b, in);
+    }
     bool view = a.body->kind == SCALAR_READ && a.body->fill == NULL && a.reduce == REDUCE_NONE;
     if (!view) {
         array_node(e, &a, (Str){0}, va->span);
@@ -440,7 +444,8 @@ static Value contraction(Elab *e, const Value *va, const Value *vb, const Ast *a
     ExprPool *pool = e->graph->pool;
     const Array *longer = la >= lb ? &a : &b;
     Array y = {
-        .dtype = in, .rank = longer->rank, .base = NODE_NONE, .reduce = REDUCE_SUM, .n_reduced = 1};
+        .dtype = real_dtype(e, 2, (Value[]){*va, *vb}, in), .rank = longer->rank, .base = NODE_NONE,
+        .reduce = REDUCE_SUM, .n_reduced = 1};
     for (size_t i = 0; i + 2 < y.rank; i++) {
         y.dims[i] = longer->dims[i];
     }
@@ -452,7 +457,7 @@ static Value contraction(Elab *e, const Value *va, const Value *vb, const Ast *a
     const Scalar *x = sc_subst(pool, a.body, &(Subst){.n = 1, .from = &from, .to = &k});
     from = array_var(e, &b, b.rank - 2);
     const Scalar *w = sc_subst(pool, b.body, &(Subst){.n = 1, .from = &from, .to = &k});
-    y.body = sc_fn2(pool, OP_MUL, x, w);
+    y.body = sc_fn2(pool, OP_MUL, sc_cast(pool, in, x), sc_cast(pool, in, w));
     return array_value(e, &y, CLOCK_TENSOR, at->span);
 }
 

@@ -78,10 +78,10 @@ bool match_arguments(Elab *e, const Ast *params, size_t n, Ast *const *args, Spa
 /* --- scalar types ---------------------------------------------------------------------------- */
 bool type_dtype(Elab *e, Str name, Span span, DType *dtype)
 {
-    static const struct {
+    const struct {
         const char *name;
         DType dtype;
-    } rows[] = {{"", DT_F32},     {"f32", DT_F32}, {"bool", DT_BOOL}, {"u8", DT_U8},    {"i8", DT_I8},
+    } rows[] = {{"", e->real},     {"f32", DT_F32}, {"bool", DT_BOOL}, {"u8", DT_U8},    {"i8", DT_I8},
                 {"i32", DT_I32}, {"i64", DT_I64}, {"bf16", DT_BF16}, {"f16", DT_F16}};
     enum { ROWS = sizeof rows / sizeof *rows };
     Str names[ROWS];

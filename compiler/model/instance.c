@@ -239,6 +239,7 @@ static void add_variable(Build *b, const Ast *item)
     v->owner = b->in;
     v->dtype = DT_F32;
     const Ast *type = item->kids[0];
+    v->is_real = !v->is_state && type->text.len == 0;
     Member *member = NEW(arena, Member);
     *member = (Member){.kind = MEMBER_VARIABLE, .variable = v, .span = item->name};
     map_set(&b->in->members, item->text, member);

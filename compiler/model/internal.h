@@ -166,7 +166,7 @@ void frame_pop(Elab *e);
  * renaming) and over the index variables in scope (Elab ambient). */
 #define MOST_ELEMENTS ((int64_t)1 << 40)      /* of one tensor; sums of such sizes do not overflow */
 typedef struct Array {
-    DType dtype;
+    DType dtype;                 /* that a node of it is kept in; a body kept in less is f32 till then */
     size_t rank;
     int64_t dims[MAX_RANK];
     const Str *names;            /* of the dimensions, NULL when unknown */
@@ -205,7 +205,9 @@ bool arrays_broadcast(Elab *e, size_t n, Array **arrays, size_t *rank, int64_t *
 /* The dtype at which values meet: build and step floats are weak. */
 DType values_dtype(size_t n, const Value *values);
 Clock values_clock(size_t n, const Value *values);
-/* op over values of one shape after widening to `in`; the result has the dtype of sc_fn. */
+/* In what a value computed of these, in dtype, is kept: real if all that have a float dtype are real. */
+DType real_dtype(const Elab *e, size_t n, const Value *values, DType dtype);
+/* op over values of one shape after widening to `in`; the result has the dtype of sc_fn, or is real. */
 Value array_map(Elab *e, ScalarOp op, DType in, size_t n, const Value *args, Span span);
 const Position *scalar_position(Elab *e, const Scalar *s);
 

@@ -38,10 +38,7 @@ static bool later(RecipeBuild *b, const Ast *knob, const char *what)
 static bool precision(RecipeBuild *b, const Ast *knob)
 {
     const Ast *value = knob->kids[0];
-    if (value->kind == AST_NAME && str_is(value->text, "bf16")) {
-        return later(b, knob, "`precision = bf16`");
-    }
-    if (value->kind != AST_NAME || !str_is(value->text, "f32")) {
+    if (value->kind != AST_NAME || !(str_is(value->text, "f32") || str_is(value->text, "bf16"))) {
         Diag *d = diag(&b->c->diags, E103, value->span, "unknown precision");
         diag_help(d, "`precision` is `f32` or `bf16`");
         return false;
@@ -100,6 +97,12 @@ const Ast *knob_find(RecipeBuild *b, const Ast *stage, const char *name)
         }
     }
     return NULL;
+}
+
+DType knob_real(RecipeBuild *b, const Ast *stage)
+{
+    const Ast *knob = knob_find(b, stage, "precision");
+    return knob != NULL && str_is(knob->kids[0]->text, "bf16") ? DT_BF16 : DT_F32;
 }
 
 static bool refuse(RecipeBuild *b, const Ast *knob, const char *wants, double value)

@@ -117,6 +117,7 @@ typedef struct Variable {        /* a parameter or state of the model */
     Str key;
     VEC(Str) aliases;            /* further keys by `tie` */
     bool is_state;
+    bool is_real;                /* a parameter without a dtype: graphs read it as Elab.real */
     DType dtype;
     size_t rank;
     int64_t dims[MAX_RANK];
@@ -178,9 +179,11 @@ typedef struct Elab {            /* one graph under construction */
     Compiler *c;
     Model *model;
     Graph *graph;
+    DType real;                  /* what tensors of no declared dtype are kept in: f32, or `precision` */
     bool training;               /* is this the training graph? */
     const bool *trainable;       /* by variable index; decides `training` per instance */
     NodeId *variable_nodes;      /* by variable index; NODE_NONE until first read */
+    NodeId *real_nodes;          /* by variable index: a parameter rounded to `real`, once read */
     NodeId *next_nodes;          /* by variable index; set by primed equations */
     TotalMode total_mode;
     VEC(Total) totals;           /* variables numbered from first_total up, in order met */

@@ -102,6 +102,7 @@ bool knob_check(RecipeBuild *b, const Ast *knob, bool in_stage);
 bool knobs_of_run(RecipeBuild *b);
 bool knobs_of_stage(RecipeBuild *b, const Ast *stage, RecipeStage *to);
 const Ast *knob_find(RecipeBuild *b, const Ast *stage, const char *name);   /* stage, then recipe */
+DType knob_real(RecipeBuild *b, const Ast *stage);           /* `precision`: Elab.real */
 
 /* --- unused.c ------------------------------------------------------------------------------------------- */
 void recipe_unused(RecipeBuild *b);          /* W505 for what stages or nothing at all make of a clause */

@@ -41,6 +41,7 @@ static Elab *eval_graph(RecipeBuild *b, const Evaluation *of, int64_t samples, S
 {
     Graph *g = graph_new(b->c->arena);
     Elab *e = elab_new(b->c, b->r->model, g, false, NULL);
+    e->real = knob_real(b, NULL);
     e->total_mode = TOTAL_IS_STATE;
     e->first_total = of->batch != NULL
                          ? of->batch->first_total

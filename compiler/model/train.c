@@ -9,6 +9,7 @@ static bool forward(Training *t, const Ast *clause)
     RecipeBuild *b = t->b;
     Graph *g = graph_new(b->c->arena);
     Elab *e = t->forward = elab_new(b->c, b->r->model, g, true, t->stage->trainable);
+    e->real = knob_real(b, clause);
     e->parts = t->stage->accumulate;
     e->total_mode = e->parts > 1 ? TOTAL_IS_UPDATE : TOTAL_IS_VALUE;
     const Elab *longest = t->stage->step;      /* NULL: this is it */

@@ -13,6 +13,13 @@ static bool is_row_sum(const Node *node)
            dtype_is_float(node->dtype);
 }
 
+static bool is_read(const Scalar *s)
+{
+    bool widens = s->kind == SCALAR_FN && s->op == OP_CAST && dtype_is_short(s->args[0]->dtype);
+    const Scalar *read = widens ? s->args[0] : s;
+    return read->kind == SCALAR_READ && !read->fill;
+}
+
 /* Is mean[...] the mean of x over the piece's reduced variables? */
 static bool is_mean_of(const Graph *graph, const Piece *piece, const Scalar *mean, const Scalar *x)
 {
@@ -47,9 +54,11 @@ const Scalar *mean_around(const Graph *graph, const Piece *piece, const Scalar *
         return NULL;
     const Scalar *x = factor_split(graph->pool, difference->args[0], &a);
     const Scalar *y = factor_split(graph->pool, difference->args[1], &b);
-    if (a != -b || x->kind != SCALAR_READ || y->kind != SCALAR_READ || x->fill || y->fill)
+    if (a != -b || !is_read(x) || !is_read(y))
         return NULL;
-    return is_mean_of(graph, piece, y, x) ? y : is_mean_of(graph, piece, x, y) ? x : NULL;
+    return y->kind == SCALAR_READ && is_mean_of(graph, piece, y, x)   ? y
+           : x->kind == SCALAR_READ && is_mean_of(graph, piece, x, y) ? x
+                                                                      : NULL;
 }
 
 bool sum_is_zero(const Graph *graph, const Node *node)

@@ -61,8 +61,11 @@ static const Scalar *compared(const Clamp *clamp, const Scalar *s)
 {
     double c;
     bool left = sc_is_const(s->args[0], &c);
+    const Scalar *other = s->args[left];
+    if (is_fn(other, OP_CAST) && dtype_is_short(other->args[0]->dtype))
+        other = other->args[0];                  /* widened to be compared */
     Bounds b;
-    if ((!left && !sc_is_const(s->args[1], &c)) || !bounds_of(s->args[left], &b) || b.x->fill)
+    if ((!left && !sc_is_const(s->args[1], &c)) || !bounds_of(other, &b) || b.x->fill)
         return s;
     bool strict_below = left == (s->op == OP_LT);
     const Clamped *known = &clamp->clamped[b.x->tensor];

@@ -14,6 +14,13 @@ static bool plain_read(const Scalar *s)
     return true;
 }
 
+/* What a copy reads, widened or not. */
+static const Scalar *unwidened(const Scalar *s)
+{
+    bool widens = s->kind == SCALAR_FN && s->op == OP_CAST && dtype_is_float(s->dtype);
+    return widens && dtype_is_short(s->args[0]->dtype) ? s->args[0] : s;
+}
+
 /* c, b[e] or c * b[e] */
 static bool is_copy(const Node *node)
 {
@@ -25,7 +32,7 @@ static bool is_copy(const Node *node)
     if (body->kind == SCALAR_FN && body->op == OP_MUL && body->n == 2 &&
         body->args[0]->kind == SCALAR_CONST)
         body = body->args[1];
-    return body->kind == SCALAR_CONST || plain_read(body);
+    return body->kind == SCALAR_CONST || plain_read(unwidened(body));
 }
 
 /* The tensor's positions that `at` does not prove inside leave what it copies in the same places:
@@ -65,12 +72,12 @@ static const Scalar *through_copy(const Graph *graph, const Node *node, const Po
     Subst subst = {.n = piece->n_vars, .from = piece->vars, .to = at};
     if (all_in_range(node, at))
         return sc_subst(pool, piece->body, &subst);
-    bool scaled = piece->body->kind == SCALAR_FN;
-    const Scalar *copied = scaled ? piece->body->args[1] : piece->body;
-    if (!same_ranges(graph, node, copied, at) || (scaled && fill && !sc_is_zero(fill)))
+    bool scaled = piece->body->kind == SCALAR_FN && piece->body->op == OP_MUL;
+    const Scalar *whole = scaled ? piece->body->args[1] : piece->body, *copied = unwidened(whole);
+    if (!same_ranges(graph, node, copied, at) || ((scaled || copied != whole) && fill && !sc_is_zero(fill)))
         return NULL;
     const Scalar *inner = sc_subst(pool, copied, &subst);
-    const Scalar *read = graph_read(graph, inner->tensor, inner->at, fill);
+    const Scalar *read = sc_cast(pool, whole->dtype, graph_read(graph, inner->tensor, inner->at, fill));
     return scaled ? sc_fn2(pool, OP_MUL, piece->body->args[0], read) : read;
 }
 

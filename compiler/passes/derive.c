@@ -219,7 +219,7 @@ static const Scalar *through_one(Derivation *dv, const Scalar *s)
     const Scalar *da = visit(dv, s->args[0]);
     if (!da)
         return NULL;
-    if (s->op == OP_CAST)
+    if (s->op == OP_CAST && !dtype_is_short(s->dtype)) /* values are rounded, slopes are not */
         da = sc_cast(dv->pool, s->dtype, da);
     return mul(dv, da, slope(dv, s, s->args[0], value_of(dv, s)));
 }

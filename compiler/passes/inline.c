@@ -158,6 +158,17 @@ static bool is_streamed(const Inline *in, const Node *node)
     return bytes >= (double)in->target->l3_share_bytes;
 }
 
+/* A parameter as `precision` has it. In a map, such as a sum with a bias, rounding it for every element is
+ * little beside a kernel that could not be one with the products before. */
+static bool rounds_parameter(const Inline *in, NodeId id)
+{
+    const Node *node = graph_node(in->from, id);
+    const Scalar *body = node->pieces[0].body;
+    return dtype_is_short(node->dtype) && body->kind == SCALAR_FN && body->op == OP_CAST &&
+           body->args[0]->kind == SCALAR_READ &&
+           graph_node(in->from, body->args[0]->tensor)->kind == NODE_PARAM;
+}
+
 /* Inputs as large as the node. */
 static double streams_cost(const Inline *in, NodeId id)
 {
@@ -169,6 +180,26 @@ static double streams_cost(const Inline *in, NodeId id)
     return cost;
 }
 
+/* Kept in less than a tensor that it is computed from: written into readers it would be that tensor that
+ * is kept. But for the only reader, where that is kept in as little. */
+static bool keeps_less(const Inline *in, NodeId id)
+{
+    const Node *node = graph_node(in->from, id);
+    const Uses *uses = &in->uses[id];
+    if (!dtype_is_short(node->dtype))
+        return false;
+    const Node *reader = graph_node(in->from, uses->at[0].reader);
+    if (uses->len == 1 && node_is_map(reader) && reader->dtype == node->dtype)
+        return false;
+    for (size_t i = 0; i < in->inputs[id].len; i++) {
+        const Node *input = graph_node(in->from, in->inputs[id].at[i]);
+        if (input->kind == NODE_EQUATION && dtype_bytes(input->dtype) > dtype_bytes(node->dtype) &&
+            node_elements(input) >= node_elements(node))
+            return true;
+    }
+    return false;
+}
+
 /* `piece` is the node's own in the new graph, what it reads inlined already. */
 static bool worth_inlining(Inline *in, NodeId id, const Piece *piece)
 {
@@ -177,7 +208,7 @@ static bool worth_inlining(Inline *in, NodeId id, const Piece *piece)
     double cost = cost_of_body(in, piece, &scalars);
     double elements = (double)node_elements(node);
     double store = kernel_cost + elements * (cost + 2 * load_cost(in, node)), again = 0;
-    if (scalars > most_scalars)
+    if (scalars > most_scalars || keeps_less(in, id))
         return false;
     const Uses *uses = &in->uses[id];
     bool packed = false;
@@ -185,6 +216,8 @@ static bool worth_inlining(Inline *in, NodeId id, const Piece *piece)
         const Use *use = &uses->at[i];
         if (!use->plain)
             return false;
+        if (rounds_parameter(in, id) && node_is_map(graph_node(in->from, use->reader)))
+            continue;
         double points = node->rank == 0 ? 1 : use->points;   /* scalars leave all loops */
         if (use->operand && is_streamed(in, node) && stays_a_factor(piece) && cost <= most_operand) {
             points = elements;
