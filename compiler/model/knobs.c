@@ -12,7 +12,7 @@ typedef enum KnobKind {
     KNOB_MONITOR, /* max(metric), min(metric) */
     KNOB_RATE,    /* a float of the step clock */
     KNOB_PRECISION,
-    KNOB_LATER
+    KNOB_MEMORY /* a text: a number and its unit; memory.c */
 } KnobKind;
 
 static const struct {
@@ -26,21 +26,16 @@ static const struct {
     {"clip", KNOB_RATE, true},      {"accumulate", KNOB_STEPS, true},
     {"seed", KNOB_COUNT, false},    {"workers", KNOB_COUNT, false},
     {"skip_bad", KNOB_BOOL, false}, {"precision", KNOB_PRECISION, true},
-    {"ema", KNOB_RATE, true},      {"memory", KNOB_LATER, false},
+    {"ema", KNOB_RATE, true},      {"memory", KNOB_MEMORY, false},
 };
 enum { KNOBS = sizeof knobs / sizeof *knobs };
-
-static bool later(RecipeBuild *b, const Ast *knob, const char *what)
-{
-    diag(&b->c->diags, E520, knob->name, "%s is not available yet", what);
-    return false;
-}
 
 static bool precision(RecipeBuild *b, const Ast *knob)
 {
     const Ast *value = knob->kids[0];
     if (value->kind == AST_NAME && str_is(value->text, "bf16")) {
-        return later(b, knob, "`precision = bf16`");
+        diag(&b->c->diags, E520, knob->name, "`precision = bf16` is not available yet");
+        return false;
     }
     if (value->kind != AST_NAME || !str_is(value->text, "f32")) {
         Diag *d = diag(&b->c->diags, E103, value->span, "unknown precision");
@@ -63,10 +58,6 @@ bool knob_check(RecipeBuild *b, const Ast *knob, bool in_stage)
                            knobs[i].name);
             diag_help(d, "write it in the recipe, above the stages");
             return false;
-        }
-        if (knobs[i].kind == KNOB_LATER) {
-            return later(b, knob,
-                         str_c(b->c->arena, str_format(b->c->arena, "`%s`", knobs[i].name)));
         }
         return knobs[i].kind != KNOB_PRECISION || precision(b, knob);
     }

@@ -103,6 +103,9 @@ bool knobs_of_run(RecipeBuild *b);
 bool knobs_of_stage(RecipeBuild *b, const Ast *stage, RecipeStage *to);
 const Ast *knob_find(RecipeBuild *b, const Ast *stage, const char *name);   /* stage, then recipe */
 
+/* --- memory.c: `memory`, and the modules that can be computed again for it ----------------------------- */
+bool memory_build(RecipeBuild *b);
+
 /* --- unused.c ------------------------------------------------------------------------------------------- */
 void recipe_unused(RecipeBuild *b);          /* W505 for what stages or nothing at all make of a clause */
 
