@@ -47,6 +47,7 @@ typedef struct Build {
     HoneError *error;
     Planner planner;
     VEC(ProgramEntry) entries;
+    size_t dumped;               /* bytes before the trial at work */
 } Build;
 
 static double now(void)
@@ -146,7 +147,8 @@ static bool add_graph(Build *b, Str name, const Graph *graph)
         }
     }
     Arena *holds;
-    const Graph *clean = run_passes(b, name, graph, &holds);
+    const Graph *again = recipe_again(b->c->arena, b->recipe, graph, b->report->fit.chosen);
+    const Graph *clean = run_passes(b, name, again != NULL ? again : graph, &holds);
     if (clean == NULL) {
         return false;
     }
@@ -293,6 +295,37 @@ static Code *compile(Build *b)
     return code;
 }
 
+/* Every graph planned, as the trial wants it; nothing is left of the one before. */
+static bool plan(Build *b, HoneProgram *program)
+{
+    const Recipe *recipe = b->recipe;
+    *b->report = (BuildReport){.fit = b->report->fit};
+    memset(&b->entries, 0, sizeof b->entries);
+    if (b->options->dumped != NULL) {
+        b->options->dumped->len = b->dumped;
+    }
+    describe_tensors(b);
+    for (size_t i = 0; i < recipe->stages.len; i++) {
+        if (!add_stage(b, &recipe->stages.at[i])) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < recipe->remembers.len; i++) {
+        if (!add_remember(b, &recipe->remembers.at[i])) {
+            return false;
+        }
+    }
+    if (!add_graph(b, STR("start"), recipe->start) ||
+        !add_graph(b, STR("predict"), recipe->predict) ||
+        !add_graph(b, STR("merge"), recipe->merge)) {
+        return false;
+    }
+    place_entries(b);
+    b->report->entries = b->entries.at;
+    program_fill(b->c, recipe, &b->planner, b->entries.len, b->entries.at, program);
+    return true;
+}
+
 bool build_recipe(Compiler *c, const Recipe *recipe, const BuildOptions *options,
                   HoneProgram *program, BuildReport *report, HoneError *error)
 {
@@ -303,26 +336,22 @@ bool build_recipe(Compiler *c, const Recipe *recipe, const BuildOptions *options
         dump_title(&b, STAGE_recipe, recipe->name);
         recipe_dump(recipe, options->dumped);
     }
-    describe_tensors(&b);
-    for (size_t i = 0; i < recipe->stages.len; i++) {
-        if (!add_stage(&b, &recipe->stages.at[i])) {
-            return false;
-        }
+    b.dumped = options->dumped != NULL ? options->dumped->len : 0;
+    fit_begin(c->arena, recipe, &report->fit);
+    bool ok = plan(&b, program), more = ok && fit_next(c->arena, &report->fit, program);
+    while (more) {
+        Arena *kept = c->arena;
+        c->arena = arena_new(c->mem, "trial");
+        ok = plan(&b, program);
+        more = ok && fit_next(kept, &report->fit, program);
+        arena_free(c->arena);
+        c->arena = kept;
     }
-    for (size_t i = 0; i < recipe->remembers.len; i++) {
-        if (!add_remember(&b, &recipe->remembers.at[i])) {
-            return false;
-        }
-    }
-    if (!add_graph(&b, STR("start"), recipe->start) ||
-        !add_graph(&b, STR("predict"), recipe->predict) ||
-        !add_graph(&b, STR("merge"), recipe->merge)) {
+    ok = ok && (report->fit.tried == 0 || plan(&b, program));
+    if (!ok) {
         return false;
     }
-    place_entries(&b);
-    report->entries = b.entries.at;
-    program_fill(c, recipe, &b.planner, b.entries.len, b.entries.at, program);
-    if (options->code) {
+    if (options->code && report->fit.fits) {
         Code *code = compile(&b);
         if (code == NULL) {
             return false;

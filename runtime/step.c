@@ -27,7 +27,7 @@ static bool check_memory(Engine *engine, HoneError *error)
     hone_fail(error, HONE_NO_MEMORY, "E706", "the run needs %.0f MiB of memory, %.0f MiB are "
                                              "available", (double)engine->planned / 1048576,
               (double)available / 1048576);
-    hone_error_help(error, "a smaller `batch` needs less");
+    hone_error_help(error, "a smaller `batch` needs less, and so does a run with the knob `memory`");
     return false;
 }
 

@@ -107,62 +107,40 @@ static void print_data(const Recipe *recipe, Buf *out)
     }
 }
 
-/* As `hone run` counts it: arenas, every thread's scratch, what reading takes in the stage where it
- * takes most, and what is remembered. */
-typedef struct Peak {
-    uint64_t loading, bytes;
-    int threads;
-} Peak;
-
-enum { TRAIN, VALID };
-
-static uint64_t split_bytes(const Recipe *recipe, uint32_t data, int split, int64_t parts)
-{
-    HoneLoaderConfig config = hone_loader_config(&recipe->data.at[data], parts);
-    config.workers = (int)recipe->workers;
-    return hone_loading_bytes(&recipe->facts.at[data].loading[split], &config);
-}
-
-static Peak peak_of(const Session *s, const Recipe *recipe, const HoneProgram *program)
-{
-    Peak peak = {.threads = s->line->threads > 0 ? (int)s->line->threads : hone_cpu_count()};
-    for (size_t i = 0; i < recipe->stages.len; i++) {
-        const RecipeStage *stage = &recipe->stages.at[i];
-        uint64_t bytes = split_bytes(recipe, stage->data, TRAIN, stage->accumulate) +
-                         split_bytes(recipe, stage->data, VALID, 0);
-        peak.loading = bytes > peak.loading ? bytes : peak.loading;
-    }
-    for (size_t i = 0; i < recipe->remembers.len; i++) {
-        peak.loading += split_bytes(recipe, recipe->remembers.at[i].data, VALID, 0);
-    }
-    peak.bytes = peak.loading + (uint64_t)peak.threads * program->scratch_bytes;
-    for (int i = 0; i < HONE_ARENAS; i++) {
-        peak.bytes += program->arena_bytes[i];
-    }
-    return peak;
-}
-
 static void print_memory(const Session *s, const HoneProgram *program, const Peak *peak, Buf *out)
 {
-    static const char *const names[HONE_ARENAS] = {"parameters", "optimizer state", "batch",
-                                                   "activations", "constants"};
-    buf_add(out, STR("  memory       "));
-    for (int i = 0; i < HONE_ARENAS; i++) {
-        buf_printf(out, "%s " STR_FMT " · ", names[i],
-                   STR_ARG(bytes_text(s->arena, program->arena_bytes[i])));
-    }
-    buf_printf(out, "scratch " STR_FMT " a thread · loading ",
-               STR_ARG(bytes_text(s->arena, program->scratch_bytes)));
-    if (peak->loading > 0) {
-        buf_add(out, bytes_text(s->arena, peak->loading));
-    } else {
-        buf_add(out, STR("not known"));
-    }
-    buf_printf(out, "\n  peak         " STR_FMT " with %d threads\n",
+    buf_printf(out, "  memory       " STR_FMT "\n",
+               STR_ARG(memory_text(s->arena, program, peak->loading)));
+    buf_printf(out, "  peak         " STR_FMT " with %d threads\n",
                STR_ARG(bytes_text(s->arena, peak->bytes)), peak->threads);
 }
 
-static void print_json(const HoneProgram *program, const Peak *peak, Buf *out)
+/* What `memory` chose; modules that follow each other as the first and the last of them. */
+static void print_again(const Session *s, const Fit *fit, Buf *out)
+{
+    const Recipe *recipe = fit->recipe;
+    const char *before = "  recompute    ";
+    for (size_t i = 0; i < recipe->candidates.len && fit->tried > 0; i++) {
+        size_t first = i;
+        while (fit->chosen[i] && i + 1 < recipe->candidates.len && fit->chosen[i + 1]) {
+            i++;
+        }
+        if (!fit->chosen[first]) {
+            continue;
+        }
+        buf_printf(out, "%s" STR_FMT, before, STR_ARG(recipe->candidates.at[first]->path));
+        if (i > first) {
+            buf_printf(out, "%s" STR_FMT, i > first + 1 ? " .. " : ", ",
+                       STR_ARG(recipe->candidates.at[i]->path));
+        }
+        before = ", ";
+    }
+    if (fit->tried > 0) {
+        buf_printf(out, " (memory): +" STR_FMT " a step\n", STR_ARG(flops_text(s->arena, fit->flops)));
+    }
+}
+
+static void print_json(const HoneProgram *program, const Fit *fit, const Peak *peak, Buf *out)
 {
     static const char *const names[HONE_ARENAS] = {"params", "state", "io", "activations",
                                                    "constants"};
@@ -174,9 +152,18 @@ static void print_json(const HoneProgram *program, const Peak *peak, Buf *out)
     }
     buf_printf(out,
                ", \"scratch_bytes\": %llu, \"loading_bytes\": %llu, \"threads\": %d, "
-               "\"peak_bytes\": %llu}\n",
+               "\"peak_bytes\": %llu, \"recompute\": [",
                (unsigned long long)program->scratch_bytes, (unsigned long long)peak->loading,
                peak->threads, (unsigned long long)peak->bytes);
+    for (size_t i = 0, n = 0; i < fit->recipe->candidates.len; i++) {
+        if (fit->chosen[i]) {
+            buf_add(out, n++ > 0 ? STR(", ") : STR(""));
+            json_string(out, fit->recipe->candidates.at[i]->path);
+        }
+    }
+    buf_add(out, STR("], \"recompute_flops\": "));
+    json_number(out, fit->flops);
+    buf_add(out, STR("}\n"));
 }
 
 static void print_verdict(const Session *s, Buf *out)
@@ -222,15 +209,17 @@ static int check_one(Session *s, const Recipe *recipe)
         return exit;
     }
     Buf out = buf_new(s->arena);
-    Peak peak = peak_of(s, recipe, program);
+    int threads = s->line->threads > 0 ? (int)s->line->threads : hone_cpu_count();
+    Peak peak = program_peak(recipe, program, threads, -1);
     if (s->line->json) {
-        print_json(program, &peak, &out);
+        print_json(program, &report.fit, &peak, &out);
         return finish(s, &out);
     }
     print_title(s, recipe, &out);
     print_stages(s, recipe, program, &out);
     print_weights(recipe, &out);
     print_data(recipe, &out);
+    print_again(s, &report.fit, &out);
     print_memory(s, program, &peak, &out);
     buf_char(&out, '\n');
     print_verdict(s, &out);

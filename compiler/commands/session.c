@@ -369,6 +369,49 @@ static const char *cache_folder(const Session *s)
     return known ? str_c(s->arena, str_format(s->arena, "%s/.cache/hone", home)) : NULL;
 }
 
+Str memory_text(Arena *arena, const HoneProgram *program, uint64_t loading)
+{
+    static const char *const names[HONE_ARENAS] = {"parameters", "optimizer state", "batch",
+                                                   "activations", "constants"};
+    Buf out = buf_new(arena);
+    for (int i = 0; i < HONE_ARENAS; i++) {
+        buf_printf(&out, "%s " STR_FMT " · ", names[i],
+                   STR_ARG(bytes_text(arena, program->arena_bytes[i])));
+    }
+    buf_printf(&out, "scratch " STR_FMT " a thread · loading ",
+               STR_ARG(bytes_text(arena, program->scratch_bytes)));
+    buf_add(&out, loading > 0 ? bytes_text(arena, loading) : STR("not known"));
+    return buf_str(&out);
+}
+
+/* `memory` asks for less than can be reached, or more threads run than there is room for. */
+static bool fits(Session *s, const HoneProgram *program, const Fit *fit, int *exit)
+{
+    const Recipe *recipe = fit->recipe;
+    int threads = s->line->threads > 0 ? (int)s->line->threads : hone_cpu_count();
+    if (recipe->memory == 0 || (fit->fits && threads <= FIT_THREADS)) {
+        return true;
+    }
+    Peak peak = fit->fits ? program_peak(recipe, program, threads, -1) : fit->peak;
+    if (peak.bytes <= recipe->memory) {
+        return true;
+    }
+    Diag *d = diag(&s->c.diags, E706, recipe->memory_span, "the run does not fit `memory`");
+    diag_label(d, "%s " STR_FMT, fit->fits || fit->n == 0 ? "it takes" : "the least is",
+               STR_ARG(bytes_text(s->arena, peak.bytes)));
+    diag_note(d, "with %d threads%s: " STR_FMT, peak.threads,
+              fit->tried > 0 && !fit->fits ? " and all computed again that saves memory" : "",
+              STR_ARG(memory_text(s->arena, program, peak.loading)));
+    if (fit->fits) {
+        diag_help(d, "there is room for `--threads %d`", FIT_THREADS);
+    } else {
+        diag_help(d, "a smaller `batch` needs less; `accumulate` makes one update of several batches");
+    }
+    session_judge(s, false);
+    *exit = diags_exit(&s->c.diags);
+    return false;
+}
+
 HoneProgram *session_program(Session *s, const Recipe *recipe, bool code, BuildReport *report,
                              int *exit)
 {
@@ -393,6 +436,9 @@ HoneProgram *session_program(Session *s, const Recipe *recipe, bool code, BuildR
     HoneError error = {0};
     if (!build_recipe(&s->c, recipe, &options, program, report, &error)) {
         *exit = session_error(s, &error);
+        return NULL;
+    }
+    if (!fits(s, program, &report->fit, exit)) {
         return NULL;
     }
     if (dump != STAGE_COUNT) {

@@ -49,6 +49,8 @@ HoneProgram *session_steps(Session *s, const Recipe *recipe, bool code, BuildRep
 /* The target, if this machine runs it; NULL after an error. */
 const Target *session_runs_on(Session *s, int *exit);
 /* The target that the program is for; NULL is not possible after session_program. */
+/* What the plan takes, by arena; loading 0: not known. */
+Str memory_text(Arena *arena, const HoneProgram *program, uint64_t loading);
 const Target *session_target(const Session *s);
 /* The program alone, before it runs: all that it was made of is released, to the system too. Only the
  * command line, options and messages work afterwards; session_open starts again. */

@@ -106,20 +106,14 @@ bool frame_push(Elab *e, Frame *frame, const Ast *what, Instance *self, Instance
     return true;
 }
 
-/* Of calls within each other the outermost counts. */
 static void note_again(Elab *e)
 {
     const Frame *frame = e->state->frame;
-    if (e->graph == NULL || frame->self == NULL || !frame->self->recompute) {
-        return;
+    const Instance *self = e->graph == NULL ? NULL : frame->self;
+    if (self != NULL && (self->recompute || self->candidate)) {
+        RecipeCall call = {frame->first, (NodeId)e->graph->nodes.len, self};
+        VEC_PUSH(elab_arena(e), e->state->again, call);
     }
-    for (const Frame *f = frame->up; f != NULL; f = f->up) {
-        if (f->self != NULL && f->self->recompute) {
-            return;
-        }
-    }
-    NodeRange range = {.first = frame->first, .end = (NodeId)e->graph->nodes.len};
-    VEC_PUSH(elab_arena(e), e->state->again, range);
 }
 
 void frame_pop(Elab *e)

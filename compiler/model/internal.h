@@ -142,7 +142,7 @@ struct ElabState {
     BlockRun *run;
     const Instance *adapted;     /* while the wrapper of it is made or folded into it */
     bool merging;                /* parameters may be given next values */
-    VEC(NodeRange) again;        /* nodes made by instances with `recompute` */
+    VEC(RecipeCall) again;       /* of instances that are or can be computed again */
     const Variable *updated;     /* the parameter an optimizer's update is elaborated for */
     VEC(UsedStates) used;
 };

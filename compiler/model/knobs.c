@@ -11,7 +11,7 @@ typedef enum KnobKind {
     KNOB_MONITOR, /* max(metric), min(metric) */
     KNOB_RATE,    /* a float of the step clock */
     KNOB_PRECISION,
-    KNOB_LATER
+    KNOB_MEMORY /* a text: a number and its unit; memory.c */
 } KnobKind;
 
 static const struct {
@@ -25,15 +25,9 @@ static const struct {
     {"clip", KNOB_RATE, true},      {"accumulate", KNOB_STEPS, true},
     {"seed", KNOB_COUNT, false},    {"workers", KNOB_COUNT, false},
     {"skip_bad", KNOB_BOOL, false}, {"precision", KNOB_PRECISION, true},
-    {"ema", KNOB_RATE, true},      {"memory", KNOB_LATER, false},
+    {"ema", KNOB_RATE, true},      {"memory", KNOB_MEMORY, false},
 };
 enum { KNOBS = sizeof knobs / sizeof *knobs };
-
-static bool later(RecipeBuild *b, const Ast *knob, const char *what)
-{
-    diag(&b->c->diags, E520, knob->name, "%s is not available yet", what);
-    return false;
-}
 
 static bool precision(RecipeBuild *b, const Ast *knob)
 {
@@ -59,10 +53,6 @@ bool knob_check(RecipeBuild *b, const Ast *knob, bool in_stage)
                            knobs[i].name);
             diag_help(d, "write it in the recipe, above the stages");
             return false;
-        }
-        if (knobs[i].kind == KNOB_LATER) {
-            return later(b, knob,
-                         str_c(b->c->arena, str_format(b->c->arena, "`%s`", knobs[i].name)));
         }
         return knobs[i].kind != KNOB_PRECISION || precision(b, knob);
     }

@@ -15,7 +15,7 @@
  *   builtin.c     functions that are not formulas: reshape, count, draws, initialisers, norms of types
  *   optimizer.c   optimizer items: states of a variable, the update's equations
  *   pattern.c     patterns over keys
- *   recipe.c stage.c load.c save.c group.c data.c     finetune items -> Recipe
+ *   recipe.c stage.c load.c save.c group.c data.c memory.c     finetune items -> Recipe
  *
  * One compilation is a Compiler; everything lives on its arena unless said otherwise. Mistakes go to
  * its diags; functions then return poison (VALUE_POISON, NULL) and callers stay quiet.
@@ -135,6 +135,7 @@ struct Instance {
     Span span;                   /* where it is declared or constructed */
     Instance *parent;
     bool recompute;              /* its forward pass is computed again for the backward pass */
+    bool candidate;              /* … if that is needed to keep within `memory` */
     Instance *base;              /* what it wraps (`adapt`); its members and arguments show through */
     Scope *scope;                /* its arguments */
     Map members;                 /* declared path -> Member (variable, instance, array) */
@@ -366,6 +367,17 @@ typedef struct RecipeRemember {  /* other data over which metrics are taken too 
     RecipeLengths shorter;       /* as in RecipeStage */
 } RecipeRemember;
 
+typedef struct RecipeCall {      /* nodes first .. end - 1 of a forward pass, made by a call of a module */
+    NodeId first, end;
+    const Instance *of;
+} RecipeCall;
+typedef struct RecipeTrain {     /* a training graph of which more can be computed again */
+    const Graph *train;          /* as stages have it: with what `recompute` says */
+    const Graph *kept;           /* as it was before; its first nodes are the forward pass */
+    size_t n_forward;
+    VEC(RecipeCall) calls;       /* inner ones before those around them */
+} RecipeTrain;
+
 typedef struct Recipe {
     Str name;
     Span span;
@@ -386,7 +398,16 @@ typedef struct Recipe {
     uint64_t seed;
     int64_t workers;
     bool skip_bad;
+    uint64_t memory;             /* bytes that the plan keeps within; 0: not said */
+    Span memory_span;
+    VEC(const Instance *) candidates;    /* modules that can be computed again for that */
+    VEC(RecipeTrain) trains;     /* with such modules */
 } Recipe;
+/* memory.c: the training graph with what `recompute` says and the chosen candidates computed again; NULL:
+ * no candidate stands in it. */
+const Graph *recipe_again(Arena *arena, const Recipe *r, const Graph *train, const bool *chosen);
+/* What the candidate saves and costs by itself in all training graphs, roughly. */
+void recipe_saves(Arena *arena, const Recipe *r, size_t candidate, double *bytes, double *flops);
 /* The value that a step-clock option of the root file has in this run. */
 bool recipe_option(Compiler *c, Str name, double *value);
 

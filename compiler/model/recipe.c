@@ -316,6 +316,7 @@ static bool build_models(RecipeBuild *b)
             chosen.at[k]->recompute = true;
         }
     }
+    ok = memory_build(b) && ok;
     Model *model = b->r->model;
     b->build = elab_new(b->c, model, NULL, false, NULL);
     b->read = NEW_ARRAY(b->c->arena, bool, model->variables.len + 1);

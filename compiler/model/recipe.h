@@ -97,12 +97,15 @@ Batch *data_batch(RecipeBuild *b, uint32_t data, int64_t samples);   /* a new on
 int64_t data_samples(const HoneData *data, const RecipeData *facts, const char **what);
 
 /* --- knobs.c -------------------------------------------------------------------------------------------- */
-/* The closed list; NULL after E501 / E520 / E516. */
+/* The closed list; NULL after E501 / E516. */
 bool knob_check(RecipeBuild *b, const Ast *knob, bool in_stage);
 bool knobs_of_run(RecipeBuild *b);
 bool knobs_of_stage(RecipeBuild *b, const Ast *stage, RecipeStage *to);
 const Ast *knob_find(RecipeBuild *b, const Ast *stage, const char *name);   /* stage, then recipe */
 DType knob_real(RecipeBuild *b, const Ast *stage);           /* `precision`: Elab.real */
+
+/* --- memory.c: `memory`, and the modules that can be computed again for it ----------------------------- */
+bool memory_build(RecipeBuild *b);
 
 /* --- unused.c ------------------------------------------------------------------------------------------- */
 void recipe_unused(RecipeBuild *b);          /* W505 for what stages or nothing at all make of a clause */

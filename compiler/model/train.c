@@ -152,17 +152,30 @@ static void show_rate(Training *t)
     }
 }
 
-/* `recompute`: what the selected modules compute is computed once more for their gradients. */
+/* `recompute`: what the selected modules compute is computed once more for their gradients. What `memory`
+ * adds to them the plan decides. */
 static void recompute(Training *t, const Elab *forward)
 {
     RecipeBuild *b = t->b;
-    size_t n = forward->state->again.len;
+    size_t calls = forward->state->again.len, n = 0;
     const Graph *before = t->stage->train;
     NodeId *map = NEW_ARRAY(b->c->arena, NodeId, before->nodes.len + 1);
-    if (n == 0) {
-        return;
+    NodeRange *ranges = NEW_ARRAY(b->c->arena, NodeRange, calls + 1);
+    RecipeTrain train = {.kept = before, .n_forward = t->n_forward};
+    for (size_t i = 0; i < calls; i++) {
+        RecipeCall call = forward->state->again.at[i];
+        VEC_PUSH(b->c->arena, train.calls, call);
+        if (call.of->recompute) {
+            ranges[n++] = (NodeRange){call.first, call.end};
+        }
     }
-    t->stage->train = pass_again(b->c->arena, before, t->n_forward, n, forward->state->again.at, map);
+    if (n > 0) {
+        t->stage->train = pass_again(b->c->arena, before, t->n_forward, n, ranges, map, NULL);
+    }
+    train.train = t->stage->train;
+    if (calls > n) {
+        VEC_PUSH(b->c->arena, b->r->trains, train);
+    }
     if (t->stage->train != before && t->stage->lr != NODE_NONE && t->stage->update == NULL) {
         t->stage->lr = map[t->stage->lr];
     }

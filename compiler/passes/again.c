@@ -4,6 +4,7 @@
  * before its first reader and is called NAME again, by which pass_cse knows that it is wanted. Needs the
  * graph that pass_autodiff leaves, whose first nodes are the forward pass; keeps every value. */
 #include "passes/clean.h"
+#include "passes/fusion.h"
 
 static const char suffix[] = " again";
 
@@ -20,6 +21,7 @@ typedef struct Again {
     bool *kept;
     NodeId *late;       /* by node: what the backward pass reads */
     size_t copies;
+    AgainCost cost;
 } Again;
 
 static void find_ranges(Again *a, size_t n_forward, size_t n, const NodeRange *ranges)
@@ -50,6 +52,22 @@ static NodeId rewritten(Again *a, NodeId id)
     return node_rewrite(a->to, graph_node(a->from, id), read_renamed, a->late, a->late);
 }
 
+/* What only renames elements of another tensor is not stored. */
+static void add_cost(Again *a, const Node *node)
+{
+    bool view = node->n_pieces == 1 && node->pieces[0].n_reduced == 0 &&
+                node->pieces[0].body->kind == SCALAR_READ;
+    a->cost.bytes += view ? 0 : (double)node_elements(node) * (double)dtype_bytes(node->dtype);
+    for (size_t p = 0; p < node->n_pieces; p++) {
+        const Piece *piece = &node->pieces[p];
+        ScalarList list = sc_list(a->arena, 1, &piece->body);
+        double each = piece->n_reduced > 0;
+        for (size_t i = 0; i < list.n; i++)
+            each += sc_cost(list.at[i]);
+        a->cost.flops += each * piece_points(piece);
+    }
+}
+
 /* Copies of what the node reads, and of what these read, before it. */
 static void copy_reads(Again *a, NodeId id)
 {
@@ -66,12 +84,13 @@ static void copy_reads(Again *a, NodeId id)
             Node *copy = &a->to->nodes.at[a->late[read]];
             copy->name = str_format(a->to->arena, STR_FMT "%s", STR_ARG(copy->name), suffix);
             a->copies++;
+            add_cost(a, copy);
         }
     }
 }
 
 const Graph *pass_again(Arena *arena, const Graph *graph, size_t n_forward, size_t n,
-                        const NodeRange *ranges, NodeId *map)
+                        const NodeRange *ranges, NodeId *map, AgainCost *cost)
 {
     size_t nodes = graph->nodes.len;
     Again again = {.arena = arena, .from = graph, .to = graph_new(arena)}, *a = &again;
@@ -85,5 +104,7 @@ const Graph *pass_again(Arena *arena, const Graph *graph, size_t n_forward, size
         map[id] = a->late[id] = rewritten(a, id);
     }
     outputs_copy(a->to, graph, map);
+    if (cost != NULL)
+        *cost = a->cost;
     return a->copies > 0 ? a->to : graph;
 }
