@@ -249,13 +249,6 @@ static void add_variable(Build *b, const Ast *item)
         !type_dtype(e, type->text, type->span, &v->dtype)) {
         return;
     }
-    if (!v->is_state && dtype_is_short(v->dtype)) {
-        Diag *d = elab_error(e, E520, type->span, "parameters of type %s are not available yet",
-                             dtype_name(v->dtype));
-        diag_help(d, "keep them in f32; states of modules and optimizers may be %s",
-                  dtype_name(v->dtype));
-        return;
-    }
     if (type->kind == AST_TYPE_TENSOR && !eval_dims(e, b->in->scope, type, &v->rank, v->dims)) {
         return;
     }

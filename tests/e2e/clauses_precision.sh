@@ -29,6 +29,38 @@ END
 stable mixed
 differ mixed bf16 'a stage has a precision of its own'
 
+# parameters that are declared so are kept and saved in 2 bytes, whatever the precision
+sed 's/^use nn$//; s/fc1: Linear(64, H)/fc1: Short(64, H)/' net.hone >shortnet.hone
+cat >>shortnet.hone <<'END'
+use nn
+module Short(I, O) {
+  param weight: bf16[O, I] = kaiming_uniform(I)
+  param bias: f16[O] = zeros()
+  fn forward(x: [.., I]) -> [.., O] {
+    y[.., o] = sum[i] x[.., i] * weight[o, i]
+    return y + bias
+  }
+}
+END
+head=${head/use lora, net,/use lora, shortnet,}
+recipe kept <<'END'
+  optimizer AdamW(lr = 3e-3)
+  steps = 62
+END
+train kept || fail 'kept'
+grep -o '"loss": [^,}]*' run-kept/metrics.jsonl | awk '{ last = $2 } END { exit !(last < 0.4) }' || fail 'short parameters do not learn'
+recipe kept <<'END'
+  optimizer AdamW(lr = 3e-3)
+  clip = 1.0
+  ema = 0.9
+  accumulate = 2
+  steps = 31
+  checkpoint = 9
+END
+stable kept
+"$hone" keys kept.safetensors >out
+grep -q 'fc1.weight *BF16 ' out && grep -q 'fc1.bias *F16 ' out || fail 'files do not hold what is kept'
+
 # convolutions: what is kept for the backward pass takes half
 cp "$here"/../../samples/digits/*.hone .
 sed '/^finetune/a\  precision = bf16' pretrain.hone >short.hone
