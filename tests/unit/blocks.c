@@ -58,11 +58,11 @@ static const Net nets[] = {
      "e[n:2, p:9, q:11, c:35] = min(max(d[n, p, q, c], 0.0), 0.6)\n"
      "f[n:2, p:9, q:11, o:17] = sum[c:35] l[o, c] * e[n, p, q, c]", 2},
     {"with rows of other dimensions of equal extent",
-     "input x[300, 300]\nparam g[300]\n"
-     "u[n:300] = sum[d:300] 0.01 * x[n, d] * g[d]\n"
-     "e[n:300, d:300] = exp(u[n] * g[d]) * x[n, d]\n"
-     "f[n:300, d:300] = exp(u[d] * g[n]) * x[n, d]\n"
-     "y[n:300, d:300] = sum[k:300] e[n, k] * f[k, d]", 1},
+     "input x[160, 160]\nparam g[160]\n"
+     "u[n:160] = sum[d:160] 0.01 * x[n, d] * g[d]\n"
+     "e[n:160, d:160] = exp(u[n] * g[d]) * x[n, d]\n"
+     "f[n:160, d:160] = exp(u[d] * g[n]) * x[n, d]\n"
+     "y[n:160, d:160] = sum[k:160] e[n, k] * f[k, d]", 1},
 };
 
 static bool check_net(const Net *net, const Target *target)
