@@ -173,9 +173,12 @@ const KBuffer *buffer_of(const Emit *e, NodeId tensor);
 /* --- memory.c -------------------------------------------------------------------------------- */
 LLVMValueRef emit_read(Emit *e, const Scalar *s, MemoEntry *entry, const Point *point);
 void emit_store(Emit *e, const KStore *store, const Point *point, LLVMValueRef value);
-void emit_prefetches(Emit *e); /* of the nest, at its innermost loop */
+Access *access_of_read(Emit *e, const Scalar *s, MemoEntry *entry);
 const Access *access_of_store(Emit *e, const KStore *store);
 LLVMValueRef load_stored(Emit *e, const Access *a, LLVMValueRef pointer, const Point *point);
+
+/* --- prefetch.c ------------------------------------------------------------------------------ */
+void emit_prefetches(Emit *e); /* of the nest, at its innermost loop */
 
 /* --- transpose.c ----------------------------------------------------------------------------- */
 size_t transpose_loop(const Emit *e, const Access *a); /* along which it is contiguous; SIZE_MAX */

@@ -1,7 +1,7 @@
 /* nest: loops. Every loop is emitted as regions of whole steps: UNROLL and LANES loops have a main
  * region and, if the extent leaves a rest, one smaller region after it, so that all counts and
- * masks are constants; SERIAL loops too where several values stand in one trip. Loops run at least once and test at their end; accumulators are carried by
- * phis.
+ * masks are constants; SERIAL loops too where several values stand in one trip. Loops run at least
+ * once and test at their end; accumulators are carried by phis.
  */
 #include "emit/internal.h"
 

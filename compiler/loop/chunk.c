@@ -9,7 +9,7 @@
 static const double chunk_work = 12000;     /* at least; the unit is one element of a plain map */
 static const int64_t most_chunks = 64;
 static const double few_chunks = 8;
-static const int64_t least_for_whole = 16;  /* so many chunks do, rather than vectors of a row in several */
+static const int64_t enough_for_whole = 16; /* chunks, rather than the vectors of a row in several */
 static const int64_t most_contraction_chunks = 32;  /* each packs for itself */
 
 /* Nearly equal parts of about `most`, a quarter more at most, in steps of `step`. */
@@ -149,12 +149,11 @@ void work_chunk(WorkKernel *work)
     for (size_t i = 0; i < work->nests.len; i++)
         total += work->nests.at[i].work;
     double most = total / chunk_work;
-    int64_t wanted = most > (double)most_chunks ? most_chunks : (int64_t)most;
+    int64_t wanted = most > (double)most_chunks ? most_chunks : (int64_t)most, made = 1;
     const WorkNest *first = &work->nests.at[0];
     for (size_t i = 0; i < first->n_loops && wanted > 1; i++) {
         const Var *var = first->loops[i].var;
-        if (!may_cut(work, var) ||
-            (first->loops[i].kind == KLOOP_LANES && wanted <= most_chunks / least_for_whole))
+        if (!may_cut(work, var) || (first->loops[i].kind == KLOOP_LANES && made >= enough_for_whole))
             continue;
         int64_t step = granularity(work, var);
         int64_t tile = thread_part(var->extent, (var->extent + wanted - 1) / wanted, step);
@@ -163,6 +162,7 @@ void work_chunk(WorkKernel *work)
             continue;
         add_chunk(work, var, tile);
         wanted /= runs;
+        made *= runs;
     }
 }
 
