@@ -1,7 +1,11 @@
 /* transpose: reads whose lanes lie apart in memory but whose elements along an unrolled loop lie side
  * by side: as many vectors as there are lanes are loaded along that loop and transposed in registers,
- * instead of as many gathers. */
+ * instead of as many gathers. Quarters of vectors are put into place as they are loaded, which costs
+ * nothing; what is left are squares of four by four. */
 #include "emit/internal.h"
+
+/* A vector as its quarters: what the instructions of one quarter do, they do in all of them at once. */
+enum { QUARTER = 4 };
 
 /* The loop along which the read is contiguous, with as many coordinates as a vector has lanes. */
 static size_t loop_along(const Emit *e, const Access *a)
@@ -20,34 +24,63 @@ static size_t loop_along(const Emit *e, const Access *a)
 size_t transpose_loop(const Emit *e, const Access *a)
 {
     if (a->n_varying > 0 || a->n_clamped > 0 || a->n_checks > 0 || a->step == 0 ||
-        e->target->lanes < 2 || (dtype_bytes(a->buffer->dtype) != 4 && !dtype_is_short(a->buffer->dtype)))
+        e->target->lanes < QUARTER || (dtype_bytes(a->buffer->dtype) != 4 && !dtype_is_short(a->buffer->dtype)))
         return SIZE_MAX;
     return loop_along(e, a);
 }
 
-/* Elements of a and b in turn, from the lower or the upper halves. */
-static LLVMValueRef zip(Emit *e, LLVMValueRef a, LLVMValueRef b, bool upper)
+/* Quarter by quarter, the lower or upper pairs of `size` elements of a and b in turn. */
+static LLVMValueRef zip(Emit *e, LLVMValueRef a, LLVMValueRef b, unsigned size, bool upper)
 {
     LLVMValueRef index[64];
-    unsigned n = lanes_of(a), from = upper ? n / 2 : 0;
-    for (unsigned i = 0; i < n; i++)
-        index[i] = LLVMConstInt(e->i32, from + i / 2 + (i % 2) * n, false);
+    unsigned n = lanes_of(a);
+    for (unsigned i = 0; i < n; i++) {
+        unsigned in = i % QUARTER, pair = in / size;
+        unsigned from = i - in + (upper ? QUARTER / 2 : 0) + pair / 2 * size + in % size;
+        index[i] = LLVMConstInt(e->i32, from + pair % 2 * n, false);
+    }
     return LLVMBuildShuffleVector(e->ir, a, b, LLVMConstVector(index, n), "");
 }
 
-/* Zipping vector i with vector i + n/2, log2(n) times, transposes: each turn rotates the bits of an
- * element's place, row and lane together, by one. */
-static void transpose(Emit *e, unsigned n, LLVMValueRef *rows)
+/* Four vectors, in every quarter of which stand four rows, become four columns. */
+static void transpose_quarters(Emit *e, LLVMValueRef *v)
 {
-    LLVMValueRef next[64];
-    for (unsigned turn = 1; turn < n; turn *= 2) {
-        for (unsigned i = 0; i < n / 2; i++) {
-            next[2 * i] = zip(e, rows[i], rows[i + n / 2], false);
-            next[2 * i + 1] = zip(e, rows[i], rows[i + n / 2], true);
-        }
-        for (unsigned i = 0; i < n; i++)
-            rows[i] = next[i];
+    LLVMValueRef low = zip(e, v[0], v[1], 1, false), high = zip(e, v[0], v[1], 1, true);
+    LLVMValueRef low2 = zip(e, v[2], v[3], 1, false), high2 = zip(e, v[2], v[3], 1, true);
+    v[0] = zip(e, low, low2, 2, false);
+    v[1] = zip(e, low, low2, 2, true);
+    v[2] = zip(e, high, high2, 2, false);
+    v[3] = zip(e, high, high2, 2, true);
+}
+
+/* Parts of 2^k vectors put behind each other. */
+static LLVMValueRef concatenate(Emit *e, LLVMValueRef *parts, unsigned n)
+{
+    LLVMValueRef index[64];
+    for (; n > 1; n /= 2) {
+        unsigned width = 2 * lanes_of(parts[0]);
+        for (unsigned i = 0; i < width; i++)
+            index[i] = LLVMConstInt(e->i32, i, false);
+        for (unsigned i = 0; i < n / 2; i++)
+            parts[i] = LLVMBuildShuffleVector(e->ir, parts[2 * i], parts[2 * i + 1],
+                                              LLVMConstVector(index, width), "");
     }
+    return parts[0];
+}
+
+/* The same quarter of rows r, r + 4, r + 8 … side by side. */
+static LLVMValueRef load_quarters(Emit *e, const Access *a, const LLVMValueRef *rows, unsigned r,
+                                  unsigned quarter)
+{
+    unsigned n = (unsigned)e->target->lanes, bytes = (unsigned)dtype_bytes(a->buffer->dtype);
+    LLVMTypeRef type = type_stored(e, a->buffer->dtype, QUARTER);
+    LLVMValueRef parts[64 / QUARTER], by = make_int(e->i64, (int64_t)(quarter * QUARTER * bytes));
+    for (unsigned g = 0; g < n / QUARTER; g++) {
+        LLVMValueRef from = LLVMBuildGEP2(e->ir, e->i8, rows[g * QUARTER + r], &by, 1, "");
+        parts[g] = LLVMBuildLoad2(e->ir, type, from, "");
+        LLVMSetAlignment(parts[g], bytes);
+    }
+    return value_loaded(e, concatenate(e, parts, n / QUARTER), a->buffer->dtype);
 }
 
 /* Emits the reads of all coordinates of `loop`; returns the one asked for. Lanes that are off read
@@ -56,7 +89,6 @@ LLVMValueRef emit_transposed(Emit *e, const Access *a, MemoEntry *entry, size_t 
                              const Point *point)
 {
     unsigned n = (unsigned)e->target->lanes, bytes = (unsigned)dtype_bytes(a->buffer->dtype);
-    LLVMTypeRef type = type_stored(e, a->buffer->dtype, n);
     LLVMValueRef rows[64], on = lane_mask(e, point);
     Point at = *point;
     at.at[loop] = 0;
@@ -64,19 +96,17 @@ LLVMValueRef emit_transposed(Emit *e, const Access *a, MemoEntry *entry, size_t 
     for (unsigned i = 0; i < n; i++) {
         bool off = on && LLVMConstIntGetZExtValue(LLVMGetAggregateElement(on, i)) == 0;
         LLVMValueRef by = make_int(e->i64, off ? 0 : (int64_t)i * a->step * bytes);
-        LLVMValueRef from = LLVMBuildGEP2(e->ir, e->i8, first, &by, 1, "");
-        if (off) {
-            rows[i] = rows[0];
-            continue;
-        }
-        LLVMValueRef stored = LLVMBuildLoad2(e->ir, type, from, "");
-        LLVMSetAlignment(stored, bytes);
-        rows[i] = value_loaded(e, stored, a->buffer->dtype);
+        rows[i] = LLVMBuildGEP2(e->ir, e->i8, first, &by, 1, "");
     }
-    transpose(e, n, rows);
-    for (unsigned i = 0; i < n; i++) {
-        at.at[loop] = i;
-        *memo_slot(e, entry, &at) = rows[i];
+    for (unsigned quarter = 0; quarter < n / QUARTER; quarter++) {
+        LLVMValueRef columns[QUARTER];
+        for (unsigned r = 0; r < QUARTER; r++)
+            columns[r] = load_quarters(e, a, rows, r, quarter);
+        transpose_quarters(e, columns);
+        for (unsigned i = 0; i < QUARTER; i++) {
+            at.at[loop] = quarter * QUARTER + i;
+            *memo_slot(e, entry, &at) = columns[i];
+        }
     }
     return *memo_slot(e, entry, point);
 }

@@ -42,6 +42,7 @@ typedef struct Fuse {
     VEC(uint32_t) *readers;      /* by node: bundles that read it */
     const Demand *demands;       /* by node */
     const bool *decisions;       /* by node: somebody waits for it */
+    bool *kept;                  /* by node: an output of the graph */
 } Fuse;
 
 #define NO_BUNDLE UINT32_MAX
@@ -456,8 +457,8 @@ static void add_member(const Joining *j, uint32_t b, uint32_t nest)
         VEC_PUSH(f->arena, f->readers[j->reads.at[i]->tensor], b);
 }
 
-/* A large tensor that is computed with its neighbours' inputs long before anybody reads it would only
- * take memory: what pass_recompute and pass_again put into the backward pass stays there. */
+/* A large tensor that is computed beside its inputs, or what they were computed from, long before
+ * anybody reads it would only take memory: what pass_recompute and pass_again put into the backward pass stays there. */
 static bool is_far(const Joining *j, const Bundle *bundle)
 {
     double bytes = (double)node_elements(j->node) * (double)dtype_bytes(j->node->dtype);
@@ -465,7 +466,7 @@ static bool is_far(const Joining *j, const Bundle *bundle)
     for (size_t m = 0; m < bundle->members.len; m++)
         last = bundle->members.at[m].node > last ? bundle->members.at[m].node : last;
     bool large = bytes >= (double)RECOMPUTE_BYTES || node_is_again(j->node);
-    return large && j->id - last >= RECOMPUTE_GAP;
+    return large && !j->f->kept[j->id] && j->id - last >= RECOMPUTE_GAP;
 }
 
 /* What is needed only sometimes stays apart from what always is, except that maps share a pass. */
@@ -478,14 +479,14 @@ static bool same_demand(const Joining *j, const Bundle *bundle)
 static bool try_join(Joining *j, uint32_t b)
 {
     Bundle *bundle = &j->f->bundles.at[b];
-    if (bundle->closed || needs_itself(j, b) || !same_demand(j, bundle))
+    if (bundle->closed || needs_itself(j, b) || !same_demand(j, bundle) || is_far(j, bundle))
         return false;
     j->n_rows = 0;
     keep_rows(j, bundle);
     uint32_t nest = bundle->nests;
     if (!j->reads_member) {
         /* another reader of the same tensors: equal loops, or nothing */
-        nest = is_far(j, bundle) ? nest : nest_to_join(j, bundle);
+        nest = nest_to_join(j, bundle);
         if (nest == bundle->nests)
             return false;
         const Member *lead = lead_of(bundle, nest);
@@ -628,7 +629,10 @@ Groups pass_fuse(Arena *arena, const Graph *graph, const Target *target, Moves w
               .words = (n + 63) / 64,
               .needs = NEW_ARRAY(arena, uint64_t *, n),
               .demands = graph_demands(arena, merged, NULL, NULL),
-              .decisions = graph_decisions(arena, merged)};
+              .decisions = graph_decisions(arena, merged),
+              .kept = NEW_ARRAY(arena, bool, n)};
+    for (size_t i = 0; i < merged->outputs.len; i++)
+        f.kept[merged->outputs.at[i].value] = true;
     f.readers = arena_alloc_array(arena, n, sizeof *f.readers, _Alignof(max_align_t));
     for (NodeId id = 0; id < n; id++)
         f.of[id] = NO_BUNDLE;
