@@ -71,7 +71,7 @@ static void compare(const char *name, const char *text)
 static void kernels_are_as_written(void **state)
 {
     (void)state;
-    static const char *const names[] = {"bottleneck", "inverted", "transformer"};
+    static const char *const names[] = {"bottleneck", "inverted", "transformer", "postnorm"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const Graph *graph = training(names[i]);
         Groups groups = pass_fuse(world.c.arena, graph, target_find(STR("x86-64-v4")), 0);
