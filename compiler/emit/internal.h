@@ -242,6 +242,7 @@ LLVMBasicBlockRef new_block(Emit *e, const char *name);
 void enter_block(Emit *e, LLVMBasicBlockRef block);
 void emit_nest(Emit *e, const Nest *nest);
 int64_t loop_step(const Emit *e, const KLoop *loop); /* values of its variable per trip */
+int64_t loop_length(const Emit *e, const KLoop *loop);      /* values in its part; 0: known at run time */
 void emit_chunk(Emit *e); /* all blocks and nests */
 typedef struct Sums { /* accumulators of a reducing nest */
     size_t n;         /* instances of all stores */

@@ -172,12 +172,23 @@ static void emit_steps(Emit *e, size_t loop, LLVMValueRef start, int64_t length,
         emit_region(e, loop, offset(e, start, full * step), 1, rest, sums);
 }
 
+int64_t loop_length(const Emit *e, const KLoop *loop)
+{
+    const Run *run = run_of(e, loop->var);
+    int64_t values = run ? run->length : loop->var->extent;
+    return loop->times ? values * loop->times : values;
+}
+
 static void emit_loop(Emit *e, size_t loop, Sums *sums)
 {
     const KLoop *k = &e->nest->loops[loop];
     const Run *run = run_of(e, k->var);
     LLVMValueRef start = run ? run->start : LLVMConstInt(e->i64, 0, false);
-    int64_t length = run ? run->length : k->var->extent;
+    int64_t length = loop_length(e, k);
+    if (k->folded) {
+        emit_trip(e, loop, &(Range){.count = 1, .turns = 1, .last_on = e->target->lanes}, start, sums);
+        return;
+    }
     if (k->kind != KLOOP_SERIAL || k->tile > 1) {
         assert(length);
         emit_steps(e, loop, start, length, sums);
@@ -231,7 +242,7 @@ static void emit_loops(Emit *e)
 static bool one_step(const Emit *e, const KLoop *loop)
 {
     int64_t step = loop->kind == KLOOP_SERIAL ? 1 : loop_step(e, loop);
-    return !run_of(e, loop->var) && loop->var->extent <= step;
+    return !run_of(e, loop->var) && (loop->folded || loop_length(e, loop) <= step);
 }
 
 static bool sums_over(const Nest *nest, const Var *var)

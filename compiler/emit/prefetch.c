@@ -31,7 +31,7 @@ static LLVMValueRef prefetch_distance(Emit *e, const KPrefetch *p, int64_t size)
     LLVMValueRef number = tile_number(e, loop);
     LLVMValueRef turn = LLVMBuildICmp(e->ir, LLVMIntULT, number,
                                       make_int(e->i64, p->parts ? p->parts : 1), "");
-    int64_t values = run ? run->length : k->var->extent;
+    int64_t values = loop_length(e, k);
     if (p->parts)
         ahead = LLVMBuildAdd(e->ir, ahead,
                              times(e, number, values / p->parts * p->stride * size), "");

@@ -669,7 +669,10 @@ static void unroll_sum(Contraction *c)
     WorkNest *nest = nest_of(c);
     const Scalar *const *factors = nest->stores.at[0].body->args;
     int64_t part = part_left(c, innermost(c)->var);
+    part *= innermost(c)->times ? innermost(c)->times : 1;
     int64_t turns = factors[0]->fill || factors[1]->fill ? 1 : MOST_TURNS;
+    if (turns > 1 && part % turns != 0 && part % 4 == 0)
+        turns = 4;
     while (part % turns != 0)
         turns--;
     KLoop *loops = NEW_ARRAY(c->work->arena, KLoop, nest->n_loops);
@@ -757,6 +760,7 @@ bool work_block(WorkKernel *work)
         Pack pack = pack_of(&c, c.v, c.lanes, c.width);
         pack_operand(&c, &pack, false);
     }
+    work_fold(work, c.index);
     prefetch_operands(&c, s, v);
     return true;
 }

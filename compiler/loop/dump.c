@@ -33,6 +33,10 @@ static void dump_loop(Dump *dump, const KLoop *loop, size_t depth, Buf *out)
         buf_printf(out, " %" PRId64, loop->tile);
     if (loop->width)
         buf_printf(out, " by %" PRId64, loop->width);
+    if (loop->times)
+        buf_printf(out, " times %" PRId64, loop->times);
+    if (loop->folded)
+        buf_add(out, STR(" folded"));
     buf_printf(out, loop->reduced ? " reduced\n" : "\n");
 }
 

@@ -67,6 +67,9 @@ bool may_pack(const WorkKernel *work, const WorkNest *nest, const Scalar *read, 
 /* Of nest *index, if it is a contraction: packs the operand that its lanes run along, or with `rows` the
  * other one, if that is worth it. The nest that does so comes just before, or before all if the operand
  * does not use `blocked`; *index grows by one. */
+/* fold.c: the inner sums of the nest as one loop where what is read lies on. */
+void work_fold(WorkKernel *work, size_t nest);
+
 void work_pack(WorkKernel *work, size_t *index, const Var *blocked, bool rows);
 
 /* chain.c: instead of all these, for the nests of a chain. */

@@ -79,6 +79,9 @@ typedef struct KLoop {
     int64_t tile;        /* LANES: vectors per step (>= 1); UNROLL: values per step; SERIAL: of a
                           * reduced variable, values one after another per trip; else 1 */
     int64_t width;       /* LANES: elements per step where that is not tile whole vectors; else 0 */
+    int64_t times;       /* SERIAL, innermost: so many times var's values, those of the folded loops around
+                          * it; 0: once */
+    bool folded;         /* only the first value: the innermost loop goes through the others */
     bool reduced;        /* a reduced variable: reduced loops come after all left loops. LANES of a
                           * reduced variable: `tile` vector accumulators, folded at the end */
 } KLoop;

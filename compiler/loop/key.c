@@ -148,6 +148,8 @@ static void key_nest(Key *key, const Nest *nest)
         key_int(key, nest->loops[i].kind);
         key_int(key, nest->loops[i].tile);
         key_int(key, nest->loops[i].width);
+        key_int(key, nest->loops[i].times);
+        key_int(key, nest->loops[i].folded);
         key_int(key, nest->loops[i].reduced);
     }
     key_int(key, (int64_t)nest->n_stores);
