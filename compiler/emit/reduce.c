@@ -10,6 +10,24 @@ static bool is_arg(ReduceOp op)
     return op == REDUCE_ARGMAX || op == REDUCE_ARGMIN;
 }
 
+/* Of positions among the reduced points: i32 where all of them fit. */
+static DType position_dtype(const Emit *e)
+{
+    int64_t points = 1;
+    for (size_t i = 0; i < e->nest->n_loops; i++) {
+        const KLoop *loop = &e->nest->loops[i];
+        if (loop->reduced && !CHECKED_MUL(points, loop->var->extent, &points))
+            return DT_I64;
+    }
+    return points <= INT32_MAX ? DT_I32 : DT_I64;
+}
+
+/* Beyond all positions. */
+static int64_t no_position(DType dtype)
+{
+    return dtype == DT_I32 ? INT32_MAX : INT64_MAX;
+}
+
 /* Narrow floats add up in f32, narrow ints and bools in the result's dtype. */
 static DType sum_dtype(const Emit *e, const KStore *store)
 {
@@ -127,7 +145,7 @@ Sums sums_begin(Emit *e)
         if (!is_arg(store->reduce))
             continue;
         for (size_t i = 0; i < each; i++)
-            sums.at[at++] = make_int(type_lanes(e->i64, lanes), INT64_MAX);
+            sums.at[at++] = make_int(type_of(e, position_dtype(e), lanes), no_position(position_dtype(e)));
     }
     return sums;
 }
@@ -197,19 +215,20 @@ static LLVMValueRef add_body(Emit *e, const Scalar *body, const Point *point, LL
     return combine(e, REDUCE_SUM, dtype, sum, emit_scalar(e, body, point));
 }
 
-/* Where this point stands in the row-major order of the reduced loops: i64 by lane. */
+/* Where this point stands in the row-major order of the reduced loops, by lane. */
 static LLVMValueRef reduced_position(Emit *e, const Point *point)
 {
-    LLVMValueRef index = LLVMConstInt(e->i64, 0, false);
+    LLVMTypeRef type = type_of(e, position_dtype(e), 1);
+    LLVMValueRef index = LLVMConstInt(type, 0, false);
     for (size_t i = 0; i < e->nest->n_loops; i++) {
         const KLoop *loop = &e->nest->loops[i];
         if (!loop->reduced)
             continue;
-        LLVMValueRef v = e->levels[i + 1].base;
+        LLVMValueRef v = convert(e, e->levels[i + 1].base, DT_I64, position_dtype(e));
         if (i == e->lane_loop) {
             unsigned lanes = (unsigned)e->target->lanes;
-            v = LLVMBuildAdd(e->ir, v, make_int(e->i64, point->at[i] * (int64_t)lanes), "");
-            v = LLVMBuildAdd(e->ir, widen(e, v, lanes), make_iota(e, e->i64, lanes, 1), "");
+            v = LLVMBuildAdd(e->ir, v, make_int(type, point->at[i] * (int64_t)lanes), "");
+            v = LLVMBuildAdd(e->ir, widen(e, v, lanes), make_iota(e, type, lanes, 1), "");
         }
         index = LLVMBuildMul(e->ir, index, make_int(LLVMTypeOf(index), loop->var->extent), "");
         LLVMValueRef pair[] = {index, v};
@@ -219,13 +238,16 @@ static LLVMValueRef reduced_position(Emit *e, const Point *point)
     return index;
 }
 
-/* b wins when it is better, or as good and earlier. NaN never wins. */
+/* b wins when it is better, or as good and earlier, which where points come in order it never is. NaN
+ * never wins. */
 static LLVMValueRef wins(Emit *e, ReduceOp op, DType dtype, LLVMValueRef a, LLVMValueRef at_a,
                          LLVMValueRef b, LLVMValueRef at_b)
 {
     LLVMValueRef better[] = {op == REDUCE_ARGMAX ? a : b, op == REDUCE_ARGMAX ? b : a};
     LLVMValueRef equal[] = {a, b};
     LLVMValueRef first = emit_op(e, OP_LT, DT_BOOL, dtype, 2, better);
+    if (!reduces_lanes(e))
+        return first;
     LLVMValueRef same = emit_op(e, OP_EQ, DT_BOOL, dtype, 2, equal);
     LLVMValueRef earlier = LLVMBuildICmp(e->ir, LLVMIntSLT, at_b, at_a, "");
     return LLVMBuildOr(e->ir, first, LLVMBuildAnd(e->ir, same, earlier, ""), "");
@@ -364,8 +386,9 @@ static LLVMValueRef result(Emit *e, const KStore *store, LLVMValueRef value, LLV
     if (!at)
         return convert(e, value, sum_dtype(e, store), to);
     LLVMTypeRef type = LLVMTypeOf(at);
-    LLVMValueRef none = LLVMBuildICmp(e->ir, LLVMIntEQ, at, make_int(type, INT64_MAX), "");
-    return convert(e, LLVMBuildSelect(e->ir, none, make_int(type, 0), at, ""), DT_I64, to);
+    DType from = position_dtype(e);
+    LLVMValueRef none = LLVMBuildICmp(e->ir, LLVMIntEQ, at, make_int(type, no_position(from)), "");
+    return convert(e, LLVMBuildSelect(e->ir, none, make_int(type, 0), at, ""), from, to);
 }
 
 void sums_finish(Emit *e, const Sums *sums)
