@@ -100,7 +100,8 @@ static double extents(size_t n, const Var *const *vars, const Scalar *in, const 
 }
 
 static const double worth_packing = 96;  /* rows that use what is packed, */
-static const double fewer_rows = 48;     /* of a sum that goes over it once */
+static const double fewer_rows = 48;     /* of a sum that goes over it once; */
+static const double few_rows = 16;       /* of one that asks at every step whether it is inside */
 
 bool may_pack(const WorkKernel *work, const WorkNest *nest, const Scalar *read, const Var *lanes)
 {
@@ -271,7 +272,7 @@ static void decide(Contraction *c)
     bool passes = c->passes = k_in_s > 1 && k_in_v > 1;
     int64_t row_stride = c->row ? stride_in(c->work, c->s, c->row) : 0;
     c->most_k = INT64_MAX;
-    c->pack_v = c->map_v || (c->m >= (passes ? fewer_rows : worth_packing) &&
+    c->pack_v = c->map_v || (c->m >= (!passes ? worth_packing : c->v->fill ? few_rows : fewer_rows) &&
                              (across || (passes ? c->v->fill || is_far(k_in_v, NEAR_BYTES)
                                                 : 4 * c->n * c->k > (double)target->l1_bytes)));
     c->pack_s = c->map_s ||
@@ -726,7 +727,8 @@ static void chunk(Contraction *c)
                       .least_rows = c->pack_v ? PACKED_ROWS : 64,
                       .most_rows = c->pack_s ? most_rows(c) : INT64_MAX,
                       .least_columns = c->pack_s ? PACKED_ROWS : c->k > (double)c->most_k ? 128 : 1,
-                      .fewer_columns = c->passes ? 2 * FEWER_COLUMNS : PACKED_ROWS};
+                      .fewer_columns = c->passes ? 2 * FEWER_COLUMNS : PACKED_ROWS,
+                      .fewest_columns = c->width};
     work_chunk_contraction(c->work, &rule);
 }
 

@@ -8,7 +8,7 @@
 
 static const double chunk_work = 12000;     /* at least; the unit is one element of a plain map */
 static const int64_t most_chunks = 64;
-static const double few_chunks = 8;
+static const double few_chunks = 8, fewest_chunks = 3;
 static const int64_t enough_for_whole = 16; /* chunks, rather than the vectors of a row in several */
 static const int64_t most_contraction_chunks = 32;  /* each packs for itself */
 
@@ -138,6 +138,8 @@ void work_chunk_contraction(WorkKernel *work, const ChunkRule *rule)
     double least = (double)rule->least_columns;
     if (runs * columns / least < few_chunks)
         least = fmin(least, (double)rule->fewer_columns);
+    if (runs * columns / least < fewest_chunks)
+        least = fmin(least, (double)rule->fewest_columns);
     if (wanted > runs)
         (void)chunk_side(work, rule->nest, rule->column_operand, rule->row_operand,
                          fmax(columns * runs / wanted, least));

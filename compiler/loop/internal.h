@@ -84,7 +84,7 @@ typedef struct ChunkRule {        /* out[rows, columns] = sum row_operand * colu
     const WorkNest *nest;
     const Scalar *row_operand, *column_operand;
     int64_t least_rows, most_rows, least_columns;     /* of a chunk, about */
-    int64_t fewer_columns;                            /* rather than few chunks */
+    int64_t fewer_columns, fewest_columns;            /* rather than few chunks, or one or two */
 } ChunkRule;
 void work_chunk_contraction(WorkKernel *work, const ChunkRule *rule);
 /* Moves the buffer to scratch at *bytes if it fits there; its readers are nests of this kernel. */
