@@ -135,12 +135,16 @@ static void exchange(Engine *engine, const HoneTensor *a, const HoneTensor *b)
     }
 }
 
+/* An average that is kept in more than its parameter has one beside it that is rounded and stands in. */
 void tensors_swap_averages(Engine *engine)
 {
     for (uint32_t t = 0; t < engine->program->n_tensors; t++) {
-        const HoneTensor *tensor = &engine->program->tensors[t];
-        if (tensor->kind == HONE_AVERAGE)
-            exchange(engine, tensor, &engine->program->tensors[tensor->of]);
+        const HoneTensor *average = &engine->program->tensors[t];
+        if (average->kind != HONE_AVERAGE)
+            continue;
+        const HoneTensor *parameter = &engine->program->tensors[average->of];
+        if (average->dtype == parameter->dtype)
+            exchange(engine, average, parameter);
     }
 }
 
@@ -242,17 +246,20 @@ static int64_t not_finite(const Engine *engine, const HoneTensor *tensor, int64_
 
 /* No step can come to a number from a parameter that is none: said here, where the file is known. */
 static bool check_values(const Engine *engine, const HoneTensor *tensor, const char *path,
-                         HoneError *error)
+                         const HoneFileTensor *from, HoneError *error)
 {
     int64_t first = 0, n = 0;
     if (tensor->kind == HONE_PARAM && hone_dtype_is_float(tensor->dtype))
         n = not_finite(engine, tensor, &first);
     if (n == 0)
         return true;
+    bool shortened = from->dtype != tensor->dtype && hone_dtype_bytes(tensor->dtype) < sizeof(float);
     hone_fail(error, HONE_BAD_INPUT, "E703", "`%.300s`: `%.100s` has values that are not numbers or "
-                                             "infinite", path, tensor->load_key);
+                                             "infinite%s%s", path, tensor->load_key,
+              shortened ? " as " : "", shortened ? hone_dtype_name(tensor->dtype) : "");
     hone_error_note(error, "%lld of them, the first is element %lld", (long long)n, (long long)first);
-    hone_error_help(error, "take a file from before they arose, or declare the tensor `fresh`");
+    hone_error_help(error, "%stake a file from before they arose, or declare the tensor `fresh`",
+                    shortened ? "keep the parameter in f32, " : "");
     return false;
 }
 
@@ -270,7 +277,7 @@ static bool load_all(Engine *engine, uint32_t load, const char *root, HoneError 
             continue;
         const HoneFileTensor *from = hone_file_find(file, tensor->load_key);
         good = from ? load_one(engine, file, path, tensor, from, error) &&
-                          check_values(engine, tensor, path, error)
+                          check_values(engine, tensor, path, from, error)
                     : fail_missing(error, path, tensor->load_key);
     }
     hone_file_close(file);

@@ -23,9 +23,22 @@ static NodeId decay_node(Training *t, const Ast *knob)
     return decay;
 }
 
-static void move_on(Training *t, const Variable *v, NodeId average, NodeId next, NodeId decay)
+/* The average as evaluation and `save` take it. One of a parameter kept in less than float32 would not move
+ * by steps of (1 - d): such a one is rounded from an average that is kept in f32 beside it. */
+static NodeId average_leaf(Training *t, const Variable *v, DType dtype)
+{
+    Str name = dtype == v->dtype ? STR(":=ema") : STR(":=ema:f32");
+    RecipeState state = state_like(t, v, HONE_AVERAGE, name);
+    state.dtype = dtype;
+    state.init.kind = HONE_INIT_COPY;
+    return state_leaf(t, &state, name, v->span);
+}
+
+static void move_on(Training *t, const Variable *v, NodeId next, NodeId decay)
 {
     Graph *g = t->graph;
+    bool is_short = dtype_is_short(v->dtype);
+    NodeId average = average_leaf(t, v, is_short ? DT_F32 : v->dtype);
     const Var *vars[MAX_RANK];
     const Position *at[MAX_RANK];
     graph_index(g, average, vars, at);
@@ -33,9 +46,14 @@ static void move_on(Training *t, const Variable *v, NodeId average, NodeId next,
     const Scalar *kept = sc_fn2(g->pool, OP_MUL, d, graph_read(g, average, at, NULL));
     const Scalar *added = sc_fn2(g->pool, OP_MUL, sc_fn2(g->pool, OP_SUB, one, d),
                                  graph_read(g, next, at, NULL));
-    NodeId moved = graph_define(g, v->dtype, REDUCE_NONE, v->rank, vars, 0, NULL,
+    NodeId moved = graph_define(g, graph_node(g, average)->dtype, REDUCE_NONE, v->rank, vars, 0, NULL,
                                 sc_fn2(g->pool, OP_ADD, kept, added), STR("average"), v->span);
     graph_output(g, OUT_NEXT, graph_node(g, average)->name, moved, average);
+    if (is_short) {
+        NodeId rounded = average_leaf(t, v, v->dtype);
+        graph_output(g, OUT_NEXT, graph_node(g, rounded)->name,
+                     node_as(g, moved, v->dtype, STR("average")), rounded);
+    }
 }
 
 bool train_average(Training *t, const Ast *knob)
@@ -48,15 +66,9 @@ bool train_average(Training *t, const Ast *knob)
     t->stage->average = true;
     for (size_t i = 0; i < model->variables.len; i++) {
         const Variable *v = model->variables.at[i];
-        if (t->nexts[i] != NODE_NONE) {
-            RecipeState state = state_like(t, v, HONE_AVERAGE, STR(":=ema"));
-            state.init.kind = HONE_INIT_COPY;
-            move_on(t, v, state_leaf(t, &state, STR(":=ema"), v->span), t->nexts[i], decay);
-            continue;
-        }
-        NodeId average = state_find(t, v, HONE_AVERAGE); /* trained before: goes on towards p */
-        if (average != NODE_NONE) {
-            move_on(t, v, average, variable_leaf(t, v), decay);
+        bool trains = t->nexts[i] != NODE_NONE;
+        if (trains || state_find(t, v, HONE_AVERAGE) != NODE_NONE) { /* trained before: on towards p */
+            move_on(t, v, trains ? t->nexts[i] : variable_leaf(t, v), decay);
         }
     }
     return true;

@@ -106,7 +106,6 @@ bool memory_build(RecipeBuild *b)
 static const Graph *again(Arena *arena, const Recipe *r, const RecipeTrain *t, const bool *chosen,
                           AgainCost *cost)
 {
-    NodeId *map = NEW_ARRAY(arena, NodeId, t->kept->nodes.len + 1);
     NodeRange *ranges = NEW_ARRAY(arena, NodeRange, t->calls.len + 1);
     size_t n = 0;
     for (size_t i = 0; i < t->calls.len; i++) {
@@ -119,7 +118,7 @@ static const Graph *again(Arena *arena, const Recipe *r, const RecipeTrain *t, c
             ranges[n++] = (NodeRange){call->first, call->end};
         }
     }
-    return pass_again(arena, t->kept, t->n_forward, n, ranges, map, cost);
+    return pass_again(arena, t->kept, t->n_forward, n, ranges, cost);
 }
 
 const Graph *recipe_again(Arena *arena, const Recipe *r, const Graph *train, const bool *chosen)

@@ -352,7 +352,6 @@ typedef struct RecipeStage {
     const Graph *metrics;             /* OUT_VALUE per metric, reads totals */
     const Elab *step;            /* of train */
     RecipeLengths shorter;       /* by length but the last, which the graphs above are for */
-    NodeId lr;                   /* in train: the default optimizer's first hyperparameter */
     uint32_t data;
     double epochs;
     int64_t steps, patience, every, checkpoint;

@@ -397,7 +397,6 @@ bool stage_build(RecipeBuild *b, const Ast *clause, size_t index)
         .eval = b->evaluation.eval,
         .eval_one = b->evaluation.eval_one,
         .metrics = b->evaluation.metrics,
-        .lr = NODE_NONE,
     };
     for (size_t i = 0; i < b->evaluation.totals.len; i++) {
         VEC_PUSH(b->c->arena, stage.totals, b->evaluation.totals.at[i]);

@@ -147,7 +147,6 @@ static void show_rate(Training *t)
     }
     NodeId node = elab_float_node(t->update, t->base.hypers[0].value);
     if (node != NODE_NONE) {
-        t->stage->lr = node;
         graph_output(t->graph, OUT_VALUE, t->base.hypers[0].name, node, NODE_NONE);
     }
 }
@@ -159,7 +158,6 @@ static void recompute(Training *t, const Elab *forward)
     RecipeBuild *b = t->b;
     size_t calls = forward->state->again.len, n = 0;
     const Graph *before = t->stage->train;
-    NodeId *map = NEW_ARRAY(b->c->arena, NodeId, before->nodes.len + 1);
     NodeRange *ranges = NEW_ARRAY(b->c->arena, NodeRange, calls + 1);
     RecipeTrain train = {.kept = before, .n_forward = t->n_forward};
     for (size_t i = 0; i < calls; i++) {
@@ -170,14 +168,11 @@ static void recompute(Training *t, const Elab *forward)
         }
     }
     if (n > 0) {
-        t->stage->train = pass_again(b->c->arena, before, t->n_forward, n, ranges, map, NULL);
+        t->stage->train = pass_again(b->c->arena, before, t->n_forward, n, ranges, NULL);
     }
     train.train = t->stage->train;
     if (calls > n) {
         VEC_PUSH(b->c->arena, b->r->trains, train);
-    }
-    if (t->stage->train != before && t->stage->lr != NODE_NONE && t->stage->update == NULL) {
-        t->stage->lr = map[t->stage->lr];
     }
     b->recomputed = b->recomputed || t->stage->train != before;
 }

@@ -90,7 +90,7 @@ static void copy_reads(Again *a, NodeId id)
 }
 
 const Graph *pass_again(Arena *arena, const Graph *graph, size_t n_forward, size_t n,
-                        const NodeRange *ranges, NodeId *map, AgainCost *cost)
+                        const NodeRange *ranges, AgainCost *cost)
 {
     size_t nodes = graph->nodes.len;
     Again again = {.arena = arena, .from = graph, .to = graph_new(arena)}, *a = &again;
@@ -101,9 +101,9 @@ const Graph *pass_again(Arena *arena, const Graph *graph, size_t n_forward, size
     for (NodeId id = 0; id < nodes; id++) {
         if (id >= n_forward)
             copy_reads(a, id);
-        map[id] = a->late[id] = rewritten(a, id);
+        a->late[id] = rewritten(a, id);
     }
-    outputs_copy(a->to, graph, map);
+    outputs_copy(a->to, graph, a->late);
     if (cost != NULL)
         *cost = a->cost;
     return a->copies > 0 ? a->to : graph;

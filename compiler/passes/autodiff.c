@@ -77,10 +77,10 @@ static void mark_active(Autodiff *ad, size_t n_wrt, const NodeId *wrt)
 
 /* --- the adjoint of one tensor
  * ------------------------------------------------------------------------- */
-/* What is kept in less than float32 between two equations has a float32 adjoint all the same. */
+/* What is kept in less than float32, parameters among it, has a float32 adjoint all the same. */
 static DType adjoint_dtype(const Node *node)
 {
-    return node->kind == NODE_EQUATION && dtype_is_short(node->dtype) ? DT_F32 : node->dtype;
+    return dtype_is_short(node->dtype) ? DT_F32 : node->dtype;
 }
 
 static NodeId complete(Autodiff *ad, NodeId id)

@@ -69,10 +69,10 @@ typedef struct NodeRange {
 typedef struct AgainCost {
     double bytes, flops;          /* of the tensors that are not kept, of computing them again; roughly */
 } AgainCost;
-/* Of ranges within others the last one given counts, so inner ones come first. map: by node, where it is
- * in the result. cost, NULL or: out. The graph itself: nothing is to be computed again. */
+/* Of ranges within others the last one given counts, so inner ones come first. cost, NULL or: out. The
+ * graph itself: nothing is to be computed again. */
 const Graph *pass_again(Arena *arena, const Graph *graph, size_t n_forward, size_t n,
-                        const NodeRange *ranges, NodeId *map, AgainCost *cost);
+                        const NodeRange *ranges, AgainCost *cost);
 bool node_is_again(const Node *node);      /* a copy on purpose, equal to another node */
 
 /* Copies node `id` of `from` and all it needs into `to`, once per map entry (NODE_NONE: not yet). */

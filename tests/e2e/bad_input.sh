@@ -220,6 +220,18 @@ cp tiny.safetensors inf.safetensors       # its last float becomes infinite
 printf '\000\000\200\177' | dd of=inf.safetensors bs=1 seek=$(($(stat -c %s inf.safetensors) - 4)) conv=notrunc 2>/dev/null
 loads inf.safetensors
 refused 3 'has values that are not numbers or infinite' "$hone" run loads.hone --out never
+printf '\050\153\156\116' | dd of=inf.safetensors bs=1 seek=$(($(stat -c %s inf.safetensors) - 4)) conv=notrunc 2>/dev/null
+loads inf.safetensors                     # 1e9, more than a parameter of f16 holds
+sed -i 's/fc: Linear/fc: Half/' loads.hone
+cat >>loads.hone <<'END'
+module Half(I, O) {
+  param weight: f16[O, I] = zeros()
+  param bias: f16[O] = zeros()
+  fn forward(x: [N, I]) -> [N, O] { y[n, o] = bias[o] + sum[i] x[n, i] * weight[o, i]
+    return y }
+}
+END
+refused 3 'infinite as f16' "$hone" run loads.hone --out never
 loads folder.hone
 refused 3 'is a directory' "$hone" run loads.hone --out never
 head -c 60 tiny.safetensors >cut.safetensors

@@ -61,6 +61,22 @@ stable kept
 "$hone" keys kept.safetensors >out
 grep -q 'fc1.weight *BF16 ' out && grep -q 'fc1.bias *F16 ' out || fail 'files do not hold what is kept'
 
+"$hone" run kept.hone --out run-dump --dump=graph >out 2>&1
+grep -q '^d_fc1.weight: f32' out && ! grep -q '^d_fc1.weight: bf16' out || fail 'gradients of short parameters are not f32'
+
+# their averages move by less than what is kept can tell apart
+last_nll() { grep -o '"nll": [^,}]*' run-average/metrics.jsonl | tail -n 1 | cut -d' ' -f2; }
+recipe average <<'END'
+  optimizer SGD(lr = 0.1)
+  steps = 1240
+END
+train average || fail 'average'
+without=$(last_nll)
+sed -i 's/  steps = /  ema = 0.995\n  steps = /' average.hone
+train average || fail 'average'
+awk -v a="$(last_nll)" -v p="$without" 'BEGIN { exit !(a > 0 && a < 1.1 * p) }' ||
+  fail "averages of short parameters stay behind: $(last_nll), without $without"
+
 # convolutions: what is kept for the backward pass takes half
 cp "$here"/../../samples/digits/*.hone .
 sed '/^finetune/a\  precision = bf16' pretrain.hone >short.hone
