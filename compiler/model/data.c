@@ -1,282 +1,11 @@
-/* `data` items: sources with their arguments, the fields of a batch, and what the files at hand
- * say. The readers themselves are in the runtime; their argument names and fields come from there.
- */
+/* `data` items: their knobs, the fields of a batch, and what the files at hand say. A source and its
+ * arguments are in source.c; the readers themselves are in the runtime. */
 #include <string.h>
 
 #include "model/recipe.h"
 
 static const char *const splits[] = {"train", "valid", "test"};
 enum { SPLITS = 3 };
-
-static Str choice_list(Arena *arena, const char *const *names)
-{
-    Buf out = buf_new(arena);
-    for (size_t i = 0; names[i] != NULL; i++) {
-        buf_printf(&out, "%s`%s`", i > 0 ? ", " : "", names[i]);
-    }
-    return buf_str(&out);
-}
-
-/* --- a source and its arguments -------------------------------------------------------------- */
-static const char *const sources[] = {"images", "arrays", "tokens", "text", "table", "segments", "boxes",
-                                      NULL};
-
-static bool source_known(RecipeBuild *b, const Ast *call)
-{
-    Str name = call->kids[0]->text;
-    if (hone_reader_options(str_c(b->c->arena, name)) != NULL) {
-        return true;
-    }
-    Diag *d = diag(&b->c->diags, E101, call->kids[0]->span, "there is no data source `" STR_FMT "`",
-                   STR_ARG(name));
-    Str list = choice_list(b->c->arena, sources);
-    diag_help(d, "the sources are " STR_FMT, STR_ARG(list));
-    return false;
-}
-
-static bool option_value(RecipeBuild *b, const Ast *expr, HoneOption *option)
-{
-    b->build->state->deferred = false;
-    size_t errors = b->c->diags.errors;
-    Value v = elab_expr(b->build, b->scope, expr);
-    switch (v.kind) {
-    case VALUE_INT:
-        option->kind = HONE_OPT_INT;
-        option->i = v.i;
-        return true;
-    case VALUE_FLOAT:
-        option->kind = HONE_OPT_FLOAT;
-        option->f = v.f;
-        return true;
-    case VALUE_BOOL:
-        option->kind = HONE_OPT_BOOL;
-        option->i = v.i;
-        return true;
-    case VALUE_STRING:
-        option->kind = HONE_OPT_STRING;
-        option->s = str_c(b->c->arena, v.s);
-        return true;
-    case VALUE_POISON: /* a float option is of the step clock */
-        option->kind = HONE_OPT_FLOAT;
-        return b->c->diags.errors == errors && recipe_number(b, expr, &option->f);
-    case VALUE_LIST:
-    case VALUE_TENSOR:
-    case VALUE_INSTANCE:
-    case VALUE_INSTANCES:
-    case VALUE_BATCH:
-    case VALUE_TUPLE:
-    case VALUE_DEFERRED:
-        break;
-    }
-    Diag *d = diag(&b->c->diags, E106, expr->span,
-                   "an argument of a data source is a number, a bool or a string");
-    diag_label(d, "this is %s", value_kind_name(&v));
-    return false;
-}
-
-static int find_name(const char *const *names, Str name)
-{
-    for (int i = 0; names[i] != NULL; i++) {
-        if (str_is(name, names[i])) {
-            return i;
-        }
-    }
-    return -1;
-}
-
-static const struct {
-    const char *source, *name;
-    int kind; /* HONE_OPT_… */
-    bool needed;
-} arguments[] = {
-    {"images", "path", HONE_OPT_STRING, true},  {"images", "size", HONE_OPT_INT, true},
-    {"images", "crop", HONE_OPT_STRING, false}, {"images", "scale", HONE_OPT_FLOAT, false},
-    {"images", "flip", HONE_OPT_BOOL, false},   {"arrays", "file", HONE_OPT_STRING, true},
-    {"tokens", "file", HONE_OPT_STRING, true},  {"tokens", "length", HONE_OPT_INT, true},
-    {"tokens", "dtype", HONE_OPT_STRING, false}, {"text", "file", HONE_OPT_STRING, true},
-    {"text", "vocab", HONE_OPT_STRING, true},   {"text", "length", HONE_OPT_INT, true},
-    {"text", "pair", HONE_OPT_BOOL, false},     {"text", "lower", HONE_OPT_BOOL, false},
-    {"segments", "path", HONE_OPT_STRING, true}, {"segments", "size", HONE_OPT_INT, true},
-    {"segments", "crop", HONE_OPT_STRING, false}, {"segments", "scale", HONE_OPT_FLOAT, false},
-    {"segments", "flip", HONE_OPT_BOOL, false}, {"segments", "classes", HONE_OPT_INT, false},
-    {"boxes", "path", HONE_OPT_STRING, true},   {"boxes", "size", HONE_OPT_INT, true},
-    {"boxes", "most", HONE_OPT_INT, true},      {"boxes", "set", HONE_OPT_STRING, false},
-    {"table", "file", HONE_OPT_STRING, true},   {"table", "target", HONE_OPT_STRING, true},
-};
-enum { ARGUMENTS = sizeof arguments / sizeof *arguments };
-
-static bool argument_kind(RecipeBuild *b, const Ast *expr, const char *source,
-                          const HoneOption *option)
-{
-    static const char *const names[] = {[HONE_OPT_INT] = "an int",
-                                        [HONE_OPT_FLOAT] = "a float",
-                                        [HONE_OPT_BOOL] = "a bool",
-                                        [HONE_OPT_STRING] = "a string"};
-    for (size_t i = 0; i < ARGUMENTS; i++) {
-        if (strcmp(arguments[i].source, source) != 0 ||
-            strcmp(arguments[i].name, option->name) != 0) {
-            continue;
-        }
-        int wants = arguments[i].kind, kind = (int)option->kind;
-        if (kind == wants || (wants == HONE_OPT_FLOAT && kind == HONE_OPT_INT)) {
-            return true;
-        }
-        Diag *d = diag(&b->c->diags, E106, expr->span, "`%s` of `%s` is %s", option->name, source,
-                       names[wants]);
-        diag_label(d, "this is %s", names[kind]);
-        return false;
-    }
-    return true;
-}
-
-/* What the type alone does not say. */
-static const struct {
-    const char *name;
-    int64_t least, most;
-} whole_numbers[] = {{"length", 1, 1 << 20}, {"size", 1, 4096}, {"classes", 1, 255}, {"most", 1, 4096}};
-enum { WHOLE_NUMBERS = sizeof whole_numbers / sizeof *whole_numbers };
-
-static bool argument_value(RecipeBuild *b, const Ast *expr, const HoneOption *option)
-{
-    static const char *const crops[] = {"center", "random", "none", NULL};
-    static const char *const dtypes[] = {"u8", "u16", "i32", NULL};
-    double value = option->kind == HONE_OPT_INT ? (double)option->i : option->f;
-    Diag *d = NULL;
-    if (strcmp(option->name, "crop") == 0 && find_name(crops, str_of(option->s)) < 0) {
-        d = diag(&b->c->diags, E103, expr->span, "`crop` has no choice `%s`", option->s);
-        diag_help(d, "the choices are `center`, `random` and `none`");
-    } else if (strcmp(option->name, "dtype") == 0 && find_name(dtypes, str_of(option->s)) < 0) {
-        d = diag(&b->c->diags, E103, expr->span, "`dtype` has no choice `%s`", option->s);
-        diag_help(d, "the choices are `u8`, `u16` and `i32`");
-    } else if (strcmp(option->name, "scale") == 0 && !(value > 0 && value <= 1)) {
-        d = diag(&b->c->diags, E516, expr->span, "`scale` must be above 0 and at most 1");
-        diag_label(d, "this is %g", value);
-    }
-    for (size_t i = 0; i < WHOLE_NUMBERS && d == NULL; i++) {
-        int64_t least = whole_numbers[i].least, most = whole_numbers[i].most;
-        if (strcmp(option->name, whole_numbers[i].name) == 0 &&
-            (option->i < least || option->i > most)) {
-            d = diag(&b->c->diags, E516, expr->span, "`%s` must be from %lld to %lld", option->name,
-                     (long long)least, (long long)most);
-            diag_label(d, "this is %lld", (long long)option->i);
-        }
-    }
-    return d == NULL;
-}
-
-static bool arguments_given(RecipeBuild *b, const Ast *call, const HoneSource *source)
-{
-    bool ok = true;
-    for (size_t i = 0; i < ARGUMENTS; i++) {
-        bool given = !arguments[i].needed || strcmp(arguments[i].source, source->reader) != 0;
-        for (uint32_t k = 0; k < source->n_options && !given; k++) {
-            given = strcmp(source->options[k].name, arguments[i].name) == 0;
-        }
-        if (!given) {
-            diag(&b->c->diags, E104, call->span, "`%s` needs the argument `%s`", source->reader,
-                 arguments[i].name);
-            ok = false;
-        }
-    }
-    return ok;
-}
-
-static bool argument_slot(RecipeBuild *b, const Ast *call, size_t at, const char *const *names,
-                          const char **slot)
-{
-    const Ast *arg = call->kids[at];
-    size_t n = 0;
-    while (names[n] != NULL) {
-        n++;
-    }
-    if (arg->kind != AST_NAMED) {
-        if (at - 1 < n) {
-            *slot = names[at - 1];
-            return true;
-        }
-        diag(&b->c->diags, E107, arg->span, "`" STR_FMT "` has %zu arguments",
-             STR_ARG(call->kids[0]->text), n);
-        return false;
-    }
-    int i = find_name(names, arg->text);
-    if (i >= 0) {
-        *slot = names[i];
-        return true;
-    }
-    Diag *d = diag(&b->c->diags, E103, arg->name, "`" STR_FMT "` has no argument `" STR_FMT "`",
-                   STR_ARG(call->kids[0]->text), STR_ARG(arg->text));
-    Str list = choice_list(b->c->arena, names);
-    diag_note(d, "its arguments are " STR_FMT, STR_ARG(list));
-    Str *near = NEW_ARRAY(b->c->arena, Str, n + 1);
-    for (size_t k = 0; k < n; k++) {
-        near[k] = str_of(names[k]);
-    }
-    help_nearest(d, arg->text, n, near);
-    return false;
-}
-
-/* `length` of the data is that of every source: the longest of several. */
-static bool add_length(RecipeBuild *b, const Ast *call, const char *const *names, HoneOption *options,
-                       HoneSource *source)
-{
-    const int64_t longest = b->lengths[b->n_lengths - 1];
-    Diag *d = NULL;
-    int slot = find_name(names, STR("length"));
-    for (uint32_t i = 0; i < source->n_options; i++) {
-        if (strcmp(options[i].name, "length") == 0) {
-            d = diag(&b->c->diags, E510, call->span, "`length` is given to the source and to the data");
-            diag_help(d, "leave it out of `%s(…)`", source->reader);
-            return false;
-        }
-    }
-    bool several = b->n_lengths > 1 && strcmp(source->reader, "text") != 0;
-    if (slot < 0 || several) {
-        d = diag(&b->c->diags, E103, call->span, "`%s` has samples of one length only", source->reader);
-        diag_help(d, slot < 0 ? "leave out `length`" : "give one `length`: `length = %lld`",
-                  (long long)longest);
-        return false;
-    }
-    options[source->n_options++] =
-        (HoneOption){.name = names[slot], .kind = HONE_OPT_INT, .i = longest};
-    return true;
-}
-
-static HoneSource *source_build(RecipeBuild *b, const Ast *call)
-{
-    if (call->kind != AST_CALL || call->kids[0]->kind != AST_NAME) {
-        Diag *d = diag(&b->c->diags, E106, call->span, "a data source is needed here");
-        diag_help(d, "for instance `images(\"folder\", size = 224)`");
-        return NULL;
-    }
-    if (!source_known(b, call)) {
-        return NULL;
-    }
-    HoneSource *source = NEW(b->c->arena, HoneSource);
-    source->reader = str_c(b->c->arena, call->kids[0]->text);
-    const char *const *names = hone_reader_options(source->reader);
-    HoneOption *options = NEW_ARRAY(b->c->arena, HoneOption, call->n + 1);
-    bool ok = true;
-    for (size_t i = 1; i < call->n; i++) {
-        const Ast *arg = call->kids[i];
-        const Ast *expr = arg->kind == AST_NAMED ? arg->kids[0] : arg;
-        HoneOption option = {0};
-        if (!argument_slot(b, call, i, names, &option.name) || !option_value(b, expr, &option) ||
-            !argument_kind(b, expr, source->reader, &option) || !argument_value(b, expr, &option)) {
-            ok = false;
-            continue;
-        }
-        for (uint32_t k = 0; k < source->n_options; k++) {
-            if (strcmp(options[k].name, option.name) == 0) {
-                diag(&b->c->diags, E510, arg->span, "argument `%s` is given twice", option.name);
-                ok = false;
-            }
-        }
-        options[source->n_options++] = option;
-    }
-    source->options = options;
-    ok = ok && (b->n_lengths == 0 || add_length(b, call, names, options, source));
-    return ok && arguments_given(b, call, source) ? source : NULL;
-}
 
 /* --- fields ---------------------------------------------------------------------------------- */
 typedef struct Split {
@@ -324,10 +53,10 @@ static Diag *names_agree(RecipeBuild *b, const Split *split, Names train, Names 
 
 static bool classes_agree(RecipeBuild *b, const Split *split, RecipeData *facts, HoneDataset *data)
 {
-    const char *const *columns;
     Names here, train = {facts->n_classes, facts->classes};
     here.n = hone_data_classes(data, &here.at);
-    bool both = facts->label != NULL && hone_data_columns(data, &columns) > 0;
+    /* Labels that are words in one file and numbers in the other do not mean the same. */
+    bool both = facts->reader != NULL && strcmp(facts->reader, split->source->reader) == 0;
     if (here.n == 0 && !both) {
         return true;
     }
@@ -339,7 +68,9 @@ static bool classes_agree(RecipeBuild *b, const Split *split, RecipeData *facts,
     }
     Diag *d = names_agree(b, split, train, here, "class", "classes");
     bool folders = strcmp(split->source->reader, "images") == 0;
-    if (d != NULL) {
+    if (d != NULL && (here.n == 0 || train.n == 0)) {
+        diag_help(d, "write all labels as words, or all as whole numbers");
+    } else if (d != NULL) {
         diag_help(d, "give both the same %s: a class's number is its place among them",
                   folders ? "sub-folders" : "classes");
     }
@@ -401,6 +132,7 @@ static bool copy_fields(RecipeBuild *b, Split *split, HoneDataset *data, RecipeD
     add_ranges(b, data, split->n, facts);
     bool ok = classes_agree(b, split, facts, data) && columns_agree(b, split, facts, data);
     facts->label = hone_data_label(data);
+    facts->reader = facts->reader != NULL ? facts->reader : split->source->reader;
     return ok;
 }
 

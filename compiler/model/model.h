@@ -326,6 +326,7 @@ typedef struct RecipeData {      /* what is known of a HoneData at compile time 
     size_t n_classes, n_columns;
     const char *const *classes, *const *columns;
     const char *label;           /* the field whose values are classes; NULL: no file was read */
+    const char *reader;          /* that read the first of them */
     bool known;                  /* the fields */
     HoneLoading loading[3];      /* of them; without the file all 0 */
     int64_t *low, *high;         /* by field: values in all splits; low > high: not known */

@@ -86,10 +86,11 @@ bool select_pattern_ok(RecipeBuild *b, const Ast *pattern);
 typedef VEC(Instance *) Instances;
 bool select_instances(RecipeBuild *b, const Ast *clause, Instances *to);
 
-/* --- load.c save.c data.c ------------------------------------------------------------------------------ */
+/* --- load.c save.c source.c data.c ------------------------------------------------------------------------------ */
 bool load_build(RecipeBuild *b, const Ast *clause);
 bool save_build(RecipeBuild *b, const Ast *clause);
 void save_check_inputs(RecipeBuild *b);                      /* overwrite.c: E518 */
+HoneSource *source_build(RecipeBuild *b, const Ast *call);   /* source.c; NULL after a diagnostic */
 /* The data that a `step` or `remember` clause names, in Recipe.data; false after a diagnostic. */
 bool data_build(RecipeBuild *b, const Ast *clause, uint32_t *index);
 Batch *data_batch(RecipeBuild *b, uint32_t data, int64_t samples);   /* a new one per graph */

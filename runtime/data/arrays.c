@@ -9,7 +9,10 @@ typedef struct Arrays {
     char *names;
 } Arrays;
 
-static const char *const options[] = {"file", NULL};
+static const HoneArgument arguments[] = {
+    {.name = "file", .kind = HONE_OPT_STRING, .needed = true},
+    {.name = NULL},
+};
 
 static bool fields_of_options(const HoneSource *source, HoneField *fields, size_t *n)
 {
@@ -135,7 +138,7 @@ static const void *arrays_values(const HoneDataset *data, size_t field)
 
 const Reader reader_arrays = {
     .name = "arrays",
-    .options = options,
+    .arguments = arguments,
     .cheap = true,
     .fields = fields_of_options,
     .open = arrays_open,

@@ -24,7 +24,13 @@ typedef struct Boxes {
     int64_t size, most;
 } Boxes;
 
-static const char *const options[] = {"path", "size", "most", "set", NULL};
+static const HoneArgument arguments[] = {
+    {.name = "path", .kind = HONE_OPT_STRING, .needed = true},
+    ARGUMENT_SIZE,
+    {.name = "most", .kind = HONE_OPT_INT, .needed = true, .least = 1, .most = BOXES_MOST},
+    {.name = "set", .kind = HONE_OPT_STRING},
+    {.name = NULL},
+};
 
 static bool boxes_fields(const HoneSource *source, HoneField *fields, size_t *n)
 {
@@ -334,7 +340,7 @@ static bool boxes_range(const HoneDataset *data, size_t field, int64_t *low, int
 
 const Reader reader_boxes = {
     .name = "boxes",
-    .options = options,
+    .arguments = arguments,
     .crop = "none",
     .fields = boxes_fields,
     .open = boxes_open,

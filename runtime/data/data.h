@@ -51,7 +51,7 @@ void workspace_free(Workspace *work);
 
 typedef struct Reader {
     const char *name;
-    const char *const *options;       /* argument names in positional order, NULL-terminated */
+    const HoneArgument *arguments;    /* in positional order, the last without a name */
     const char *label;                /* the field whose values are classes; NULL: `label` */
     const char *crop;                 /* of pictures, where the source does not say; NULL: it has none */
     bool cheap;                       /* a sample is a copy: not worth a thread */
@@ -153,6 +153,13 @@ void resize_mask(const Picture *mask, const Crop *crop, int64_t size, int32_t *t
 
 /* --- pictures.c ---------------------------------------------------------------------------------- */
 enum { PICTURE_SIZE = 4096 };         /* the largest `size` */
+/* Rows of Reader.arguments. */
+#define ARGUMENT_SIZE                                                                              \
+    {.name = "size", .kind = HONE_OPT_INT, .needed = true, .least = 1, .most = PICTURE_SIZE}
+#define ARGUMENT_CROP {.name = "crop", .kind = HONE_OPT_STRING, .choices = picture_crops}
+#define ARGUMENT_SCALE {.name = "scale", .kind = HONE_OPT_FLOAT, .least = 0, .most = 1}
+#define ARGUMENT_FLIP {.name = "flip", .kind = HONE_OPT_BOOL}
+extern const char *const picture_crops[];
 bool pictures_bad_size(const HoneSource *source, HoneError *error);    /* always false */
 /* Is every picture decoded once as the source is opened? With skip_bad, so that what remains is known to
  * be readable; but not where only headers are asked for (the compiler). */

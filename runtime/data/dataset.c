@@ -28,10 +28,15 @@ const Reader *reader_find(const char *name)
     return NULL;
 }
 
-const char *const *hone_reader_options(const char *reader)
+const HoneArgument *hone_reader_arguments(const char *reader)
 {
     const Reader *found = reader_find(reader);
-    return found == NULL ? NULL : found->options;
+    return found == NULL ? NULL : found->arguments;
+}
+
+const char *hone_reader_name(size_t i)
+{
+    return i < sizeof readers / sizeof *readers ? readers[i]->name : NULL;
 }
 
 bool hone_reader_fields(const HoneSource *source, size_t *n, HoneField *fields, size_t capacity)

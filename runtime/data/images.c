@@ -19,7 +19,14 @@ typedef struct Images {
     int64_t size;
 } Images;
 
-static const char *const options[] = {"path", "size", "crop", "scale", "flip", NULL};
+static const HoneArgument arguments[] = {
+    {.name = "path", .kind = HONE_OPT_STRING, .needed = true},
+    ARGUMENT_SIZE,
+    ARGUMENT_CROP,
+    ARGUMENT_SCALE,
+    ARGUMENT_FLIP,
+    {.name = NULL},
+};
 
 static bool images_fields(const HoneSource *source, HoneField *fields, size_t *n)
 {
@@ -199,7 +206,7 @@ static bool images_read(const HoneDataset *data, int64_t sample, const SampleMod
 
 const Reader reader_images = {
     .name = "images",
-    .options = options,
+    .arguments = arguments,
     .crop = "center",
     .fields = images_fields,
     .open = images_open,

@@ -5,6 +5,8 @@
 
 #include "data/data.h"
 
+const char *const picture_crops[] = {"center", "random", "none", NULL};
+
 bool pictures_bad_size(const HoneSource *source, HoneError *error)
 {
     return hone_fail(error, HONE_USAGE, "E704", "%s: `size` must be between 1 and %d, and is %lld",

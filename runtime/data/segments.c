@@ -14,7 +14,15 @@ typedef struct Segments {
 
 enum { NO_CLASS = 255 };
 
-static const char *const options[] = {"path", "size", "crop", "scale", "flip", "classes", NULL};
+static const HoneArgument arguments[] = {
+    {.name = "path", .kind = HONE_OPT_STRING, .needed = true},
+    ARGUMENT_SIZE,
+    ARGUMENT_CROP,
+    ARGUMENT_SCALE,
+    ARGUMENT_FLIP,
+    {.name = "classes", .kind = HONE_OPT_INT, .least = 1, .most = NO_CLASS},
+    {.name = NULL},
+};
 
 static bool segments_fields(const HoneSource *source, HoneField *fields, size_t *n)
 {
@@ -177,7 +185,7 @@ static bool segments_range(const HoneDataset *data, size_t field, int64_t *low, 
 
 const Reader reader_segments = {
     .name = "segments",
-    .options = options,
+    .arguments = arguments,
     .label = "mask",
     .crop = "center",
     .fields = segments_fields,

@@ -27,7 +27,11 @@ typedef struct Table {
     int64_t low, high;
 } Table;
 
-static const char *const options[] = {"file", "target", NULL};
+static const HoneArgument arguments[] = {
+    {.name = "file", .kind = HONE_OPT_STRING, .needed = true},
+    {.name = "target", .kind = HONE_OPT_STRING, .needed = true},
+    {.name = NULL},
+};
 
 static bool fields_of_options(const HoneSource *source, HoneField *fields, size_t *n)
 {
@@ -472,7 +476,7 @@ static bool table_range(const HoneDataset *data, size_t field, int64_t *low, int
 
 const Reader reader_table = {
     .name = "table",
-    .options = options,
+    .arguments = arguments,
     .label = "y",
     .cheap = true,
     .fields = fields_of_options,

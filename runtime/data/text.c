@@ -14,7 +14,7 @@
 #include "data/data.h"
 #include "text/text.h"
 
-enum { MOST_COLUMNS = 32 };
+enum { MOST_COLUMNS = 32, LEAST = 4 /* pieces: [CLS], one of each text, [SEP] */ };
 
 typedef struct Sample {
     int64_t first;                    /* of its pieces */
@@ -39,7 +39,14 @@ typedef struct Text {
     int64_t line;
 } Text;
 
-static const char *const options[] = {"file", "vocab", "length", "pair", "lower", NULL};
+static const HoneArgument arguments[] = {
+    {.name = "file", .kind = HONE_OPT_STRING, .needed = true},
+    {.name = "vocab", .kind = HONE_OPT_STRING, .needed = true},
+    {.name = "length", .kind = HONE_OPT_INT, .needed = true, .least = LEAST, .most = HONE_LONGEST},
+    {.name = "pair", .kind = HONE_OPT_BOOL},
+    {.name = "lower", .kind = HONE_OPT_BOOL},
+    {.name = NULL},
+};
 
 static bool text_fields(const HoneSource *source, HoneField *fields, size_t *n)
 {
@@ -50,7 +57,7 @@ static bool text_fields(const HoneSource *source, HoneField *fields, size_t *n)
             (HoneField){.name = names[*n], .dtype = HONE_I32, .rank = 1, .dims = {length}};
     }
     fields[(*n)++] = (HoneField){.name = "label", .dtype = HONE_I32};
-    return length > 3 && length <= HONE_LONGEST;
+    return length >= LEAST && length <= HONE_LONGEST;
 }
 
 /* --- memory ---------------------------------------------------------------------------------------- */
@@ -276,7 +283,7 @@ static bool text_open(HoneDataset *data, HoneError *error)
 {
     if (!text_fields(data->source, data->fields, &data->n_fields)) {
         return hone_fail(error, HONE_USAGE, "E704",
-                         "text: `length` must be between 4 and %d, and is %lld", HONE_LONGEST,
+                         "text: `length` must be between %d and %d, and is %lld", LEAST, HONE_LONGEST,
                          (long long)source_int(data->source, "length", 0));
     }
     Text *t = hone_alloc(data->sys, sizeof *t);
@@ -355,7 +362,7 @@ static int64_t text_length(const HoneDataset *data, int64_t sample)
 
 const Reader reader_text = {
     .name = "text",
-    .options = options,
+    .arguments = arguments,
     .cheap = true,
     .fields = text_fields,
     .open = text_open,

@@ -14,7 +14,13 @@ typedef struct Tokens {
     int32_t low, high;                /* over the whole file */
 } Tokens;
 
-static const char *const options[] = {"file", "length", "dtype", NULL};
+static const char *const dtypes[] = {"u8", "u16", "i32", NULL};
+static const HoneArgument arguments[] = {
+    {.name = "file", .kind = HONE_OPT_STRING, .needed = true},
+    {.name = "length", .kind = HONE_OPT_INT, .needed = true, .least = 1, .most = HONE_LONGEST},
+    {.name = "dtype", .kind = HONE_OPT_STRING, .choices = dtypes},
+    {.name = NULL},
+};
 
 enum { CHUNK = 1 << 14 /* tokens read at a time when all are looked at */ };
 
@@ -188,7 +194,7 @@ static bool tokens_range(const HoneDataset *data, size_t field, int64_t *low, in
 
 const Reader reader_tokens = {
     .name = "tokens",
-    .options = options,
+    .arguments = arguments,
     .cheap = true,
     .fields = tokens_fields,
     .open = tokens_open,

@@ -50,7 +50,7 @@ make() { # make NAME LENGTH KNOB…
 make several '[8, 16, 32]' 'epochs = 6' 'checkpoint = 7'
 stable several
 grep '"acc"' run-several/metrics.jsonl | tail -1 | sed 's/.*"acc": //; s/[,}].*//' |
-  awk '{ exit !($1 > 0.9) }' || fail 'several lengths: it does not learn'
+  awk '{ acc = $1 } END { exit !(acc > 0.9) }' || fail 'several lengths: it does not learn'
 for entry in train eval eval-one; do
   for length in 8 16; do
     "$hone" check several.hone --dump=plan | grep -q "^# plan of $entry.train.$length\$" || fail "no $entry of $length"
@@ -95,4 +95,8 @@ bad 's/vocab = "vocab.txt")/vocab = "vocab.txt", length = 8)/' 'E510'
 bad 's/train = text(.*/train = tokens("x")/' 'give one `length`'
 bad 's/epochs = 6/epochs = 6; accumulate = 2/; s/loss = .*/loss = cross_entropy(z, s.label) + sum(total(s.ids) * 0)/' 'E201'
 bad 's/return fc(tanh(sums))/return fc(tanh(sums)) + fold(ids)/; s/^module Net/fn fold(ids: i32[N, 32]) -> [N, 2] { y[n, k<2] = float(ids[n, k])\n  return y\n}\nmodule Net/' 'E201'
+# words are numbered in byte order: beside numbers they would mean something else
+sed 's/\t0$/\tno/; s/\t1$/\tyes/' train.tsv >words.tsv
+bad 's/"train.tsv"/"words.tsv"/' '`valid` has other classes than `train`'
+bad 's/"valid.tsv"/"words.tsv"/' 'write all labels as words, or all as whole numbers'
 exit $failed

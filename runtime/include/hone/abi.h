@@ -135,9 +135,13 @@ typedef struct HoneEntry {
 } HoneEntry;
 
 /* --- data --------------------------------------------------------------------------------------- */
+typedef enum HoneOptionKind {
+    HONE_OPT_INT, HONE_OPT_FLOAT, HONE_OPT_BOOL, HONE_OPT_STRING
+} HoneOptionKind;
+
 typedef struct HoneOption {                 /* an argument of a data source, by name */
     const char *name;
-    enum { HONE_OPT_INT, HONE_OPT_FLOAT, HONE_OPT_BOOL, HONE_OPT_STRING } kind;
+    HoneOptionKind kind;
     int64_t i;
     double f;
     const char *s;

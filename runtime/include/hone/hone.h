@@ -109,8 +109,16 @@ bool hone_data_range(const HoneDataset *data, size_t field, int64_t *low, int64_
 /* Fields of a reader that depend on its options alone, for checking without files. False if the
  * fields depend on the file (arrays) or the reader is unknown. */
 bool hone_reader_fields(const HoneSource *source, size_t *n, HoneField *fields, size_t capacity);
-/* Argument names of a reader in positional order, NULL-terminated; NULL: no such reader. */
-const char *const *hone_reader_options(const char *reader);
+typedef struct HoneArgument {  /* what a data source may be told */
+    const char *name;          /* NULL: behind the last one */
+    HoneOptionKind kind;
+    bool needed;
+    int64_t least, most;       /* of an int; of a float, which must be above `least` */
+    const char *const *choices;    /* of a string, NULL-terminated; NULL: any will do */
+} HoneArgument;
+/* In positional order; NULL: no such reader. */
+const HoneArgument *hone_reader_arguments(const char *reader);
+const char *hone_reader_name(size_t i);                    /* of the i-th; NULL: there are no more */
 
 /* Batches of a data set in a fixed order, decoded ahead by worker threads. The order is a pure
  * function of (seed, epoch); augmentation of (seed, epoch, sample). */
