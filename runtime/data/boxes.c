@@ -77,7 +77,7 @@ static bool read_lines(Boxes *boxes, const char *path, char *text, size_t bytes,
 {
     bool ok = true;
     int64_t line = 1;
-    for (char *at = text, *end = text + bytes; ok && at < end; line++) {
+    for (char *at = text_begin(text, bytes), *end = text + bytes; ok && at < end; line++) {
         char *stop = memchr(at, '\n', (size_t)(end - at));
         stop = stop == NULL ? end : stop;
         char *last = stop;
@@ -103,15 +103,15 @@ static bool read_set(HoneDataset *data, const char *root, HoneError *error)
         memset(boxes->chosen, true, boxes->pairs.n);
         return true;
     }
-    char path[HONE_PATH], folder[HONE_PATH];
-    HoneText name = hone_text(path, sizeof path);
+    char within[HONE_PATH], path[HONE_PATH];
+    HoneText name = hone_text(within, sizeof within);
     hone_text_add(&name, "ImageSets/Main/%s.txt", set);
-    if (!hone_path_join(folder, root, path)) {
+    if (!hone_path_join(path, root, within)) {
         return hone_fail(error, HONE_BAD_INPUT, "E704", "the name `%.100s` of a set is too long", set);
     }
     size_t bytes = 0;
-    char *text = data_file(data->sys, folder, &bytes, error);
-    bool ok = text != NULL && read_lines(boxes, folder, text, bytes, error);
+    char *text = data_text(data->sys, path, &bytes, error);
+    bool ok = text != NULL && read_lines(boxes, path, text, bytes, error);
     hone_free(data->sys, text);
     return ok;
 }
@@ -138,7 +138,10 @@ static bool check_boxes(const Pair *pair, const VocBoxes *boxes, int64_t first, 
             (height > 0 && (double)at[3] > height)) {
             char what[100];
             HoneText text = hone_text(what, sizeof what);
-            hone_text_add(&text, "is not within the picture of %g x %g pixels", width, height);
+            hone_text_add(&text, "is not within the picture");
+            if (width > 0) {
+                hone_text_add(&text, " of %g x %g pixels", width, height);
+            }
             return bad_box(pair, &boxes->at[i], what, error);
         }
     }
@@ -155,7 +158,7 @@ static bool check_picture(HoneDataset *data, Workspace *work, const Pair *pair, 
     }
     double width = head->width > 0 ? (double)head->width : size->width;
     double height = head->width > 0 ? (double)head->height : size->height;
-    if ((size->width > 0 && size->width != width) || (size->height > 0 && size->height != height)) {
+    if ((size->width != 0 && size->width != width) || (size->height != 0 && size->height != height)) {
         hone_fail(error, HONE_BAD_INPUT, "E704",
                   "`%.300s` is for a picture of %g x %g pixels, `%.300s` has %g x %g", pair->other,
                   size->width, size->height, pair->picture, width, height);
@@ -295,7 +298,6 @@ static bool boxes_open(HoneDataset *data, HoneError *error)
 static void boxes_close(HoneDataset *data)
 {
     Boxes *boxes = data->state;
-    hone_free(data->sys, data->classes);
     if (boxes != NULL) {
         for (size_t i = 0; i < boxes->n; i++) {
             hone_free(data->sys, boxes->samples[i].picture);

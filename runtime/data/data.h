@@ -99,7 +99,11 @@ char *path_join(HoneSys *sys, const char *root, const char *path);
 size_t field_bytes(const HoneField *field);
 /* A file's bytes and a zero behind them; hone_free them. NULL: it cannot be read. */
 char *data_file(HoneSys *sys, const char *path, size_t *size, HoneError *error);
-/* Digits, signs, a dot, an exponent; false where it is anything else or not finite. */
+/* Behind the mark with which a text in UTF-8 may begin. */
+char *text_begin(char *text, size_t bytes);
+/* As data_file, of text: with a zero byte in it, it is refused. */
+char *data_text(HoneSys *sys, const char *path, size_t *size, HoneError *error);
+/* Digits, signs, a dot, an exponent; false where it is anything else. What f32 does not hold is infinite. */
 bool number_of(const char *text, float *value);
 /* Room for `more` behind n of *room elements, which may move. */
 bool data_room(HoneSys *sys, void **at, int64_t n, int64_t *room, int64_t more, size_t element,

@@ -119,6 +119,23 @@ char *data_file(HoneSys *sys, const char *path, size_t *size, HoneError *error)
     return text;
 }
 
+char *text_begin(char *text, size_t bytes)
+{
+    return text + (bytes >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0);
+}
+
+char *data_text(HoneSys *sys, const char *path, size_t *size, HoneError *error)
+{
+    char *text = data_file(sys, path, size, error);
+    if (text != NULL && memchr(text, '\0', *size) != NULL) {
+        hone_free(sys, text);
+        hone_fail(error, HONE_BAD_INPUT, "E704", "`%.300s` is no text: there is a zero byte in it", path);
+        hone_error_help(error, "save it as text in UTF-8");
+        return NULL;
+    }
+    return text;
+}
+
 bool number_of(const char *text, float *value)
 {
     char *end;
@@ -126,7 +143,7 @@ bool number_of(const char *text, float *value)
         return false;                 /* no `nan`, no `inf`, no hexadecimal */
     }
     *value = (float)strtod(text, &end);
-    return *end == '\0' && isfinite(*value);
+    return *end == '\0';
 }
 
 bool data_room(HoneSys *sys, void **at, int64_t n, int64_t *room, int64_t more, size_t element,
@@ -202,6 +219,7 @@ void hone_data_close(HoneDataset *data)
 {
     if (data != NULL) {
         data->reader->close(data);
+        hone_free(data->sys, data->classes);
         hone_free(data->sys, data->columns);
         hone_free(data->sys, data->root);
         hone_free(data->sys, data);

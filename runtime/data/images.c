@@ -182,7 +182,6 @@ static bool images_open(HoneDataset *data, HoneError *error)
 static void images_close(HoneDataset *data)
 {
     Images *images = data->state;
-    hone_free(data->sys, data->classes);
     if (images != NULL) {
         for (size_t i = 0; i < images->n; i++) {
             hone_free(data->sys, images->entries[i].path);

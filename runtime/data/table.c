@@ -6,6 +6,7 @@
  * A header with a tab in it says that tabs stand between cells, otherwise commas do. Blanks around a
  * cell are no part of it, lines without anything are passed over. All values are kept in memory. */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -248,10 +249,14 @@ static bool bad_cell(const Table *t, const Scan *scan, int64_t column, const cha
         hone_error_help(error, "fill in a value, or remove the line or the column");
         return false;
     }
+    float value;
+    bool large = number_of(cell, &value);
     hone_fail(error, HONE_BAD_INPUT, "E704",
-              "`%.300s`, line %lld: column `%.100s` holds `%.60s`, which is no number", t->path,
-              (long long)scan->record, t->names[column], cell);
-    hone_error_help(error, "only the target may be words: give numbers for them, or leave the column out");
+              "`%.300s`, line %lld: column `%.100s` holds `%.60s`, which is %s", t->path,
+              (long long)scan->record, t->names[column], cell, large ? "too large for f32" : "no number");
+    hone_error_help(error, large ? "scale the column, or leave it out"
+                                 : "only the target may be words: give numbers for them, or leave the "
+                                   "column out");
     return false;
 }
 
@@ -264,11 +269,15 @@ static bool is_whole(const char *text, int32_t *value)
     return *end == '\0' && errno == 0 && wide == *value;
 }
 
-static void add_target(Table *t, const Scan *scan, const char *cell)
+static bool add_target(Table *t, const Scan *scan, const char *cell, HoneError *error)
 {
     float value;
     int32_t whole;
-    if (!number_of(cell, &value)) {
+    bool number = number_of(cell, &value);
+    if (cell[0] == '\0' || (number && !isfinite(value))) {
+        return bad_cell(t, scan, t->target, cell, error);
+    }
+    if (!number) {
         t->word = t->words == 0 ? cell : t->word;
         t->word_line = t->words == 0 ? scan->record : t->word_line;
         t->words++;
@@ -278,6 +287,7 @@ static void add_target(Table *t, const Scan *scan, const char *cell)
         t->wholes += is_whole(cell, &whole);
     }
     t->targets[t->n] = cell;
+    return true;
 }
 
 static bool read_record(HoneDataset *data, Scan *scan, HoneError *error)
@@ -296,17 +306,16 @@ static bool read_record(HoneDataset *data, Scan *scan, HoneError *error)
         if (column >= t->columns) {
             continue;                 /* counted for the message below */
         }
-        if (column != t->target && !number_of(cell, x)) {
+        if (column == t->target) {
+            if (!add_target(t, scan, cell, error)) {
+                return false;
+            }
+            continue;
+        }
+        if (!number_of(cell, x) || !isfinite(*x)) {
             return bad_cell(t, scan, column, cell, error);
         }
-        if (column == t->target) {
-            if (cell[0] == '\0') {
-                return bad_cell(t, scan, column, cell, error);
-            }
-            add_target(t, scan, cell);
-        } else {
-            x++;
-        }
+        x++;
     }
     if (column != t->columns) {
         return hone_fail(error, HONE_BAD_INPUT, "E704",
@@ -370,19 +379,15 @@ static bool make_targets(HoneDataset *data, HoneError *error)
 static bool read_file(HoneDataset *data, HoneError *error)
 {
     Table *t = data->state;
-    t->bytes = data_file(data->sys, t->path, &t->size, error);
+    t->bytes = data_text(data->sys, t->path, &t->size, error);
     if (t->bytes == NULL) {
         return false;
     }
-    if (memchr(t->bytes, '\0', t->size) != NULL) {
-        hone_fail(error, HONE_BAD_INPUT, "E704", "`%.300s` is no text: there is a zero byte in it",
-                  t->path);
-        hone_error_help(error, "save it as CSV in UTF-8");
-        return false;
-    }
-    size_t mark = t->size >= 3 && memcmp(t->bytes, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
-    Scan scan = {
-        .path = t->path, .at = t->bytes + mark, .end = t->bytes + t->size, .separator = ',', .line = 1};
+    Scan scan = {.path = t->path,
+                 .at = text_begin(t->bytes, t->size),
+                 .end = t->bytes + t->size,
+                 .separator = ',',
+                 .line = 1};
     if (!read_header(data, &scan, error)) {
         return false;
     }
@@ -443,7 +448,6 @@ static bool table_open(HoneDataset *data, HoneError *error)
 static void table_close(HoneDataset *data)
 {
     Table *t = data->state;
-    hone_free(data->sys, data->classes);
     if (t != NULL) {
         hone_free(data->sys, t->path);
         hone_free(data->sys, t->bytes);

@@ -79,7 +79,7 @@ static bool room_for_sample(HoneDataset *data, HoneError *error)
 
 /* --- lines ------------------------------------------------------------------------------------------- */
 typedef struct Columns {
-    size_t n;
+    size_t n;                         /* of the line; of so many the first are kept */
     char *at[MOST_COLUMNS];
     size_t bytes[MOST_COLUMNS];
 } Columns;
@@ -95,11 +95,13 @@ static Columns next_line(Text *t, size_t *at)
         t->line++;
         end -= end > line && end[-1] == '\r';
         *end = '\0';                  /* there is a byte more than the file has */
-        while (line < end && columns.n < MOST_COLUMNS) {
+        for (; line < end; columns.n++) {
             char *tab = memchr(line, '\t', (size_t)(end - line));
             char *stop = tab == NULL ? end : tab;
-            columns.at[columns.n] = line;
-            columns.bytes[columns.n++] = (size_t)(stop - line);
+            if (columns.n < MOST_COLUMNS) {
+                columns.at[columns.n] = line;
+                columns.bytes[columns.n] = (size_t)(stop - line);
+            }
             *stop = '\0';
             line = stop + (tab != NULL);
         }
@@ -117,6 +119,12 @@ static bool choose_columns(Text *t, const Columns *first, bool *header, HoneErro
 {
     size_t wanted = t->pair ? 2 : 1, found = 0;
     *header = false;
+    if (first->n > MOST_COLUMNS) {
+        hone_fail(error, HONE_BAD_INPUT, "E704", "`%.300s` has %zu columns, at most %d are read", t->path,
+                  first->n, MOST_COLUMNS);
+        hone_error_help(error, "keep the texts and the label, and leave out the others");
+        return false;
+    }
     for (size_t i = 0; i < first->n; i++) {
         if (strcmp(first->at[i], "label") == 0) {
             t->label = i;
@@ -235,7 +243,7 @@ static bool make_labels(HoneDataset *data, HoneError *error)
 static bool read_samples(HoneDataset *data, HoneError *error)
 {
     Text *t = data->state;
-    size_t at = t->size >= 3 && memcmp(t->bytes, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    size_t at = (size_t)(text_begin(t->bytes, t->size) - t->bytes);
     Columns columns = next_line(t, &at);
     bool header = false;
     if (columns.n > 0 && !choose_columns(t, &columns, &header, error)) {
@@ -301,7 +309,7 @@ static bool text_open(HoneDataset *data, HoneError *error)
     if (!open_vocabulary(data, error)) {
         return false;
     }
-    t->bytes = data_file(data->sys, t->path, &t->size, error);
+    t->bytes = data_text(data->sys, t->path, &t->size, error);
     if (t->bytes == NULL || !read_samples(data, error) || !make_labels(data, error)) {
         return false;
     }
@@ -323,7 +331,6 @@ static void text_close(HoneDataset *data)
         hone_free(data->sys, t->own);
         hone_free(data->sys, t->samples);
         hone_free(data->sys, t->names);
-        hone_free(data->sys, data->classes);
         hone_free(data->sys, t);
     }
 }

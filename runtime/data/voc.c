@@ -1,6 +1,7 @@
 /* voc: what is in a picture, as Pascal VOC's annotations say it: a file <annotation> with <size> and, for
  * each thing, <object> with its <name> and its <bndbox>. Everything else is passed over, <part> and
  * <difficult> among it. Coordinates are taken as they stand. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +10,8 @@
 static bool read_number(Xml *x, float *value)
 {
     const char *text = xml_text(x);
-    return text != NULL && (number_of(text, value) || xml_fail(x, "a number was expected"));
+    return text != NULL &&
+           ((number_of(text, value) && isfinite(*value)) || xml_fail(x, "a number was expected"));
 }
 
 /* The numbers called `names` among the children of the present element; each must be there once. */

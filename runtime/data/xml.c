@@ -10,8 +10,7 @@ typedef enum Tag { TAG_BAD, TAG_OPEN, TAG_CLOSE, TAG_END } Tag;
 
 Xml xml(char *text, size_t bytes)
 {
-    size_t mark = bytes >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
-    return (Xml){.text = text, .at = text + mark, .end = text + bytes};
+    return (Xml){.text = text, .at = text_begin(text, bytes), .end = text + bytes};
 }
 
 bool xml_fail(Xml *x, const char *why)

@@ -56,7 +56,7 @@ static int make_folder(void **state)
         put_text(path, i % 2 == 0 ? two : none);
     }
     free(picture);
-    put_text("ImageSets/Main/few.txt", "p3\r\n\np0 ");
+    put_text("ImageSets/Main/few.txt", "\xEF\xBB\xBFp3\r\n\np0 ");
     return 0;
 }
 
@@ -146,6 +146,11 @@ static void test_sets(void **state)
     put_text("ImageSets/Main/none.txt", "\n");
     assert_null(open_boxes(&sys, "none", MOST, false, &error));
     assert_non_null(strstr(error.message, "no samples"));
+    char path[160];
+    snprintf(path, sizeof path, "%s/ImageSets/Main/none.txt", root);
+    file_put(path, "p0\0p3\n", 6);
+    assert_null(open_boxes(&sys, "none", MOST, false, &error));
+    assert_non_null(strstr(error.message, "none.txt` is no text: there is a zero byte in it"));
     assert_null(open_boxes(&sys, NULL, 1, false, &error));
     assert_non_null(strstr(error.message, "JPEGImages/p0.png` has 2 boxes, `most` is 1"));
     assert_null(open_boxes(&sys, NULL, 0, false, &error));

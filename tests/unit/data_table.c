@@ -181,7 +181,8 @@ static void test_refused(void **state)
     refused("a,y\n1,2\n\"x\ny\",4\n", "y", "line 3: column `a` holds `x\ny`, which is no number");
     refused("a,y\nnan,2\n", "y", "which is no number");
     refused("a,y\n0x10,2\n", "y", "which is no number");
-    refused("a,y\n1e99,2\n", "y", "which is no number");
+    refused("a,y\n1e99,2\n", "y", "column `a` holds `1e99`, which is too large for f32");
+    refused("a,y\n1,-1e39\n2,-1e39\n", "y", "column `y` holds `-1e39`, which is too large for f32");
     refused("a,y\n1,2\n3,\"4\n5,6\n", "y", "line 3: a quote is opened and never closed");
     refused("a,y\n1,2\"\n", "y", "line 2: a quote within a cell");
     refused("a,y\n1,\"2\"3\n", "y", "line 2: text behind a closing quote");

@@ -169,6 +169,14 @@ static void test_refused(void **state)
     put_text("empty", "sentence\tlabel\n\n");
     put_text("lone", "the cat\n");
     put_text("bare", "the\ncat\n");
+    put("zero", "the\0cat\t1\n", 10);
+    char wide[200] = "the cat";
+    for (int i = 0; i < 32; i++) {
+        strcat(wide, "\t1");
+    }
+    put_text("wide", wide);
+    refused("zero", "vocab", 8, false, "zero byte");
+    refused("wide", "vocab", 8, false, "has 33 columns, at most 32 are read");
     refused("short", "vocab", 8, false, "line 3: 1 column instead of 2");
     refused("empty", "vocab", 8, false, "no samples");
     refused("lone", "vocab", 8, false, "no column");
