@@ -39,7 +39,8 @@ typedef struct RecipeBuild {
     RecipeStage evaluation;          /* eval, eval_one, metrics, totals: the same for all stages */
     Graph *start;                    /* Recipe.start, while it grows */
     Graph *metrics;                  /* evaluation.metrics, while it grows */
-    VEC(StepValue) named;            /* metrics of the step and of every `remember` */
+    VEC(StepValue) named;            /* metrics of the step and of every `remember`; */
+    VEC(StepValue) changes;          /* those of the latter under the names of their changes */
     VEC(GroupKnob) group_knobs;      /* of all groups, for W505 */
     bool recomputed;                 /* something was, in some stage */
     bool *read;                      /* by variable: does any graph read it? */
@@ -157,6 +158,7 @@ RecipeLengths shorter_lengths(RecipeBuild *b, uint32_t data);
 /* Have both the same totals? Those of another length are added to the same sums; E201 at span if not. */
 bool same_totals(RecipeBuild *b, const Elab *a, const Elab *other, Span span);
 /* remember.c: metrics over other data, and how much they have changed. */
+Str change_name(Arena *arena, Str metric);
 bool remember_build(RecipeBuild *b);
 void penalties_unused(RecipeBuild *b);       /* W505 for those that met no trainable parameter */
 /* The training graph of a stage: forward, backward, update. */

@@ -22,6 +22,11 @@ static bool check_block(RecipeBuild *b, const Evaluation *of)
     return true;
 }
 
+Str change_name(Arena *arena, Str metric)
+{
+    return str_join(arena, metric, "_", STR("change"));
+}
+
 static NodeId start_leaf(RecipeBuild *b, Graph *g, Str metric, uint32_t variable)
 {
     Str key = str_join(b->c->arena, STR("start"), ":", metric);
@@ -50,7 +55,7 @@ static void add_start(RecipeBuild *b, const Evaluation *of, const NodeId *values
         const Scalar *now = sc_cast(all->pool, DT_F64, graph_read0(all, values[i]));
         const Scalar *change = sc_fn2(all->pool, OP_SUB, now, graph_read0(all, leaf));
         changes[i] = graph_define(all, DT_F64, REDUCE_NONE, 0, NULL, 0, NULL, change,
-                                  str_join(b->c->arena, metric->name, "_", STR("change")),
+                                  change_name(b->c->arena, metric->name),
                                   metric->span);
     }
 }

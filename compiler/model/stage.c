@@ -147,9 +147,10 @@ static const Graph *predict_graph(RecipeBuild *b, const Graph *eval, const StepR
     return g;
 }
 
-static bool duplicate_names(RecipeBuild *b, size_t n, const StepValue *values)
+/* Is one of the values from `first` on called as another one before it? */
+static bool duplicate_names(RecipeBuild *b, size_t first, size_t n, const StepValue *values)
 {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = first; i < n; i++) {
         for (size_t k = 0; k < i; k++) {
             if (str_eq(values[i].name, values[k].name)) {
                 Diag *d = diag(&b->c->diags, E102, values[i].span,
@@ -162,6 +163,55 @@ static bool duplicate_names(RecipeBuild *b, size_t n, const StepValue *values)
     return false;
 }
 
+/* What is said beside metrics in every record of a run. */
+static bool reserved_name(RecipeBuild *b, const StepValue *metric)
+{
+    static const char *const reserved[] = {"event", "stage", "step", "epoch"};
+    for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++) {
+        if (str_is(metric->name, reserved[i])) {
+            Diag *d = diag(&b->c->diags, E102, metric->span, "no metric may be called `%s`", reserved[i]);
+            diag_note(d, "every record of `metrics.jsonl` and `--json` has event, stage, step or epoch");
+            diag_help(d, "give it another name");
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool change_is_named(RecipeBuild *b, const StepValue *change, const StepValue *metric)
+{
+    if (!str_eq(change->name, metric->name)) {
+        return false;
+    }
+    Diag *d = diag(&b->c->diags, E102, metric->span,
+                   "`" STR_FMT "` is the change of another metric already", STR_ARG(metric->name));
+    diag_note_at(d, change->span, "", "of this one, which `remember` watches");
+    return true;
+}
+
+/* All metrics stand beside each other, and the changes of what is remembered beside them. */
+static bool add_names(RecipeBuild *b, const Evaluation *of)
+{
+    size_t named = b->named.len, changes = b->changes.len;
+    bool ok = true;
+    for (size_t i = 0; i < of->step.metrics.len; i++) {
+        StepValue metric = of->step.metrics.at[i];
+        ok = !reserved_name(b, &metric) && ok;
+        VEC_PUSH(b->c->arena, b->named, metric);
+        if (of->clause->kind == AST_REMEMBER) {
+            metric.name = change_name(b->c->arena, metric.name);
+            VEC_PUSH(b->c->arena, b->changes, metric);
+        }
+    }
+    ok = !duplicate_names(b, named, b->named.len, b->named.at) && ok;
+    for (size_t i = 0; i < b->changes.len; i++) {
+        for (size_t k = i < changes ? named : 0; k < b->named.len; k++) {
+            ok = !change_is_named(b, &b->changes.at[i], &b->named.at[k]) && ok;
+        }
+    }
+    return ok;
+}
+
 bool evaluation_build(RecipeBuild *b, Evaluation *of)
 {
     StepResult one;
@@ -169,11 +219,7 @@ bool evaluation_build(RecipeBuild *b, Evaluation *of)
     if (!of->step.ok || !labels_check(b, of->batch->graph, of->data)) {
         return false;
     }
-    for (size_t i = 0; i < of->step.metrics.len; i++) {
-        VEC_PUSH(b->c->arena, b->named, of->step.metrics.at[i]);
-    }
-    if (duplicate_names(b, b->named.len, b->named.at) ||
-        duplicate_names(b, of->step.predicts.len, of->step.predicts.at)) {
+    if (!add_names(b, of) || duplicate_names(b, 0, of->step.predicts.len, of->step.predicts.at)) {
         return false;
     }
     if (of->step.metrics.len + of->step.predicts.len == 0) {
