@@ -142,6 +142,7 @@ bool knobs_of_run(RecipeBuild *b)
 /* The steps of 64 stages add up. */
 static const double most_epochs = 1e6;
 static const int64_t most_steps = 1000000000000;
+static const int64_t most_parts = 1000000;      /* of an update; their samples are counted in 64 bits */
 
 /* epochs or steps: what the stage says hides what the recipe says. */
 static bool length(RecipeBuild *b, const Ast *stage, RecipeStage *to)
@@ -237,12 +238,11 @@ static bool monitor(RecipeBuild *b, const Ast *knob, RecipeStage *to)
 static bool enough_samples(RecipeBuild *b, const Ast *knob, int64_t parts)
 {
     const char *what = "";
-    int64_t samples = -1, update;
+    int64_t samples = -1;
     if (b->r->facts.len > 0) {
         samples = data_samples(&b->r->data.at[0], &b->r->facts.at[0], &what);
     }
-    if (knob == NULL || samples < 0 ||
-        (!__builtin_mul_overflow(parts, b->r->data.at[0].batch, &update) && samples >= update)) {
+    if (knob == NULL || samples < 0 || samples >= parts * b->r->data.at[0].batch) {
         return true;
     }
     Diag *d = diag(&b->c->diags, E516, knob->kids[0]->span, "`train` has fewer samples than an update");
@@ -252,6 +252,20 @@ static bool enough_samples(RecipeBuild *b, const Ast *knob, int64_t parts)
     return false;
 }
 
+static bool parts(RecipeBuild *b, const Ast *knob, int64_t *n)
+{
+    *n = 1;
+    if (!count(b, knob, 1, n)) {
+        return false;
+    }
+    if (*n > most_parts) {
+        refuse(b, knob, "at most 1e6", (double)*n);
+        *n = 1;
+        return false;
+    }
+    return enough_samples(b, knob, *n);
+}
+
 bool knobs_of_stage(RecipeBuild *b, const Ast *stage, RecipeStage *to)
 {
     bool ok = length(b, stage, to);
@@ -259,10 +273,7 @@ bool knobs_of_stage(RecipeBuild *b, const Ast *stage, RecipeStage *to)
     ok = count(b, knob_find(b, stage, "checkpoint"), 1, &to->checkpoint) && ok;
     const Ast *patience = knob_find(b, stage, "patience");
     ok = count(b, patience, 0, &to->patience) && ok;
-    const Ast *accumulate = knob_find(b, stage, "accumulate");
-    to->accumulate = 1;
-    ok = count(b, accumulate, 1, &to->accumulate) && ok;
-    ok = enough_samples(b, accumulate, to->accumulate) && ok;
+    ok = parts(b, knob_find(b, stage, "accumulate"), &to->accumulate) && ok;
     const Ast *watch = knob_find(b, stage, "monitor");
     ok = (watch == NULL || monitor(b, watch, to)) && ok;
     if (patience != NULL && watch == NULL && !b->knob_refused) {
