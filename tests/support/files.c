@@ -81,6 +81,11 @@ void file_put(const char *path, const void *bytes, size_t n)
     need(file && (n == 0 || fwrite(bytes, 1, n, file) == n) && fclose(file) == 0, "writing", path);
 }
 
+void file_put_text(const char *path, const char *text)
+{
+    file_put(path, text, strlen(text));
+}
+
 char *file_get(const char *path, size_t *n)
 {
     FILE *file = fopen(path, "rb");

@@ -13,6 +13,7 @@ void temp_remove(char *folder);
 /* folder/name in one of 8 static buffers. */
 const char *in_folder(const char *folder, const char *name);
 void file_put(const char *path, const void *bytes, size_t n);
+void file_put_text(const char *path, const char *text);
 char *file_get(const char *path, size_t *n);          /* NUL-terminated; free it; NULL: no file */
 bool file_exists(const char *path);
 bool files_equal(const char *a, const char *b);

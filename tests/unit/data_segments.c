@@ -14,10 +14,12 @@
 #include <png.h>
 
 #include "hone/hone.h"
+#include "support/data.h"
+#include "support/files.h"
 
 enum { SIZE = 12, WIDTH = 40, HEIGHT = 30, PICTURES = 5 };
 
-static char root[64];
+static char *root;
 
 /* `bytes` holds rows as PNG stores them. */
 static void put_png(const char *name, int width, int height, int depth, int colours, bool interlaced,
@@ -52,8 +54,7 @@ static void put_png(const char *name, int width, int height, int depth, int colo
 static int make_folder(void **state)
 {
     (void)state;
-    strcpy(root, "/tmp/hone-segments-XXXXXX");
-    assert_non_null(mkdtemp(root));
+    root = temp_folder();
     char path[160];
     for (int i = 0; i < 2; i++) {
         snprintf(path, sizeof path, "%s/%s", root, i == 0 ? "images" : "masks");
@@ -79,9 +80,8 @@ static int make_folder(void **state)
 static int remove_folder(void **state)
 {
     (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", root);
-    return system(command);
+    temp_remove(root);
+    return 0;
 }
 
 static HoneDataset *open_size(HoneSys *sys, const char *crop, int64_t size, int64_t classes,
@@ -261,26 +261,15 @@ static void test_need(void **state)
     hone_data_close(data);
 }
 
+static HoneDataset *open_any(HoneSys *sys, HoneError *error)
+{
+    return open_size(sys, "center", SIZE, 0, error);
+}
+
 static void test_failures(void **state)
 {
     (void)state;
-    for (int io = 0; io < 2; io++) {
-        bool read = false;
-        for (int64_t n = 1; n < 500 && !read; n++) {
-            HoneSys sys = {.fail_alloc = io ? 0 : n, .fail_io = io ? n : 0};
-            HoneError error = {0};
-            HoneDataset *data = open_size(&sys, "center", SIZE, 0, &error);
-            HoneLoaderConfig config = {.batch = 2, .workers = 1, .depth = 1};
-            HoneLoader *loader = data == NULL ? NULL : hone_loader_new(&sys, data, &config, &error);
-            HoneBatch batch;
-            read = loader != NULL && hone_loader_start(loader, 0, 0, &error) &&
-                   hone_loader_next(loader, &batch, &error);
-            assert_true(read || error.message[0] != '\0');
-            hone_loader_free(loader);
-            hone_data_close(data);
-        }
-        assert_true(read);
-    }
+    data_survives(open_any);
 }
 
 int main(void)

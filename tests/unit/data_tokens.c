@@ -10,24 +10,14 @@
 #include <cmocka.h>
 
 #include "hone/hone.h"
+#include "support/files.h"
 
-static char root[64];
-
-static void put(const char *name, const void *bytes, size_t n)
-{
-    char path[128];
-    snprintf(path, sizeof path, "%s/%s", root, name);
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(bytes, 1, n, f), n);
-    fclose(f);
-}
+static char *root;
 
 static int make_folder(void **state)
 {
     (void)state;
-    strcpy(root, "/tmp/hone-tokens-XXXXXX");
-    assert_non_null(mkdtemp(root));
+    root = temp_folder();
     uint8_t narrow[200];
     uint16_t middle[200];
     int32_t wide[200];
@@ -36,18 +26,17 @@ static int make_folder(void **state)
         middle[i] = (uint16_t)(i + 3);
         wide[i] = i + 3;
     }
-    put("u8", narrow, sizeof narrow);
-    put("u16", middle, sizeof middle);
-    put("i32", wide, sizeof wide);
+    file_put(in_folder(root, "u8"), narrow, sizeof narrow);
+    file_put(in_folder(root, "u16"), middle, sizeof middle);
+    file_put(in_folder(root, "i32"), wide, sizeof wide);
     return 0;
 }
 
 static int remove_folder(void **state)
 {
     (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", root);
-    return system(command);
+    temp_remove(root);
+    return 0;
 }
 
 static HoneDataset *open_tokens(HoneSys *sys, const char *file, int64_t length, const char *dtype,
@@ -128,8 +117,8 @@ static void refused(const char *file, int64_t length, const char *dtype, const c
 static void test_refused(void **state)
 {
     (void)state;
-    put("odd", "abcdefg", 7);
-    put("empty", "", 0);
+    file_put(in_folder(root, "odd"), "abcdefg", 7);
+    file_put(in_folder(root, "empty"), "", 0);
     refused("odd", 2, NULL, "E704", "7 bytes are no whole number of tokens of 2 bytes (u16)");
     refused("odd", 1, "i32", "E704", "7 bytes are no whole number of tokens of 4 bytes (i32)");
     refused("u16", 200, NULL, "E704", "has 200 tokens, a window of `length = 200` needs 201");
@@ -177,10 +166,10 @@ static void test_cut(void **state)
     HoneSys sys = {0};
     HoneError error = {0};
     uint8_t bytes[64] = {1, 2, 3};
-    put("cut", bytes, sizeof bytes);
+    file_put(in_folder(root, "cut"), bytes, sizeof bytes);
     HoneDataset *data = open_tokens(&sys, "cut", 31, "u8", &error);
     assert_non_null(data);
-    put("cut", bytes, 10);
+    file_put(in_folder(root, "cut"), bytes, 10);
     HoneLoaderConfig config = {.batch = 1, .depth = 1};
     HoneLoader *loader = hone_loader_new(&sys, data, &config, &error);
     assert_non_null(loader);
