@@ -7,7 +7,7 @@
  *   checkpoint.c       atomic checkpoints, resume
  *   signals.c pool.c rng.c sys.c status.c
  *   cache.c            files that can be made again
- *   data/              readers.def + images arrays; dataset, loader, decode, augment, resize
+ *   data/              readers.def and a file for each; dataset, loader, decode, augment, resize
  *   weights/           safetensors npz
  */
 #ifndef HONE_H
