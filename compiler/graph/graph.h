@@ -249,7 +249,7 @@ typedef struct Node {
 
 typedef enum OutputKind {
     OUT_LOSS,          /* rank 0 */
-    OUT_GRAD,          /* of target (a PARAM): for clip, tests and dumps */
+    OUT_GRAD,          /* of target (a PARAM), in f32 at least: for clip, tests and dumps */
     OUT_NEXT,          /* becomes the value of target (PARAM or STATE) after the step */
     OUT_VALUE          /* a named result: metric, prediction, learning rate shown to a person */
 } OutputKind;

@@ -200,7 +200,8 @@ static const char *output_problem(const Check *c, const Output *output)
     const Node *target = graph_node(c->graph, output->target);
     if (target->kind != NODE_PARAM && (output->kind == OUT_GRAD || target->kind != NODE_STATE))
         return "the target is not a variable";
-    if (value->rank != target->rank || value->dtype != target->dtype)
+    bool widened = output->kind == OUT_GRAD && dtype_is_short(target->dtype);
+    if (value->rank != target->rank || value->dtype != (widened ? DT_F32 : target->dtype))
         return "value and target differ in rank or dtype";
     for (size_t k = 0; k < value->rank; k++)
         if (value->dims[k] != target->dims[k])

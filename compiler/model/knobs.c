@@ -119,11 +119,16 @@ static bool count(RecipeBuild *b, const Ast *knob, int64_t least, int64_t *value
     return true;
 }
 
+static const int64_t most_workers = 1024;
+
 bool knobs_of_run(RecipeBuild *b)
 {
     int64_t seed = 0;
+    const Ast *workers = knob_find(b, NULL, "workers");
     bool ok = count(b, knob_find(b, NULL, "seed"), 0, &seed);
-    ok = count(b, knob_find(b, NULL, "workers"), 0, &b->r->workers) && ok;
+    ok = count(b, workers, 0, &b->r->workers) && ok;
+    ok = (b->r->workers <= most_workers ||
+          refuse(b, workers, "at most 1024", (double)b->r->workers)) && ok;
     b->r->seed = (uint64_t)seed;
     const Ast *skip = knob_find(b, NULL, "skip_bad");
     if (skip != NULL) {

@@ -40,7 +40,8 @@ bool moves_read(Str text, Moves *moves, Str *wrong);
 
 /* --- differentiation ---------------------------------------------------------------------------- */
 /* Appends the adjoint of output OUT_LOSS by each PARAM node in wrt; adds one OUT_GRAD output per wrt
- * entry (a zero constant where the loss does not depend on it). Raw: scatters allowed. */
+ * entry (a zero constant where the loss does not depend on it), of the same dtype, f32 where that is shorter.
+ * Raw: scatters allowed. */
 Graph *pass_autodiff(Arena *arena, const Graph *graph, size_t n_wrt, const NodeId *wrt);
 /* Old ids stay valid in the result of autodiff (it only appends). */
 Graph *pass_densify(Arena *arena, const Graph *graph);
