@@ -70,6 +70,51 @@ static void dump_graph(Build *b, StageId stage, Str name, const Graph *graph)
     }
 }
 
+/* E211 where an equation of the graph cannot be counted: before the passes one that the gradient made,
+ * after them one that a rewrite made. */
+static bool counted(Build *b, Str name, const Graph *graph)
+{
+    NodeId id = graph_uncounted(graph);
+    if (id == NODE_NONE && !pool_overflowed(graph->pool)) {
+        return true;
+    }
+    Span span = id != NODE_NONE ? graph_node(graph, id)->span : (Span){0};
+    bool placed = span.file != 0;
+    Diag *d = diag(&b->c->diags, E211, placed ? span : b->recipe->span,
+                   "the graph `" STR_FMT "` has an equation that is too large", STR_ARG(name));
+    diag_label(d, "%s", !placed               ? "somewhere in this recipe"
+                        : id == NODE_NONE ? "its positions do not fit in 64 bits"
+                                              : "this, or its gradient");
+    diag_note(d, "elements times terms are at most 2^60, and positions are numbers of 64 bits");
+    diag_help(d, "make the sizes that stand there, or `batch`, smaller");
+    return false;
+}
+
+/* E211 where what the program takes is more than 64 bits count. */
+static bool memory_counted(Build *b, const HoneProgram *program)
+{
+    static const char *const names[HONE_ARENAS] = {"parameters", "optimizer state", "the batch",
+                                                   "activations", "constants"};
+    Peak peak = program_peak(b->recipe, program, FIT_THREADS, FIT_WORKERS);
+    if (peak.bytes != BYTES_UNCOUNTED) {
+        return true;
+    }
+    Diag *d = diag(&b->c->diags, E211, b->recipe->span, "this takes more memory than can be counted");
+    diag_label(d, "more than 2^64 bytes");
+    for (int i = 0; i < HONE_ARENAS; i++) {
+        if (program->arena_bytes[i] == BYTES_UNCOUNTED) {
+            diag_note(d, "%s: more than 2^64 bytes", names[i]);
+        } else if (program->arena_bytes[i] >> 50 > 0) {
+            diag_note(d, "%s: %llu TiB", names[i], (unsigned long long)(program->arena_bytes[i] >> 40));
+        }
+    }
+    if (peak.loading == BYTES_UNCOUNTED) {
+        diag_note(d, "reading data: more than 2^64 bytes");
+    }
+    diag_help(d, "make the largest tensors, or `batch`, smaller");
+    return false;
+}
+
 static bool verified(Build *b, StageId stage, Str name, const Graph *graph, Arena *scratch)
 {
     const char *why = graph_verify(graph, scratch);
@@ -88,7 +133,7 @@ static const Graph *run_passes(Build *b, Str name, const Graph *graph, Arena **h
     Moves without = b->options->without;
     *holds = arena_new(mem, "graph");
     dump_graph(b, STAGE_graph, name, graph);
-    if (!verified(b, STAGE_graph, name, graph, *holds)) {
+    if (!verified(b, STAGE_graph, name, graph, *holds) || !counted(b, name, graph)) {
         return NULL;
     }
     double start = now();
@@ -110,7 +155,7 @@ static const Graph *run_passes(Build *b, Str name, const Graph *graph, Arena **h
 #include "stages.def"
 #undef STAGE
 #undef PASS
-    return graph;
+    return counted(b, name, graph) ? graph : NULL;
 }
 
 static void dump_kernels(Build *b, const PlanEntry *entry)
@@ -323,7 +368,7 @@ static bool plan(Build *b, HoneProgram *program)
     place_entries(b);
     b->report->entries = b->entries.at;
     program_fill(b->c, recipe, &b->planner, b->entries.len, b->entries.at, program);
-    return true;
+    return memory_counted(b, program);
 }
 
 bool build_recipe(Compiler *c, const Recipe *recipe, const BuildOptions *options,

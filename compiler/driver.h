@@ -69,8 +69,8 @@ typedef struct BuildReport {
 } BuildReport;
 
 /* Runs every stage on every graph of the recipe and fills *program, which lives on the compiler's
- * arena. With code = false the calls have no functions. Errors here are ours or the machine's: a
- * recipe that exists is well formed. Where nothing fits `memory`, report->fit says so and there is no code. */
+ * arena. With code = false the calls have no functions. Errors here are ours or the machine's (a
+ * recipe that exists is well formed), or a diagnostic where sizes cannot be counted. Where nothing fits `memory`, report->fit says so and there is no code. */
 bool build_recipe(Compiler *c, const Recipe *recipe, const BuildOptions *options,
                   HoneProgram *program, BuildReport *report, HoneError *error);
 

@@ -20,16 +20,17 @@ Peak program_peak(const Recipe *recipe, const HoneProgram *program, int threads,
     Peak peak = {.threads = threads};
     for (size_t i = 0; i < recipe->stages.len; i++) {
         const RecipeStage *stage = &recipe->stages.at[i];
-        uint64_t bytes = split_bytes(recipe, stage->data, TRAIN, stage->accumulate, workers) +
-                         split_bytes(recipe, stage->data, VALID, 0, workers);
+        uint64_t bytes = bytes_sum(split_bytes(recipe, stage->data, TRAIN, stage->accumulate, workers),
+                                   split_bytes(recipe, stage->data, VALID, 0, workers));
         peak.loading = bytes > peak.loading ? bytes : peak.loading;
     }
     for (size_t i = 0; i < recipe->remembers.len; i++) {
-        peak.loading += split_bytes(recipe, recipe->remembers.at[i].data, VALID, 0, workers);
+        peak.loading = bytes_sum(peak.loading,
+                                 split_bytes(recipe, recipe->remembers.at[i].data, VALID, 0, workers));
     }
-    peak.bytes = peak.loading + (uint64_t)threads * program->scratch_bytes;
+    peak.bytes = bytes_sum(peak.loading, bytes_times((uint64_t)threads, program->scratch_bytes));
     for (int i = 0; i < HONE_ARENAS; i++) {
-        peak.bytes += program->arena_bytes[i];
+        peak.bytes = bytes_sum(peak.bytes, program->arena_bytes[i]);
     }
     return peak;
 }

@@ -415,7 +415,7 @@ void program_fill(Compiler *c, const Recipe *recipe, const Planner *planner, siz
     program->entries = fill_entries(f, program);
     for (size_t i = 0; i < planner->n_tensors; i++) {
         const PlanTensor *t = &planner->tensors[i];
-        uint64_t end = t->offset + t->bytes;
+        uint64_t end = bytes_sum(t->offset, t->bytes);
         uint64_t *bytes = &program->arena_bytes[t->arena];
         *bytes = end > *bytes ? end : *bytes;
     }

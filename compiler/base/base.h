@@ -218,4 +218,25 @@ void diags_json(const Diags *diags, Buf *out);
 #define CHECKED_SUB(a, b, out) (!__builtin_sub_overflow((a), (b), (out)))
 #define CHECKED_MUL(a, b, out) (!__builtin_mul_overflow((a), (b), (out)))
 
+/* Sums of bytes that do not wrap: what leaves 64 bits is BYTES_UNCOUNTED, and stays so. */
+#define BYTES_UNCOUNTED UINT64_MAX
+static inline uint64_t bytes_sum(uint64_t a, uint64_t b)
+{
+    uint64_t sum;
+    return CHECKED_ADD(a, b, &sum) ? sum : BYTES_UNCOUNTED;
+}
+
+static inline uint64_t bytes_times(uint64_t a, uint64_t b)
+{
+    uint64_t product;
+    return CHECKED_MUL(a, b, &product) ? product : BYTES_UNCOUNTED;
+}
+
+/* The next multiple of a power of two. */
+static inline uint64_t bytes_aligned(uint64_t bytes, uint64_t align)
+{
+    uint64_t up = bytes_sum(bytes, align - 1);
+    return up == BYTES_UNCOUNTED ? up : up / align * align;
+}
+
 #endif

@@ -277,6 +277,8 @@ static size_t new_warnings(Session *s)
         if (!warning || !was_said(&s->said, s->kept, diag_span(d))) {
             s->c.diags.list.at[n++] = d;
             warnings += warning;
+        } else {
+            s->c.diags.warnings--;
         }
     }
     s->c.diags.list.len = n;
@@ -434,8 +436,13 @@ HoneProgram *session_program(Session *s, const Recipe *recipe, bool code, BuildR
     };
     HoneProgram *program = NEW(s->arena, HoneProgram);
     HoneError error = {0};
+    size_t errors = s->c.diags.errors;
     if (!build_recipe(&s->c, recipe, &options, program, report, &error)) {
-        *exit = session_error(s, &error);
+        bool said = s->c.diags.errors > errors;
+        if (said) {
+            session_judge(s, false);
+        }
+        *exit = said ? diags_exit(&s->c.diags) : session_error(s, &error);
         return NULL;
     }
     if (!fits(s, program, &report->fit, exit)) {

@@ -231,7 +231,7 @@ Coverage coverage_of(Arena *arena, const Node *node)
         int64_t count = 1;
         for (size_t d = 0; d < node->rank; d++)
             count *= covers[i].count[d];
-        written += count;
+        written = count > INT64_MAX - written ? INT64_MAX : written + count;
         if (count == elements && coverage.first == SIZE_MAX)
             coverage.first = i;
         for (size_t k = 0; coverage.disjoint && k < i; k++)

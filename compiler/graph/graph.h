@@ -17,6 +17,7 @@
  *   build.c     the only way to add nodes: builders that refuse ill-shaped nodes
  *   copy.c      pieces and nodes rebuilt with mapped reads
  *   verify.c    what every graph must satisfy between passes
+ *   size.c      whether the sizes of a graph can be counted
  *   dump.c      the deterministic text form
  *   interp.c    double precision, slow: the definition of every equation
  *
@@ -336,6 +337,16 @@ ScalarList piece_list(Arena *arena, const Piece *piece, size_t rank);
 /* NULL if the graph is well formed, else what is wrong (on the arena). */
 const char *graph_verify(const Graph *graph, Arena *arena);
 void graph_dump(const Graph *graph, Buf *out);
+
+/* --- size.c ----------------------------------------------------------------------------------- */
+#define MOST_ELEMENTS ((int64_t)1 << 48)      /* of a tensor that a program declares or defines */
+#define MOST_POINTS ((int64_t)1 << 60)        /* elements of any equation times terms of its sum */
+/* Is the product at most `most`? */
+bool size_within(size_t n, const int64_t *sizes, int64_t most, int64_t *product);
+/* The first node that is beyond MOST_POINTS; NODE_NONE: none is. */
+NodeId graph_uncounted(const Graph *graph);
+
+/* --- verify.c, dump.c, interp.c, further ------------------------------------------------------ */
 /* Parts of a text form, for the stages after the graph. Variables get names that are unique among
  * those given last. */
 typedef struct Dump Dump;

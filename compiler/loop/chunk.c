@@ -12,6 +12,25 @@ static const double few_chunks = 8, fewest_chunks = 3;
 static const int64_t enough_for_whole = 16; /* chunks, rather than the vectors of a row in several */
 static const int64_t most_contraction_chunks = 32;  /* each packs for itself */
 
+/* The largest divisor of extent from low to high that is a multiple of `step`; 0: none. Looks among the
+ * divisors or among the numbers of parts, whichever are fewer: neither may be many. */
+static int64_t divisor_between(int64_t extent, int64_t low, int64_t high, int64_t step)
+{
+    high = high / step * step;
+    if ((high - low) / step <= extent / low) {
+        for (int64_t part = high; part >= low; part -= step) {
+            if (extent % part == 0)
+                return part;
+        }
+        return 0;
+    }
+    for (int64_t parts = (extent + high - 1) / high; extent / parts >= low; parts++) {
+        if (extent % parts == 0 && extent / parts % step == 0)
+            return extent / parts;
+    }
+    return 0;
+}
+
 /* Nearly equal parts of about `most`, a quarter more at most, in steps of `step`. */
 int64_t even_part(int64_t extent, int64_t most, int64_t step)
 {
@@ -19,13 +38,12 @@ int64_t even_part(int64_t extent, int64_t most, int64_t step)
         most = step;
     if (4 * extent <= 5 * most)
         return extent;
-    for (int64_t part = 5 * most / 4 / step * step; part >= step && 4 * part > 3 * most;
-         part -= step) {
-        if (extent % part == 0)
-            return part;
-    }
+    int64_t low = 3 * most / 4 + 1, part = divisor_between(extent, low > step ? low : step,
+                                                           5 * most / 4, step);
+    if (part > 0)
+        return part;
     int64_t parts = (extent + most - 1) / most;
-    int64_t part = (extent + parts - 1) / parts;
+    part = (extent + parts - 1) / parts;
     return (part + step - 1) / step * step;
 }
 

@@ -193,30 +193,51 @@ void array_draw(Elab *e, Array *a)
     a->draws = false;
 }
 
-/* Are there at most MOST_ELEMENTS, and a number of terms that can be counted? */
+static Str extents_text(Arena *arena, size_t n, const Var *const *vars)
+{
+    Buf text = buf_new(arena);
+    for (size_t i = 0; i < n; i++) {
+        buf_printf(&text, "%s%lld", i > 0 ? ", " : "", (long long)vars[i]->extent);
+    }
+    return buf_str(&text);
+}
+
+/* What is settled has no place of its own: the statement at work, or the whole of `fn f(x) = …`. */
+static Span place_of(const Elab *e, Span span)
+{
+    const Frame *frame = e->state->frame;
+    if (span.file != 0) {
+        return span;
+    }
+    if (e->state->run != NULL) {
+        return e->state->run->stmt->span;
+    }
+    return frame != NULL && frame->what->kind == AST_FN ? frame->what->kids[2]->span : span;
+}
+
+/* Are there at most MOST_ELEMENTS, and MOST_POINTS terms of all of them? */
 static bool array_countable(Elab *e, const Array *a, size_t n, const Var *const *vars, Span span)
 {
-    int64_t elements = 1, points = 1;
-    bool ok = true;
-    for (size_t i = 0; i < n && ok; i++) {
-        ok = CHECKED_MUL(elements, vars[i]->extent, &elements) && elements <= MOST_ELEMENTS;
+    int64_t sizes[2 * MAX_RANK], elements, points;
+    for (size_t i = 0; i < n + a->n_reduced; i++) {
+        sizes[i] = i < n ? vars[i]->extent : a->reduced[i - n]->extent;
     }
-    points = elements;
-    for (size_t i = 0; i < a->n_reduced && ok; i++) {
-        ok = CHECKED_MUL(points, a->reduced[i]->extent, &points);
+    bool small = size_within(n, sizes, MOST_ELEMENTS, &elements);
+    if (small && size_within(n + a->n_reduced, sizes, MOST_POINTS, &points)) {
+        return true;
     }
-    if (!ok) {
-        Buf text = buf_new(e->c->arena);
-        for (size_t i = 0; i < n; i++) {
-            buf_printf(&text, "%s%lld", i > 0 ? ", " : "", (long long)vars[i]->extent);
-        }
-        bool placed = span.file != 0 || e->state->run == NULL;   /* what is settled has no place */
-        Diag *d = elab_error(e, E211, placed ? span : e->state->run->stmt->span,
-                             "this tensor is too large");
-        diag_label(d, "its shape is [" STR_FMT "]", STR_ARG(buf_str(&text)));
-        diag_note(d, "a tensor has at most 2^40 elements");
+    Arena *arena = e->c->arena;
+    Diag *d = elab_error(e, E211, place_of(e, span), "this %s is too large", small ? "sum" : "tensor");
+    if (small) {
+        diag_label(d, "for %lld element%s, each over [" STR_FMT "]", (long long)elements,
+                   elements == 1 ? "" : "s", STR_ARG(extents_text(arena, a->n_reduced, a->reduced)));
+        diag_note(d, "elements times terms are at most 2^60");
+    } else {
+        diag_label(d, "its shape is [" STR_FMT "]", STR_ARG(extents_text(arena, n, vars)));
+        diag_note(d, "a tensor has at most 2^48 elements");
     }
-    return ok;
+    diag_help(d, "make one of these sizes smaller");
+    return false;
 }
 
 /* The element expression stays as it is; what becomes a node of it is kept in another dtype. */

@@ -384,7 +384,7 @@ static const Scalar *uniform_draw(Elab *e, uint64_t key, int64_t every, int64_t 
 {
     ExprPool *pool = e->graph->pool;
     if (e->state->flat == NULL) {
-        e->state->flat = var_new(pool, (int64_t)1 << 40, STR("element"));
+        e->state->flat = var_new(pool, MOST_ELEMENTS, STR("element"));
     }
     const Position *p = pos_scale(pool, pos_var(pool, e->state->flat), every);
     return sc_random(pool, key, pos_shift(pool, p, offset));

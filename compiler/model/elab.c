@@ -165,6 +165,15 @@ Value elab_field(Elab *e, Batch *batch, Str name, Span span)
         if (!str_eq(field->name, name)) {
             continue;
         }
+        int64_t elements;
+        if (!size_within(field->rank, field->dims, MOST_ELEMENTS, &elements)) {
+            Str dims = dims_text(e->c->arena, field->rank, field->dims);
+            Diag *d = elab_error(e, E211, span, "this field of the batch is too large");
+            diag_label(d, "its shape is " STR_FMT, STR_ARG(dims));
+            diag_note(d, "a tensor has at most 2^48 elements");
+            diag_help(d, "lower `batch`");
+            return value_poison();
+        }
         if (field->node == NODE_NONE) {
             field->node = graph_leaf(e->graph, NODE_INPUT, field->dtype, field->rank, field->dims,
                                      field->name, 0, span);

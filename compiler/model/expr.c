@@ -441,6 +441,9 @@ static Value contraction(Elab *e, const Value *va, const Value *vb, const Ast *a
     if (!view) {
         array_node(e, &b, (Str){0}, vb->span);
     }
+    if (a.rank < 2 || b.rank < 2) {          /* too large, which was said: a stand-in */
+        return value_poison();
+    }
     ExprPool *pool = e->graph->pool;
     const Array *longer = la >= lb ? &a : &b;
     Array y = {

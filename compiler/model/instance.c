@@ -258,7 +258,7 @@ static void add_variable(Build *b, const Ast *item)
             Str dims = dims_text(arena, v->rank, v->dims);
             Diag *d = elab_error(e, E201, type->span, "`" STR_FMT "` cannot have shape " STR_FMT,
                                  STR_ARG(v->key), STR_ARG(dims));
-            diag_help(d, "every dimension is at least 1, and a tensor has at most 2^40 elements");
+            diag_help(d, "every dimension is at least 1, and a tensor has at most 2^48 elements");
             return;
         }
     }
@@ -587,6 +587,19 @@ static void take_key(Compiler *c, Model *model, Str key, Variable *v)
     diag_help(d, "give one of them another path, or another key with `as`");
 }
 
+/* E211, once, where all together are more than can be counted. */
+static void count(Compiler *c, Model *model, const Variable *v)
+{
+    if (model->elements < 0 || CHECKED_ADD(model->elements, v->elements, &model->elements)) {
+        return;
+    }
+    Diag *d = diag(&c->diags, E211, v->span, "the model is too large");
+    diag_label(d, "with `" STR_FMT "` %zu tensors have more than 2^63 elements", STR_ARG(v->key),
+               model->variables.len);
+    diag_help(d, "make them fewer or smaller");
+    model->elements = -1;
+}
+
 static void number(Compiler *c, Model *model, Instance *in)
 {
     for (size_t i = 0; i < in->members.len; i++) {
@@ -596,6 +609,7 @@ static void number(Compiler *c, Model *model, Instance *in)
             v->index = (uint32_t)model->variables.len;
             VEC_PUSH(c->arena, model->variables, v);
             take_key(c, model, v->key, v);
+            count(c, model, v);
         }
         if (member->kind == MEMBER_INSTANCE && member->instance != NULL) {
             number(c, model, member->instance);

@@ -164,7 +164,6 @@ void frame_pop(Elab *e);
 /* A tensor that need not be a node yet: an element expression over the shared variable of each
  * dimension (counted from the end, so suffixes of equal size share them and broadcasting needs no
  * renaming) and over the index variables in scope (Elab ambient). */
-#define MOST_ELEMENTS ((int64_t)1 << 40)      /* of one tensor; sums of such sizes do not overflow */
 typedef struct Array {
     DType dtype;                 /* that a node of it is kept in; a body kept in less is f32 till then */
     size_t rank;

@@ -70,6 +70,9 @@ static Value transpose(Elab *e, const Value *v, Span span)
         return value_poison();
     }
     array_settle(e, &a);
+    if (a.rank < 2) {                        /* too large, which was said: a stand-in */
+        return value_poison();
+    }
     Array t = a;
     t.base = NODE_NONE;
     t.n_lead = 0;

@@ -149,6 +149,7 @@ typedef struct Model {           /* all instances of one finetune item */
     VEC(Variable *) variables;   /* in order of declaration, depth first */
     VEC(Instance *) wrappers;    /* by `adapt`, in the order in which they were put on */
     Map by_key;                  /* key or alias -> Variable */
+    int64_t elements;            /* of all variables; below 0 after a diagnostic: they cannot be counted */
 } Model;
 
 Model *model_new(Compiler *c);

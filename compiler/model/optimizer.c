@@ -231,6 +231,18 @@ static bool state_of(Elab *e, Scope *scope, const Ast *item, const Variable *v,
                !eval_dims(e, scope, type, &state->rank, state->dims)) {
         return false;
     }
+    int64_t elements;
+    bool possible = size_within(state->rank, state->dims, MOST_ELEMENTS, &elements);
+    for (size_t i = 0; i < state->rank; i++) {
+        possible = possible && state->dims[i] >= 1;
+    }
+    if (!possible) {
+        Str dims = dims_text(e->c->arena, state->rank, state->dims);
+        Diag *d = elab_error(e, E211, type->span, "this state cannot have shape " STR_FMT, STR_ARG(dims));
+        diag_label(d, "for the parameter `" STR_FMT "`", STR_ARG(v->key));
+        diag_help(d, "every dimension is at least 1, and a tensor has at most 2^48 elements");
+        return false;
+    }
     return init_eval(e, scope, item->kids[1], &state->init);
 }
 

@@ -90,7 +90,9 @@ static bool choose(const Raw *raw, size_t dim, const Vars *bound, Elimination *o
         Term term = p->terms[i];
         if (term.atom->kind != ATOM_VAR || vars_has(bound, term.atom->var))
             continue;
-        int64_t mine = magnitude(term.coef) * term.atom->var->extent;
+        int64_t mine;
+        if (!CHECKED_MUL(magnitude(term.coef), term.atom->var->extent, &mine))
+            mine = INT64_MAX;
         if (mine > span) {
             span = mine;
             *out = (Elimination){.dim = dim, .term = term, .stride = magnitude(term.coef)};
@@ -106,7 +108,8 @@ static bool choose(const Raw *raw, size_t dim, const Vars *bound, Elimination *o
             return false;
         int64_t phases = out->stride / gcd(magnitude(u->coef), out->stride);
         phases = phases < u->atom->var->extent ? phases : u->atom->var->extent;
-        combinations *= phases;
+        if (!CHECKED_MUL(combinations, phases, &combinations))
+            return false;
         if (magnitude(u->coef) == 1 && u->atom->var->extent > out->stride && phases > most) {
             most = phases;
             worst = u;

@@ -21,14 +21,10 @@ typedef struct Memory {
     VEC(Block) blocks;
 } Memory;
 
-static uint64_t aligned(uint64_t bytes)
-{
-    return (bytes + ALIGN - 1) / ALIGN * ALIGN;
-}
-
 static uint64_t bytes_of(const Entry *entry, NodeId id)
 {
-    return aligned(entry->layout.elements[id] * dtype_bytes(graph_node(entry->graph, id)->dtype));
+    uint64_t size = dtype_bytes(graph_node(entry->graph, id)->dtype);
+    return bytes_aligned(bytes_times(entry->layout.elements[id], size), ALIGN);
 }
 
 /* --- lifetimes ------------------------------------------------------------------------------------------ */
@@ -135,10 +131,9 @@ static int by_offset(const void *a, const void *b)
     return (x->offset > y->offset) - (x->offset < y->offset);
 }
 
-/* The lowest gap among the blocks placed so far that live at the same time. */
-static uint64_t first_fit(Arena *arena, Block **placed, size_t n, const Block *block)
+/* The lowest gap among the blocks placed so far that live at the same time; these are gathered in `alive`. */
+static uint64_t first_fit(Block **placed, size_t n, const Block *block, Block **alive)
 {
-    Block **alive = NEW_ARRAY(arena, Block *, n);
     size_t n_alive = 0;
     for (size_t i = 0; i < n; i++) {
         if (placed[i]->first <= block->last && block->first <= placed[i]->last)
@@ -147,9 +142,9 @@ static uint64_t first_fit(Arena *arena, Block **placed, size_t n, const Block *b
     qsort(alive, n_alive, sizeof *alive, by_offset);
     uint64_t offset = 0;
     for (size_t i = 0; i < n_alive; i++) {
-        if (alive[i]->offset >= offset + block->bytes)
+        if (alive[i]->offset >= bytes_sum(offset, block->bytes))
             break;
-        uint64_t end = alive[i]->offset + alive[i]->bytes;
+        uint64_t end = bytes_sum(alive[i]->offset, alive[i]->bytes);
         offset = end > offset ? end : offset;
     }
     return offset;
@@ -167,12 +162,13 @@ void entry_place(Entry *entry)
     for (size_t at = 0; at < entry->units.len; at++)
         add_blocks(&m, &entry->units.at[entry->order[at]], at);
     Block **sorted = NEW_ARRAY(entry->arena, Block *, m.blocks.len + 1);
+    Block **alive = NEW_ARRAY(entry->arena, Block *, m.blocks.len + 1);
     for (size_t i = 0; i < m.blocks.len; i++)
         sorted[i] = &m.blocks.at[i];
     qsort(sorted, m.blocks.len, sizeof *sorted, by_size);
     for (size_t i = 0; i < m.blocks.len; i++) {
-        sorted[i]->offset = first_fit(entry->arena, sorted, i, sorted[i]);
-        uint64_t end = sorted[i]->offset + sorted[i]->bytes;
+        sorted[i]->offset = first_fit(sorted, i, sorted[i], alive);
+        uint64_t end = bytes_sum(sorted[i]->offset, sorted[i]->bytes);
         entry->activation_bytes = end > entry->activation_bytes ? end : entry->activation_bytes;
     }
     for (NodeId id = 0; id < n; id++) {

@@ -23,7 +23,7 @@ static uint64_t port_bytes(const HonePort *port)
 {
     uint64_t bytes = dtype_bytes((DType)port->dtype);
     for (uint32_t d = 0; d < port->rank; d++)
-        bytes *= (uint64_t)port->dims[d];
+        bytes = bytes_times(bytes, (uint64_t)port->dims[d]);
     return bytes;
 }
 
@@ -35,7 +35,7 @@ HoneRef port_place(Planner *planner, size_t use, HonePort port)
             return placed->port.at;
     }
     port.at = (HoneRef){.arena = HONE_ARENA_IO, .offset = planner->io_bytes};
-    planner->io_bytes += (port_bytes(&port) + ALIGN - 1) / ALIGN * ALIGN;
+    planner->io_bytes = bytes_sum(planner->io_bytes, bytes_aligned(port_bytes(&port), ALIGN));
     VEC_PUSH(planner->arena, planner->ports, ((PlacedPort){.use = use, .port = port}));
     return port.at;
 }

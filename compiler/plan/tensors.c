@@ -23,7 +23,7 @@ void plan_place_tensors(Planner *planner, size_t n, PlanEntry *const *entries)
         if (tensor->strides == NULL)
             lay_out_unused(planner->arena, tensor);
         tensor->offset = ends[tensor->arena];
-        ends[tensor->arena] += (tensor->bytes + ALIGN - 1) / ALIGN * ALIGN;
+        ends[tensor->arena] = bytes_sum(tensor->offset, bytes_aligned(tensor->bytes, ALIGN));
     }
     for (size_t e = 0; e < n; e++) {
         PlanEntry *entry = entries[e];
