@@ -37,6 +37,8 @@ ScalarList nest_list(Arena *arena, size_t n_stores, const KStore *stores, const 
         Piece piece = {.left = stores[i].left, .n_guards = stores[i].n_guards,
                        .guards = stores[i].guards, .body = stores[i].body};
         ScalarList list = piece_list(arena, &piece, buffers[stores[i].buffer].rank);
+        if (n_stores == 1)
+            return list;
         for (size_t k = 0; k < list.n; k++)
             VEC_PUSH(arena, roots, list.at[k]);
     }

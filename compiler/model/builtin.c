@@ -513,6 +513,7 @@ bool builtin_exists(Str name)
 /* An instance without variables trains when its parent does; outside a module all training is. */
 static bool is_training(const Elab *e, const Instance *in)
 {
+    e->c->asks_training = true;
     bool any = false, trainable = true;
     for (; in != NULL && !any; in = in->parent) {
         trainable = instance_trainable(e, in, &any);

@@ -1,7 +1,8 @@
 /* check: files without `finetune` (libraries). Sizes are not known there, so every definition is
  * elaborated with samples of them: all sizes equal, sizes that differ, and, if both report something,
- * equal sizes of many lengths, which some of the ints have too. What all report is wrong for every value; anything else depends on the
- * arguments and is left to the instance. */
+ * equal sizes of many lengths, which some of the ints have too. What all report is wrong for every value;
+ * anything else depends on the arguments and is left to the instance. Most definitions have nothing to
+ * report and do not ask for `training`: one sample of them is enough, and its memory goes on to the next. */
 #include "model/internal.h"
 
 enum { DIFFERENT = 0, EQUAL = 48 }; /* a sample's sizes: they differ, or all are so long */
@@ -393,7 +394,8 @@ static void keep(Diags *all, Diag *d)
 static Diags sample(Compiler *c, File *file, const Ast *item, int64_t equal, size_t turn)
 {
     c->diags = diags_new(c->arena, &c->sources);
-    for (int training = 0; training < 2; training++) {
+    c->asks_training = false;
+    for (int training = 0; training < 2 && (training == 0 || c->asks_training); training++) {
         Check check = {.c = c,
                        .file = file,
                        .equal = equal,
@@ -438,24 +440,59 @@ static bool worth(const Diags *found, size_t k)
     return false;
 }
 
+/* Values of lets lie where a sample's graph does. */
+static void forget_lets(Compiler *c)
+{
+    for (size_t i = 0; i < c->files.len; i++) {
+        File *file = c->files.entries[i].value;
+        if (file->lets.len > 0) {
+            file->lets = map_new(file->lets.arena);
+        }
+    }
+}
+
+/* Leaves in the list what one more sample reports too. */
+static void confirm(Compiler *c, File *file, const Ast *item, int64_t equal, size_t turn, Diags *found)
+{
+    if (found->list.len == 0) {
+        return;
+    }
+    Arena *whole = c->arena;
+    c->arena = arena_new(c->mem, "sample");
+    Diags other = sample(c, file, item, equal, turn);
+    intersect(found, &other);
+    forget_lets(c);
+    arena_free(c->arena);
+    c->arena = whole;
+}
+
+/* What every sample of the item reports. */
+static Diags check_samples(Compiler *c, File *file, const Ast *item)
+{
+    Diags found = sample(c, file, item, DIFFERENT, 0);
+    forget_lets(c);
+    confirm(c, file, item, EQUAL, 0, &found);
+    for (size_t k = 0; k < sizeof usual / sizeof *usual && worth(&found, k); k++) {
+        confirm(c, file, item, usual[k], 0, &found);
+        confirm(c, file, item, usual[k], k + 1, &found);
+    }
+    return found;
+}
+
 bool library_check(Compiler *c, File *file)
 {
     Diags all = c->diags;
+    Arena *whole = c->arena;
     for (size_t i = 0; i < file->tree->n && all.list.len < ENOUGH; i++) {
-        const Ast *item = file->tree->kids[i];
-        Diags found = sample(c, file, item, DIFFERENT, 0), other = sample(c, file, item, EQUAL, 0);
-        intersect(&found, &other);
-        for (size_t k = 0; k < sizeof usual / sizeof *usual && worth(&found, k); k++) {
-            other = sample(c, file, item, usual[k], 0);
-            intersect(&found, &other);
-            if (found.list.len > 0) {
-                other = sample(c, file, item, usual[k], k + 1);
-                intersect(&found, &other);
-            }
-        }
+        c->arena = arena_new(c->mem, "samples");
+        Diags found = check_samples(c, file, file->tree->kids[i]);
         for (size_t k = 0; k < found.list.len; k++) {
             keep(&all, found.list.at[k]);
         }
+        if (found.list.len == 0) {       /* else the diagnostics lie there */
+            arena_free(c->arena);
+        }
+        c->arena = whole;
     }
     c->diags = all;
     if (c->diags.errors == 0) {

@@ -2,23 +2,46 @@
  * that are probably misspelt (W209). What is never read in any graph is reported by recipe.c. */
 #include "model/internal.h"
 
-/* How often a name is read: as a name, a path's beginning, a dim or a prime. */
-static size_t readings(const Ast *ast, Str name)
+/* Is the node a reading: a name, a path's beginning, a dim or a prime? */
+static bool is_reading(const Ast *ast)
 {
-    if (ast == NULL) {
-        return 0;
-    }
-    bool own = ast->kind == AST_NAME || ast->kind == AST_PRIMED;
-    size_t n = own && str_eq(ast->text, name);
-    for (size_t i = 0; i < ast->n; i++) {
-        n += readings(ast->kids[i], name);
-    }
-    return n;
+    return ast->kind == AST_NAME || ast->kind == AST_PRIMED;
 }
 
 bool ast_reads(const Ast *ast, Str name)
 {
-    return readings(ast, name) > 0;
+    bool found = ast != NULL && is_reading(ast) && str_eq(ast->text, name);
+    for (size_t i = 0; ast != NULL && i < ast->n && !found; i++) {
+        found = ast_reads(ast->kids[i], name);
+    }
+    return found;
+}
+
+static void count_readings(Map *counts, const Ast *ast)
+{
+    if (ast == NULL) {
+        return;
+    }
+    if (is_reading(ast)) {
+        uintptr_t n = (uintptr_t)map_get(counts, ast->text);
+        map_set(counts, ast->text, (void *)(n + 1));
+    }
+    for (size_t i = 0; i < ast->n; i++) {
+        count_readings(counts, ast->kids[i]);
+    }
+}
+
+/* How often each name is read: looked up for many names, so counted once. */
+static Map readings_of(Compiler *c, const Ast *ast)
+{
+    Map counts = map_new(c->arena);
+    count_readings(&counts, ast);
+    return counts;
+}
+
+static size_t readings(const Map *counts, Str name)
+{
+    return (size_t)(uintptr_t)map_get(counts, name);
 }
 
 static void unused(Compiler *c, const Ast *item, const char *what)
@@ -32,7 +55,7 @@ static void unused(Compiler *c, const Ast *item, const char *what)
 }
 
 /* --- locals ---------------------------------------------------------------------------------- */
-static void find_locals(Compiler *c, const Ast *whole, const Ast *ast)
+static void find_locals(Compiler *c, const Map *whole, const Ast *ast)
 {
     if (ast == NULL) {
         return;
@@ -49,11 +72,12 @@ static void find_locals(Compiler *c, const Ast *whole, const Ast *ast)
 /* `loss` is what a step is for. */
 static void step_locals(Compiler *c, const Ast *block)
 {
+    Map read = readings_of(c, block);
     for (size_t i = 0; i < block->n; i++) {
         const Ast *stmt = block->kids[i];
         for (size_t k = 1; stmt->kind == AST_ASSIGN && k < stmt->n; k++) {
             const Ast *lhs = stmt->kids[k];
-            if (!str_is(lhs->text, "loss") && readings(block, lhs->text) == 0) {
+            if (!str_is(lhs->text, "loss") && readings(&read, lhs->text) == 0) {
                 unused(c, lhs, "local");
             }
         }
@@ -66,6 +90,7 @@ static void step_locals(Compiler *c, const Ast *block)
 typedef struct Dims {
     Compiler *c;
     const Ast *fn, *module;
+    const Map *read;             /* in fn */
 } Dims;
 
 static bool near_dim(const Dims *dims, Str name, const Ast *ast, Str *near)
@@ -89,7 +114,7 @@ static bool near_dim(const Dims *dims, Str name, const Ast *ast, Str *near)
 static void check_dim(const Dims *dims, const Ast *dim)
 {
     Str near;
-    bool single = dim->kind == AST_NAME && dim->text.len >= 4 && readings(dims->fn, dim->text) == 1;
+    bool single = dim->kind == AST_NAME && dim->text.len >= 4 && readings(dims->read, dim->text) == 1;
     if (!single || (dims->module != NULL && ast_reads(dims->module->kids[0], dim->text)) ||
         !(near_dim(dims, dim->text, dims->fn->kids[0], &near) ||
           (dims->module != NULL && near_dim(dims, dim->text, dims->module->kids[0], &near)))) {
@@ -105,7 +130,8 @@ static void check_dim(const Dims *dims, const Ast *dim)
 
 static void check_fn(Compiler *c, const Ast *fn, const Ast *module)
 {
-    Dims dims = {.c = c, .fn = fn, .module = module};
+    Map read = readings_of(c, fn);
+    Dims dims = {.c = c, .fn = fn, .module = module, .read = &read};
     for (size_t i = 0; i < fn->kids[0]->n; i++) {
         const Ast *type = fn->kids[0]->kids[i]->kids[0];
         for (size_t k = 0; type != NULL && type->kind == AST_TYPE_TENSOR && k < type->n; k++) {
@@ -113,7 +139,7 @@ static void check_fn(Compiler *c, const Ast *fn, const Ast *module)
         }
     }
     if (fn->kids[2] != NULL && fn->kids[2]->kind == AST_BLOCK) {
-        find_locals(c, fn, fn->kids[2]);
+        find_locals(c, &read, fn->kids[2]);
     }
 }
 
@@ -144,9 +170,10 @@ static void check_functions(Compiler *c, const File *file)
 static void check_recipe(Compiler *c, const Ast *item)
 {
     const Ast *body = item->kids[0];
+    Map read = readings_of(c, body);
     for (size_t i = 0; i < body->n; i++) {
         const Ast *clause = body->kids[i];
-        if (clause->kind == AST_LET && readings(body, clause->text) == 0) {
+        if (clause->kind == AST_LET && readings(&read, clause->text) == 0) {
             unused(c, clause, "let");
         } else if (clause->kind == AST_STEP) {
             step_locals(c, clause->kids[1]);
@@ -162,10 +189,11 @@ void lint_file(Compiler *c, const File *file)
         recipe = recipe || file->tree->kids[i]->kind == AST_FINETUNE;
     }
     check_functions(c, file);
+    Map read = recipe ? readings_of(c, file->tree) : map_new(c->arena);
     for (size_t i = 0; i < file->tree->n && recipe; i++) {
         const Ast *item = file->tree->kids[i];
         bool value = item->kind == AST_LET || item->kind == AST_OPTION;
-        if (value && readings(file->tree, item->text) == 0) {
+        if (value && readings(&read, item->text) == 0) {
             unused(c, item, item->kind == AST_LET ? "let" : "option");
         } else if (item->kind == AST_FINETUNE) {
             check_recipe(c, item);

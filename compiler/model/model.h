@@ -45,6 +45,7 @@ typedef struct Compiler {
     size_t n_settings;
     const OptionSetting *settings;
     struct File *root;
+    bool asks_training;             /* set where something asks whether `training` is true */
 } Compiler;
 
 /* The standard library is compiled into the program: name ("nn", "models/resnet") -> text. */
