@@ -2,8 +2,10 @@
  * the batch, that dimension must hold every value of the field: for `label` of an image folder
  * there are as many as classes, and a longer dimension is a head made for other data; for fields
  * that are in memory the values themselves are known. A read of the labels with `??` (cross entropy)
- * counts, because a class without an output would be trained away from silently. Labels that may be -1
- * (things in pictures) leave it to the model whether there is an output for that. */
+ * counts, because a class without an output would be trained away from silently. So does one by
+ * select(label == skip, 0, label), as in cross entropy; which labels below 0 are left out there the run
+ * finds out. Labels that may be -1 (things in pictures) leave it to the model whether there is an output
+ * for that. */
 #include "model/recipe.h"
 
 typedef struct Search {
@@ -15,13 +17,16 @@ typedef struct Search {
     bool ok;
 } Search;
 
-/* Index of the batch's field that the scalar is, as it stands or in another type; n_fields: none.
- */
-static size_t field_of(const Search *s, const Scalar *scalar)
+/* Index of the batch's field that the scalar is, as it stands, in another type, or in all but chosen
+ * cases; n_fields: none. */
+static size_t field_of(const Search *s, const Scalar *scalar, bool *chosen)
 {
     size_t n = s->facts->n_fields;
-    while (scalar->kind == SCALAR_FN && scalar->op == OP_CAST) {
-        scalar = scalar->args[0];
+    *chosen = false;
+    while (scalar->kind == SCALAR_FN && (scalar->op == OP_CAST || scalar->op == OP_SELECT)) {
+        bool choice = scalar->op == OP_SELECT;
+        *chosen |= choice;
+        scalar = scalar->args[choice && scalar->args[1]->kind == SCALAR_CONST ? 2 : choice];
     }
     if (scalar->kind != SCALAR_READ) {
         return n;
@@ -109,7 +114,8 @@ static void check_read(Search *s, const Scalar *read)
             p->terms[0].atom->kind != ATOM_DATA) {
             continue;
         }
-        size_t field = field_of(s, p->terms[0].atom->data);
+        bool chosen;
+        size_t field = field_of(s, p->terms[0].atom->data, &chosen);
         if (field == s->facts->n_fields) {
             continue;
         }
@@ -117,7 +123,7 @@ static void check_read(Search *s, const Scalar *read)
         if (s->facts->n_classes > 0 && is_label(s->facts, field) && !none) {
             check_classes(s, node, node->dims[i]);
         } else {
-            check_values(s, node, node->dims[i], field, read->fill != NULL);
+            check_values(s, node, node->dims[i], field, read->fill != NULL || chosen);
         }
     }
 }
