@@ -6,7 +6,7 @@
 
 /* A field more in abi.h is looked at here: does it point to something? */
 #define KEPT(type, bytes) _Static_assert(sizeof(void *) != 8 || sizeof(type) == (bytes), #type)
-KEPT(HoneTensor, 288);
+KEPT(HoneTensor, 296);
 KEPT(HonePort, 256);
 KEPT(HoneCall, 72);
 KEPT(HoneEntry, 80);
@@ -34,6 +34,7 @@ static const HoneTensor *keep_tensors(Arena *arena, size_t n, const HoneTensor *
     for (size_t i = 0; i < n; i++) {
         to[i].key = keep_text(arena, from[i].key);
         to[i].load_key = keep_text(arena, from[i].load_key);
+        to[i].penalty = keep_text(arena, from[i].penalty);
     }
     return to;
 }

@@ -37,6 +37,23 @@ static void tensor_init(HoneTensor *t, Init init)
     t->init_key = hone_hash(t->key);
 }
 
+/* "r.hone:14:3", of the first stage that has one; NULL: none has. */
+static const char *penalty_place(const Filling *f, size_t variable)
+{
+    for (size_t i = 0; i < f->recipe->stages.len; i++) {
+        const RecipeStage *stage = &f->recipe->stages.at[i];
+        if (stage->uses == NULL || stage->uses[variable].penalties.len == 0) {
+            continue;
+        }
+        Span span = stage->uses[variable].penalties.at[0]->span;
+        const Source *source = sources_file(&f->c->sources, span.file);
+        Place place = source_place(source, span.start);
+        return str_c(f->arena, str_format(f->arena, STR_FMT ":%u:%u", STR_ARG(source->path), place.line,
+                                          place.column));
+    }
+    return NULL;
+}
+
 static const HoneTensor *fill_tensors(const Filling *f)
 {
     const Model *model = f->recipe->model;
@@ -52,6 +69,7 @@ static const HoneTensor *fill_tensors(const Filling *f)
         t->of = HONE_NONE;
         t->load = loaded->load;
         t->load_key = loaded->load == HONE_NONE ? NULL : str_c(f->arena, loaded->key);
+        t->penalty = penalty_place(f, i);
         tensor_init(t, v->init);
     }
     for (size_t i = 0; i < f->recipe->states.len; i++) {

@@ -66,6 +66,7 @@ bool tensors_write(Engine *engine, TensorSet set, const char *path, HoneError *e
 /* Into a folder that nobody looks into yet: synced, with the digest of what was written. */
 bool tensors_put(Engine *engine, TensorSet set, const char *path, uint64_t *bytes,
                  HoneDigest *digest, HoneError *error);
+const HoneTensor *tensors_not_finite(const Engine *engine);     /* the first such parameter; NULL: none */
 void tensors_copy_initial(Engine *engine);                       /* p0 := p */
 void tensors_copy_averages(Engine *engine);                      /* average := p */
 void tensors_swap_averages(Engine *engine);                      /* average <-> p */

@@ -244,6 +244,18 @@ static int64_t not_finite(const Engine *engine, const HoneTensor *tensor, int64_
     return n;
 }
 
+const HoneTensor *tensors_not_finite(const Engine *engine)
+{
+    int64_t first;
+    for (uint32_t t = 0; t < engine->program->n_tensors; t++) {
+        const HoneTensor *tensor = &engine->program->tensors[t];
+        if (tensor->kind == HONE_PARAM && hone_dtype_is_float(tensor->dtype) &&
+            not_finite(engine, tensor, &first) > 0)
+            return tensor;
+    }
+    return NULL;
+}
+
 /* No step can come to a number from a parameter that is none: said here, where the file is known. */
 static bool check_values(const Engine *engine, const HoneTensor *tensor, const char *path,
                          const HoneFileTensor *from, HoneError *error)

@@ -244,6 +244,23 @@ static bool evaluate_start(Run *run)
 }
 
 /* --- a stage ----------------------------------------------------------------------------------------- */
+/* What to do about it. The loss is shown without penalties: one that spoilt a parameter is named. */
+static void help_finite(Run *run)
+{
+    const HoneTensor *bad = tensors_not_finite(&run->engine);
+    if (bad != NULL && bad->penalty != NULL) {
+        hone_error_help(run->error, "`%.60s` is not finite, which the penalty at %.80s moves: where p is p0, the "
+                        "slope of `sqrt(sumsq(p - p0))` is 0 / 0; write `sqrt(sumsq(p - p0) + 1e-12)`",
+                        bad->key, bad->penalty);
+    } else if (run->at.updates == 1) {    /* no update has changed anything yet */
+        hone_error_help(run->error, "the first step depends on the data, the loaded weights and "
+                        "the equations alone: look for logarithms and quotients of zero");
+    } else {
+        hone_error_help(run->error, "lower the learning rate, lengthen its warm-up, or set "
+                        "`clip`");
+    }
+}
+
 static bool check_finite(Run *run, const HoneEntry *entry, const HoneStage *stage)
 {
     for (uint32_t i = 0; i < entry->n_outputs; i++) {
@@ -255,13 +272,7 @@ static bool check_finite(Run *run, const HoneEntry *entry, const HoneStage *stag
         hone_fail(run->error, HONE_NOT_FINITE, "E707", "`%.100s` is %s at step %lld (stage %.100s)",
                   port->name, isnan(value) ? "not a number" : "infinite",
                   (long long)run->at.updates, stage->name);
-        if (run->at.updates == 1) {    /* no update has changed anything yet */
-            hone_error_help(run->error, "the first step depends on the data, the loaded weights and "
-                            "the equations alone: look for logarithms and quotients of zero");
-        } else {
-            hone_error_help(run->error, "lower the learning rate, lengthen its warm-up, or set "
-                            "`clip`");
-        }
+        help_finite(run);
         return false;
     }
     return true;

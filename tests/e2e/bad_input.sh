@@ -196,6 +196,11 @@ sed 's/cross_entropy(z, b.label)/cross_entropy_weighted(z, b.label - 1, [1, 1, 1
 stops 3 'a subscript from data is -1, outside 0 .. 9' below.hone
 sed 's/cross_entropy(z, b.label)/cross_entropy(z, b.label - 1, skip = -1)/; /save/d' tiny.hone >skipped.hone
 stops 0 '' skipped.hone
+# a penalty without a slope where training begins
+sed 's/steps = 5/&\n  penalty(p, p0) in "**" = 0.1 * sqrt(sumsq(p - p0))/' tiny.hone >slope.hone
+stops 6 '`fc.weight` is not finite, which the penalty at slope.hone:23:3 moves' slope.hone
+sed -i 's/sumsq(p - p0)/& + 1e-12/; /save/d' slope.hone
+stops 0 '' slope.hone
 sed 's/loss = cross_entropy(z, b.label)/loss = cross_entropy(z, b.label) + far(b.label)/' tiny.hone >far.hone
 cat >>far.hone <<'END'
 fn far(l: i32[N]) -> f32 {

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HONE_ABI_VERSION 4
+#define HONE_ABI_VERSION 5
 #define HONE_NONE UINT32_MAX
 enum {
     HONE_MAX_RANK = 12,
@@ -97,6 +97,7 @@ typedef struct HoneTensor {
     uint32_t of;                            /* OPTIMIZER_STATE, INITIAL: the parameter; else NONE */
     uint32_t load;                          /* index in loads, or NONE: initialised */
     const char *load_key;                   /* its key in that file */
+    const char *penalty;                    /* where one that moves it stands, for messages; or NULL */
 } HoneTensor;
 
 /* --- entries: one compiled graph each ----------------------------------------------------------- */
