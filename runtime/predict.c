@@ -80,10 +80,14 @@ bool hone_predict(HonePredictor *predictor, const char *picture, const HonePort 
     const HonePort *port = image_port(entry);
     const HoneData *data = &program->data[program->predict_data];
     const HoneSource *source = data->valid != NULL ? data->valid : data->train;
-    if (port == NULL || !hone_reader_pictures(source->reader)) {
+    if (!hone_reader_pictures(source->reader)) {
         return hone_fail(error, HONE_USAGE, "E515",
                          "recipe `%s` does not predict from pictures (its data is `%s`)",
                          program->name, source->reader);
+    }
+    if (port == NULL) {
+        return hone_fail(error, HONE_USAGE, "E515",
+                         "what recipe `%s` predicts does not depend on `image`", program->name);
     }
     float *pixels = hone_alloc(engine->sys, (size_t)elements(port) * sizeof *pixels);
     if (pixels == NULL) {

@@ -118,6 +118,30 @@ static int predict_all(Session *s, const HoneProgram *program)
     return out_finish(s->sys, &out, exit);
 }
 
+/* The recipe says what to predict, and of pictures. */
+static bool can_predict(Session *s, const Recipe *recipe)
+{
+    Diags *diags = &s->c.diags;
+    Diag *d;
+    uint32_t index = recipe->stages.len > 0 ? recipe->stages.at[0].data : 0;
+    const HoneData *data = &recipe->data.at[index];
+    const HoneSource *source = data->train != NULL ? data->train : data->valid;
+    if (recipe->predict == NULL) {
+        d = diag(diags, E515, recipe->span, "recipe `" STR_FMT "` does not say what to predict",
+                 STR_ARG(recipe->name));
+        diag_help(d, "add to its step: `predict scores = softmax(z)`");
+    } else if (!hone_reader_pictures(source->reader)) {
+        d = diag(diags, E515, recipe->facts.at[index].span, "`hone predict` takes pictures, which this recipe does not read");
+        diag_label(d, "its data are `%s(…)`", source->reader);
+        diag_help(d, "`hone eval " STR_FMT " --weights " STR_FMT "` computes its metrics over `valid`",
+                  STR_ARG(s->c.root_path), STR_ARG(s->line->weights));
+    } else {
+        return true;
+    }
+    print_diags(s->sys, s->arena, s->line, diags);
+    return false;
+}
+
 int command_predict(HoneSys *sys, Mem *mem, const CommandLine *line)
 {
     Session s;
@@ -136,11 +160,7 @@ int command_predict(HoneSys *sys, Mem *mem, const CommandLine *line)
     if (recipe == NULL) {
         return diags_exit(&s.c.diags);
     }
-    if (recipe->predict == NULL) {
-        Diag *d = diag(&s.c.diags, E515, recipe->span,
-                       "recipe `" STR_FMT "` does not say what to predict", STR_ARG(recipe->name));
-        diag_help(d, "add to its step: `predict scores = softmax(z)`");
-        print_diags(sys, s.arena, line, &s.c.diags);
+    if (!can_predict(&s, recipe)) {
         return HONE_USAGE;
     }
     BuildReport report;

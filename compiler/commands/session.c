@@ -189,6 +189,30 @@ bool session_tree(const Session *s, int *exit)
     return s->dump == STAGE_ast;
 }
 
+/* E102: `--threads` on the command line of `hone run` is hone's own, and would never reach the recipe. */
+static bool options_reach(Session *s)
+{
+    const Str *own;
+    size_t n = line_options(s->arena, COMMAND_RUN, &own), errors = s->c.diags.errors;
+    const Ast *tree = file_tree(s->file);
+    for (size_t i = 0; i < tree->n; i++) {
+        const Ast *item = tree->kids[i];
+        bool option = item->kind == AST_OPTION;
+        Str negated = option && option_kind(item).len == 0 ? str_join(s->arena, STR("no"), "-", item->text)
+                                                           : (Str){0};
+        for (size_t k = 0; option && k < n; k++) {
+            if (!str_eq(item->text, own[k]) && !str_eq(negated, own[k])) {
+                continue;
+            }
+            Diag *d = diag(&s->c.diags, E102, item->name, "`--" STR_FMT "` is an option of hone itself",
+                           STR_ARG(own[k]));
+            diag_label(d, "on the command line it would never reach the recipe");
+            diag_help(d, "choose another name; `hone help run` lists hone's own");
+        }
+    }
+    return s->c.diags.errors == errors;
+}
+
 bool session_open(Session *s, HoneSys *sys, Mem *mem, const CommandLine *line, int *exit)
 {
     *s = (Session){.sys = sys, .mem = mem, .line = line};
@@ -206,7 +230,7 @@ bool session_open(Session *s, HoneSys *sys, Mem *mem, const CommandLine *line, i
     s->c.settings = line->settings.at;
     s->c.n_settings = line->settings.len;
     s->file = compiler_load(&s->c, line->args.at[0]);
-    if (s->file == NULL || s->c.diags.errors > 0) {
+    if (s->file == NULL || s->c.diags.errors > 0 || !options_reach(s)) {
         print_diags(sys, s->arena, line, &s->c.diags);
         *exit = HONE_USAGE;
         return false;

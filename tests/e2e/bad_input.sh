@@ -135,6 +135,8 @@ refused 2 'there is no stage `grph`' "$hone" check tiny.hone --dump=grph
 refused 2 'the targets are' "$hone" run tiny.hone --target pdp-11
 refused 2 'wants --weights' "$hone" eval tiny.hone
 refused 2 'wants --weights' "$hone" predict tiny.hone x.png
+sed 's/^    loss/    predict scores = softmax(z)\n&/' tiny.hone >scores.hone
+refused 2 'its data are `arrays(…)`' "$hone" predict scores.hone --weights tiny.safetensors x.npz
 refused 2 'does not say what to predict' "$hone" predict tiny.hone --weights tiny.safetensors x.png
 
 # --- words of the recipe ----------------------------------------------------------------------------------
@@ -196,6 +198,9 @@ sed 's/cross_entropy(z, b.label)/cross_entropy_weighted(z, b.label - 1, [1, 1, 1
 stops 3 'a subscript from data is -1, outside 0 .. 9' below.hone
 sed 's/cross_entropy(z, b.label)/cross_entropy(z, b.label - 1, skip = -1)/; /save/d' tiny.hone >skipped.hone
 stops 0 '' skipped.hone
+# options that the command line could not reach
+edited 's/option lr = 0.1/&\noption threads = 2/' 2 '`--threads` is an option of hone itself'
+edited 's/option lr = 0.1/&\noption cache = true/' 2 '`--no-cache` is an option of hone itself'
 # a penalty without a slope where training begins
 sed 's/steps = 5/&\n  penalty(p, p0) in "**" = 0.1 * sqrt(sumsq(p - p0))/' tiny.hone >slope.hone
 stops 6 '`fc.weight` is not finite, which the penalty at slope.hone:23:3 moves' slope.hone
