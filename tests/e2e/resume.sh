@@ -85,8 +85,8 @@ for signal in INT TERM HUP; do
   resumed 2 "SIG$signal"
 done
 
-# one run at a time in a run directory
-sed 's/steps = 40/steps = 4000/' finetune.hone >long.hone
+# one run at a time in a run directory; the first is still at it whenever the second comes
+sed 's/steps = 40/steps = 40000000/' finetune.hone >long.hone
 "$hone" run long.hone --quiet --out busy 2>/dev/null &
 pid=$!
 wait_lines $pid 3 busy
@@ -101,12 +101,18 @@ printf '# a remark\n\n' | cat - finetune.hone | sed 's/save "digits/save "other/
 "$hone" run remark.hone --quiet --out whole --resume || fail 'a remark and another place to save'
 [ "$(sum other.safetensors)" = "$want" ] || fail 'a remark: other weights'
 sed 's/batch = 32/batch = 16/' finetune.hone >batch.hone
-"$hone" run batch.hone --out whole --resume >batch.err 2>&1
-[ $? = 7 ] && grep -q 'then `batch = 32`, now `batch = 16`' batch.err || fail "named: $(cat batch.err)"
-"$hone" run finetune.hone --out whole --resume --lr 0.1 >lr.err 2>&1
-[ $? = 7 ] && grep -q 'now `# --lr 0.1`' lr.err || fail "option named: $(cat lr.err)"
-"$hone" run finetune.hone --out hwole --resume >typo.err 2>&1
-[ $? = 7 ] && grep -q 'no run in `hwole` to resume' typo.err && [ ! -e hwole ] || fail "typo: $(cat typo.err)"
+# other TEXT COMMAND…: exits with 7 and says the text
+other() {
+  local text=$1 code
+  shift
+  "$@" >other.err 2>&1
+  code=$?
+  [ $code = 7 ] && grep -qF -- "$text" other.err || fail "$*: exit $code, wanted 7 with $text: $(cat other.err)"
+}
+other 'then `batch = 32`, now `batch = 16`' "$hone" run batch.hone --out whole --resume
+other 'now `# --lr 0.1`' "$hone" run finetune.hone --out whole --resume --lr 0.1
+other 'no run in `hwole` to resume' "$hone" run finetune.hone --out hwole --resume
+[ ! -e hwole ] || fail 'a folder that was misspelt is made'
 
 # what an imported file says counts: a list of numbers, first values, how long a stage is
 cat >parts.hone <<'EOF'
