@@ -226,13 +226,16 @@ static int check_one(Session *s, const Recipe *recipe)
     return finish(s, &out);
 }
 
-/* A recipe's plan is released before the next one's is made. */
+/* A recipe's plan is released before the next one's is made; but not what was emitted for a dump, which the
+ * end of the compilation closes. */
 static int check_apart(Session *s, const Recipe *recipe)
 {
     Arena *whole = s->arena;
     s->arena = s->c.arena = arena_new(s->mem, "plan");
     int exit = check_one(s, recipe);
-    arena_free(s->arena);
+    if (s->dump != STAGE_llvm && s->dump != STAGE_asm) {
+        arena_free(s->arena);
+    }
     s->arena = s->c.arena = whole;
     return exit;
 }

@@ -74,6 +74,7 @@ recipe 'module M() {
   }
 }' 'M()' 'loss = model(b.x)' 'SGD(lr = 0.1)'
 says 0 'no errors' "$hone" check r.hone
+says 0 '17592186044416' "$hone" check r.hone --dump=llvm
 
 # a batch of pictures that cannot be; products of what is just possible
 recipe '' 'Conv2d(3, 4, 3)' 'loss = mean(model(b.image)^2)' 'SGD(lr = 0.1)'
