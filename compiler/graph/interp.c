@@ -18,13 +18,15 @@
 typedef struct FlatTerm {
     AtomKind kind;
     int64_t coef, by;
-    size_t index;             /* VAR: loop; DATA: slot */
+    const int64_t *counter;   /* VAR */
+    size_t index;             /* DATA: slot */
     const struct FlatPos *of; /* DIV, MOD */
 } FlatTerm;
 typedef struct FlatPos {
     int64_t constant;
     size_t n;
     FlatTerm *terms;
+    const int64_t *counter; /* all of the position, most often; or NULL */
 } FlatPos;
 
 typedef struct Slot {
@@ -35,6 +37,7 @@ typedef struct Slot {
     size_t *args;       /* FN: slots */
     double *values;     /* FN: of the arguments */
     const FlatPos **at; /* READ, INDEX, WITHIN, RANDOM */
+    const Node *tensor; /* READ */
     size_t fill;        /* READ with a fill: slot */
 } Slot;
 
@@ -102,12 +105,14 @@ static const FlatPos *flatten(Machine *m, const Position *p)
         FlatTerm *term = &flat->terms[i];
         *term = (FlatTerm){.kind = atom->kind, .coef = p->terms[i].coef, .by = atom->by};
         if (atom->kind == ATOM_VAR)
-            term->index = loop_of(m, atom->var);
+            term->counter = &m->loops.counter[loop_of(m, atom->var)];
         else if (atom->kind == ATOM_DATA)
             term->index = slot_index(m, atom->data);
         else
             term->of = flatten(m, atom->of);
     }
+    if (p->n == 1 && p->constant == 0 && flat->terms[0].coef == 1)
+        flat->counter = flat->terms[0].counter;
     return flat;
 }
 
@@ -125,6 +130,8 @@ static void fill_slot(Machine *m, Slot *slot)
     slot->at = NEW_ARRAY(m->arena, const FlatPos *, s->n);
     for (size_t i = 0; i < s->n; i++)
         slot->at[i] = flatten(m, s->at[i]);
+    if (s->kind == SCALAR_READ)
+        slot->tensor = graph_node(m->interp->graph, s->tensor);
     if (s->fill)
         slot->fill = slot_index(m, s->fill);
 }
@@ -197,28 +204,33 @@ static int64_t loops_points(const Loops *loops, size_t first, size_t last)
  */
 static double slot_value(Machine *m, size_t index);
 
-static int64_t position_value(Machine *m, const FlatPos *p)
+static int64_t sum_value(Machine *m, const FlatPos *p);
+
+static inline int64_t position_value(Machine *m, const FlatPos *p)
+{
+    return p->counter ? *p->counter : sum_value(m, p);
+}
+
+static int64_t term_value(Machine *m, const FlatTerm *term)
+{
+    switch (term->kind) {
+    case ATOM_VAR:
+        return *term->counter;
+    case ATOM_DIV:
+        return floor_div(position_value(m, term->of), term->by);
+    case ATOM_MOD:
+        return floor_mod(position_value(m, term->of), term->by);
+    case ATOM_DATA:
+        return (int64_t)slot_value(m, term->index);
+    }
+    return 0;
+}
+
+static int64_t sum_value(Machine *m, const FlatPos *p)
 {
     int64_t sum = p->constant;
-    for (size_t i = 0; i < p->n; i++) {
-        const FlatTerm *term = &p->terms[i];
-        int64_t value = 0;
-        switch (term->kind) {
-        case ATOM_VAR:
-            value = m->loops.counter[term->index];
-            break;
-        case ATOM_DIV:
-            value = floor_div(position_value(m, term->of), term->by);
-            break;
-        case ATOM_MOD:
-            value = floor_mod(position_value(m, term->of), term->by);
-            break;
-        case ATOM_DATA:
-            value = (int64_t)slot_value(m, term->index);
-            break;
-        }
-        sum += term->coef * value;
-    }
+    for (size_t i = 0; i < p->n; i++)
+        sum += p->terms[i].coef * term_value(m, &p->terms[i]);
     return sum;
 }
 
@@ -233,7 +245,7 @@ static void fault(Machine *m, int64_t value, int64_t extent)
 static double read_value(Machine *m, const Slot *slot)
 {
     const Scalar *s = slot->s;
-    const Node *tensor = graph_node(m->interp->graph, s->tensor);
+    const Node *tensor = slot->tensor;
     int64_t offset = 0;
     for (size_t k = 0; k < s->n; k++) {
         int64_t at = position_value(m, slot->at[k]);
@@ -331,11 +343,16 @@ static Total total_new(ReduceOp op)
     return total;
 }
 
+static double extreme(ScalarOp op, double a, double b)
+{
+    const double pair[] = {a, b};
+    return scalar_fold(op, DT_F64, 2, pair);
+}
+
 /* The first of equal values wins; a NaN wins over numbers, as it does under max. */
 static void total_add(Total *total, double x, int64_t point)
 {
     bool better = !total->any;
-    const double pair[] = {total->value, x};
     switch (total->op) {
     case REDUCE_NONE:
     case REDUCE_SUM:
@@ -345,10 +362,10 @@ static void total_add(Total *total, double x, int64_t point)
         total->value *= x;
         return;
     case REDUCE_MAX:
-        total->value = scalar_fold(OP_MAX, DT_F64, 2, pair);
+        total->value = extreme(OP_MAX, total->value, x);
         return;
     case REDUCE_MIN:
-        total->value = scalar_fold(OP_MIN, DT_F64, 2, pair);
+        total->value = extreme(OP_MIN, total->value, x);
         return;
     case REDUCE_ANY:
         total->value = total->value != 0 || x != 0;
