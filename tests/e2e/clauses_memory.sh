@@ -24,8 +24,14 @@ module Net(D = 64, n = 6, K = 5) {
 END
 head=${head/batch = 16/batch = 256}
 number() { sed -n "s/.*\"$1\": \([-0-9.e+]*\).*/\1/p"; }
-ask() { "$hone" check "$1.hone" --threads "${3:-16}" --json | number "$2"; }
-chosen() { "$hone" check "$1.hone" | sed -n 's/^  recompute *//p'; }
+# checked NAME OPTION…: what `hone check` prints; a recipe that was asked before is not planned again
+checked() {
+  local name=$1 known; shift
+  known=known-$(sum "$name.hone")$(tr -d ' ' <<<"$*")
+  [ -e "$known" ] || { "$hone" check "$name.hone" "$@" >known && mv known "$known"; } && cat "$known"
+}
+ask() { checked "$1" --threads "${3:-16}" --json | number "$2"; }
+chosen() { checked "$1" | sed -n 's/^  recompute *//p'; }
 recipe kept <<'END'
   optimizer AdamW(lr = 0.01)
   clip = 1.0

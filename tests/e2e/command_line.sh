@@ -30,7 +30,27 @@ for code in E001 E101 E201 E301 E401 E501 E601 E701; do
   [ "$("$hone" explain "$code" | wc -l)" -ge 3 ] || { echo "FAILED explain $code"; failed=1; }
 done
 # every command that compiles prints every stage, and the same one
-recipe=$(dirname "$0")/../../samples/digits/pretrain.hone
+work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+cp "$(dirname "$0")"/../../samples/digits/{train,valid}.npz "$work"
+recipe=$work/small.hone
+cat >"$recipe" <<'END'
+use nn, losses, optim
+module Net() {
+  fc: Linear(64, 10)
+  fn forward(image: u8[N, 1, 8, 8]) -> [N, 10] = fc(reshape(float(image) / 16, [N, 64]))
+}
+data d { train = arrays("train.npz"); valid = arrays("valid.npz"); batch = 32 }
+finetune small {
+  model: Net()
+  step b in d {
+    z    = model(b.image)
+    loss = cross_entropy(z, b.label)
+    metric accuracy = total(hits(z, b.label)) / total(count(b.label))
+  }
+  optimizer SGD(lr = 0.1)
+  epochs = 1
+}
+END
 for stage in ast recipe graph densify simplify fold cse clamp narrow prune separate lift split kernels plan llvm asm; do
   want=$("$hone" check "$recipe" --dump=$stage --threads 2)
   [ -n "$want" ] || { echo "FAILED check --dump=$stage"; failed=1; }
