@@ -29,6 +29,14 @@ typedef struct FlatPos {
     const int64_t *counter; /* all of the position, most often; or NULL */
 } FlatPos;
 
+/* The element that a read reads, where positions are sums of counters and never outside. */
+typedef struct Offset {
+    int64_t constant, *coefs; /* by loop */
+    size_t inner, level;      /* the innermost loop it depends on; 1 + the next one, 0: none */
+    uint64_t stamp;           /* when `outer` was computed: all but the inner loop's part */
+    int64_t outer;
+} Offset;
+
 typedef struct Slot {
     const Scalar *s;
     size_t level;   /* 1 + innermost loop it depends on; 0: none */
@@ -38,6 +46,7 @@ typedef struct Slot {
     double *values;     /* FN: of the arguments */
     const FlatPos **at; /* READ, INDEX, WITHIN, RANDOM */
     const Node *tensor; /* READ */
+    Offset *offset;     /* READ: of the element, or NULL: by positions */
     size_t fill;        /* READ with a fill: slot */
 } Slot;
 
@@ -116,6 +125,39 @@ static const FlatPos *flatten(Machine *m, const Position *p)
     return flat;
 }
 
+/* Is the position a sum of counters within 0 .. extent-1? Then `offset` takes it. */
+static bool take_position(const Machine *m, const FlatPos *p, int64_t extent, Offset *offset)
+{
+    int64_t least = p->constant, most = p->constant;
+    offset->constant = offset->constant * extent + p->constant;
+    for (size_t i = 0; i < m->loops.n; i++)
+        offset->coefs[i] *= extent;
+    for (size_t i = 0; i < p->n; i++) {
+        const FlatTerm *term = &p->terms[i];
+        if (term->kind != ATOM_VAR)
+            return false;
+        size_t loop = (size_t)(term->counter - m->loops.counter);
+        *(term->coef < 0 ? &least : &most) += term->coef * (m->loops.vars[loop]->extent - 1);
+        offset->coefs[loop] += term->coef;
+    }
+    return least >= 0 && most < extent;
+}
+
+static Offset *offset_new(Machine *m, const Slot *slot)
+{
+    Offset *offset = NEW(m->arena, Offset);
+    *offset = (Offset){.coefs = NEW_ARRAY(m->arena, int64_t, m->loops.n + 1)};
+    for (size_t k = 0; k < slot->s->n; k++)
+        if (!take_position(m, slot->at[k], slot->tensor->dims[k], offset))
+            return NULL;
+    if (slot->level == 0)
+        return NULL;
+    offset->inner = slot->level - 1;
+    for (size_t i = 0; i < offset->inner; i++)
+        offset->level = offset->coefs[i] != 0 ? i + 1 : offset->level;
+    return offset;
+}
+
 static void fill_slot(Machine *m, Slot *slot)
 {
     const Scalar *s = slot->s;
@@ -130,8 +172,10 @@ static void fill_slot(Machine *m, Slot *slot)
     slot->at = NEW_ARRAY(m->arena, const FlatPos *, s->n);
     for (size_t i = 0; i < s->n; i++)
         slot->at[i] = flatten(m, s->at[i]);
-    if (s->kind == SCALAR_READ)
+    if (s->kind == SCALAR_READ) {
         slot->tensor = graph_node(m->interp->graph, s->tensor);
+        slot->offset = offset_new(m, slot);
+    }
     if (s->fill)
         slot->fill = slot_index(m, s->fill);
 }
@@ -242,11 +286,27 @@ static void fault(Machine *m, int64_t value, int64_t extent)
     m->interp->fault = (InterpFault){.node = m->node, .value = value, .extent = extent};
 }
 
+static int64_t offset_value(const Machine *m, Offset *offset)
+{
+    const int64_t *counter = m->loops.counter;
+    if (offset->stamp < m->loops.changed[offset->level]) {
+        offset->outer = offset->constant;
+        for (size_t i = 0; i < offset->level; i++)
+            offset->outer += offset->coefs[i] * counter[i];
+        offset->stamp = m->loops.now;
+    }
+    return offset->outer + offset->coefs[offset->inner] * counter[offset->inner];
+}
+
 static double read_value(Machine *m, const Slot *slot)
 {
     const Scalar *s = slot->s;
     const Node *tensor = slot->tensor;
     int64_t offset = 0;
+    if (slot->offset) {
+        assert(m->interp->values[s->tensor]);
+        return m->interp->values[s->tensor][offset_value(m, slot->offset)];
+    }
     for (size_t k = 0; k < s->n; k++) {
         int64_t at = position_value(m, slot->at[k]);
         if (at < 0 || at >= tensor->dims[k]) {
