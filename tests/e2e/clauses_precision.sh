@@ -86,4 +86,6 @@ whole=$(activations pretrain.hone) less=$(activations short.hone)
 "$hone" run short.hone --quiet --out short || fail 'convolutions'
 awk '{ a = $0; if (sub(/.*"accuracy": /, "", a)) { sub(/[,}].*/, "", a); last = a } } END { exit !(last >= 0.98) }' short/metrics.jsonl ||
   fail 'the digits are not learnt'
-"$hone" grad-check short.hone >out || { cat out; fail 'gradients'; }
+sed 's/DigitNet(classes = 5)/DigitNet(classes = 5, width = 5)/' short.hone >narrow.hone
+cmp -s short.hone narrow.hone && fail 'no narrow network'
+"$hone" grad-check narrow.hone >out || { cat out; fail 'gradients'; }
