@@ -120,8 +120,8 @@ def milliseconds(seconds):
     return f"{1e3 * seconds:.3g}" if seconds < 1 else f"{1e3 * seconds:.0f}"
 
 
-def pick(rows, key):
-    return statistics.median(r[key] for r in rows)
+def pick(rows, key, of=statistics.median):
+    return of(r[key] for r in rows)
 
 
 def compare(args, row, folder):
@@ -138,18 +138,19 @@ def compare(args, row, folder):
             found = rival(args, name, mode)
             if found:
                 theirs.setdefault(mode, []).append(found)
+    took = pick(ours, "seconds", args.of)
     share, expected = (statistics.median(r[key] / r["seconds"] for r in ours) for key in ("limit", "expected"))
     memory = f"{pick(ours, 'peak'):.0f} | {pick(ours, 'plan'):.0f}" if ours[0]["peak"] else " | "
-    print(f"| {row} | {milliseconds(pick(ours, 'seconds'))} | {100 * share:.0f} % | "
+    print(f"| {row} | {milliseconds(took)} | {100 * share:.0f} % | "
           f"{f'{100 * expected:.0f} %' if expected else ''} | {memory} |", end="")
     if not theirs:
         print(5 * " |", flush=True)
         return
-    medians = {m: pick(r, 0) for m, r in theirs.items()}
-    best = min(medians, key=medians.get)
+    times = {m: pick(r, 0, args.of) for m, r in theirs.items()}
+    best = min(times, key=times.get)
     peak = f"{pick(theirs[best], 1):.0f} | {pick(ours, 'peak') / pick(theirs[best], 1):.2f}" if ours[0]["peak"] else " | "
-    others = ", ".join(f"{m} {milliseconds(t)}" for m, t in medians.items() if m != best)
-    print(f" {best} {milliseconds(medians[best])} | {medians[best] / pick(ours, 'seconds'):.2f} | {peak} | {others} |", flush=True)
+    others = ", ".join(f"{m} {milliseconds(t)}" for m, t in times.items() if m != best)
+    print(f" {best} {milliseconds(times[best])} | {times[best] / took:.2f} | {peak} | {others} |", flush=True)
 
 
 def scaling(args, row, folder):
@@ -212,6 +213,8 @@ def main():
     ap.add_argument("--target", help="of hone: x86-64-v3 on a machine with AVX-512")
     ap.add_argument("--modes", help="of the rivals, of: eager cl compile cl+compile loop foreach fused jax llm.c")
     ap.add_argument("--llmc", help="folder with llm.c's train_gpt2, its weights and tokens")
+    ap.add_argument("--best", dest="of", action="store_const", const=min, default=statistics.median,
+                    help="the least time of all rounds instead of the median: where other work comes and goes")
     ap.add_argument("--alone", action="store_true", help="hone only")
     ap.add_argument("--scaling", action="store_true", help="one thread against all")
     ap.add_argument("--list", action="store_true")
@@ -226,7 +229,7 @@ def main():
     rows = [r for name in args.rows or every for r in every.get(name, [name])]
     parts = [r for r in rows if r not in NETS and r not in RULES]    # any beginning of a product's name
     print(f"{cpu()}, {args.threads} threads, target {args.target or 'of this machine'}, load {os.getloadavg()[0]:.1f}, "
-          f"{args.rounds} rounds, medians")
+          f"{args.rounds} rounds, {'the best' if args.of is min else 'medians'}")
     last = None
     with tempfile.TemporaryDirectory() as folder:
         for row in rows:
