@@ -222,6 +222,9 @@ static bool position_equal(const ExprPool *pool, uint32_t id, const void *key)
     return true;
 }
 
+/* Beyond it, sums of a position's terms and what is added to shift them might leave 64 bits. */
+static const int64_t MOST_POSITION = (int64_t)1 << 62;
+
 const Position *position_intern(ExprPool *pool, int64_t constant, size_t n, const Term *terms)
 {
     Position key = {.constant = constant, .n = n, .terms = terms};
@@ -247,6 +250,7 @@ const Position *position_intern(ExprPool *pool, int64_t constant, size_t n, cons
     Interval range = interval_of(constant, n, terms);
     p->min = range.min;
     p->max = range.max;
+    pool->overflow |= range.min <= -MOST_POSITION || range.max >= MOST_POSITION;
     VEC_PUSH(pool->arena, pool->positions, p);
     table_put(pool, &pool->position_table, hash, id);
     return p;

@@ -502,7 +502,8 @@ StepResult elab_step(Elab *e, Scope *scope, const Ast *block, Str batch_name, Ba
         run_block(e, inner, &single, &ignored);
     }
     step_loss(e, inner, &result);
-    if (e->graph != NULL && pool_overflowed(e->graph->pool)) {
+    bool said = e->c->diags.errors != errors;        /* what is too large has such positions */
+    if (e->graph != NULL && !said && pool_overflowed(e->graph->pool)) {
         elab_error(e, E211, block->span, "positions in this step do not fit in 64 bits");
     }
     if (e->c->diags.errors != errors) {

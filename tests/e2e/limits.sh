@@ -54,6 +54,15 @@ grep -qF 'peak         614,400 TiB' out || wrong "their peak: $(cat out)"
 says 0 '"state_bytes": 450359935893504000' "$hone" check r.hone --json --threads 2
 says 5 'E706' "$hone" run r.hone --quiet
 
+# positions whose largest value leaves 64 bits: not one that wraps into the tensor again
+for at in 'i * 3074457345618258603' 'i * 4611686018427387904' 'i + 9223372036854775807'; do
+  recipe "module P() {
+  param v: [5] = zeros()
+  fn forward(x: [N, I]) -> [N] { z[n] = sum[i < 5] x[n, 0] * (v[$at] ?? 0.0); return z }
+}" 'P()' 'loss = mean(model(b.x))' 'SGD(lr = 0.1)'
+  says 2 'E211' "$hone" run r.hone --quiet
+done
+
 # more than 2^64 bytes, fewer than 2^63 elements
 recipe 'module S() { param w: [281474976710656] = zeros() }
 module M() {
