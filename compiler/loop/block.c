@@ -173,17 +173,7 @@ static int64_t least_stride(const Contraction *c, const Scalar *read, bool reduc
 /* How much of a variable the chunks and blocks leave. */
 static int64_t part_left(const Contraction *c, const Var *var)
 {
-    const WorkKernel *work = c->work;
-    int64_t left = var->extent;
-    for (size_t i = 0; i < work->chunks.len; i++) {
-        if (work->chunks.at[i].var == var && work->chunks.at[i].tile < left)
-            left = work->chunks.at[i].tile;
-    }
-    for (size_t i = 0; i < work->blocks.len; i++) {
-        if (work->blocks.at[i].var == var && work->blocks.at[i].tile < left)
-            left = work->blocks.at[i].tile;
-    }
-    return left;
+    return work_part(c->work, var, c->index, c->index);
 }
 
 /* Do rows and sums move along different dimensions? Else a pack would repeat elements. */

@@ -219,9 +219,7 @@ static bool touches(const WorkKernel *work, const WorkNest *nest, uint32_t index
     return found;
 }
 
-/* How many values of the variable the chunks leave, and the blocks around all nests first .. last; 0:
- * not the same for all of them. */
-static int64_t part_of(const WorkKernel *work, const Var *var, size_t first, size_t last)
+int64_t work_part(const WorkKernel *work, const Var *var, size_t first, size_t last)
 {
     int64_t part = var->extent;
     for (size_t i = 0; i < work->chunks.len; i++) {
@@ -313,7 +311,7 @@ bool work_scratch(WorkKernel *work, uint32_t index, uint64_t *bytes)
     span_of(work, index, &first, &last);
     for (size_t d = 0; d < buffer->rank; d++) {
         const Var *var;
-        parts[d] = pos_is_var(store->left[d], &var) ? part_of(work, var, first, last) : 1;
+        parts[d] = pos_is_var(store->left[d], &var) ? work_part(work, var, first, last) : 1;
     }
     bool own = reads_own_part(work, index, store->left, parts);
     for (size_t d = 0; d < buffer->rank; d++) {
@@ -363,7 +361,7 @@ void work_block_rows(WorkKernel *work)
     const WorkNest *first = &work->nests.at[0];
     for (size_t i = 0; i < first->n_loops; i++) {
         const Var *var = first->loops[i].var;
-        int64_t part = part_of(work, var, 0, work->nests.len - 1);
+        int64_t part = work_part(work, var, 0, work->nests.len - 1);
         if (!may_cut(work, var) || granularity(work, var) > 1 || part < 2)
             continue;
         double most = (double)work->target->l2_bytes / 4 / shared_row_bytes(work, part);

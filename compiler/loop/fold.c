@@ -6,16 +6,8 @@
 /* Values of the variable in each block around the nest; 0: not in all of them the same. */
 static int64_t even_values(const WorkKernel *work, size_t nest, const Var *var)
 {
-    int64_t values = var->extent;
-    for (size_t i = 0; i < work->blocks.len; i++) {
-        const KBlock *block = &work->blocks.at[i];
-        if (block->var != var || nest < block->first || block->end <= nest || block->tile >= values)
-            continue;
-        if (values % block->tile != 0)
-            return 0;
-        values = block->tile;
-    }
-    return values;
+    int64_t values = work_part(work, var, nest, nest);
+    return var->extent % values == 0 ? values : 0;
 }
 
 /* One value of u is as far as `values` of v, in all that is read. */

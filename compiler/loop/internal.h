@@ -79,6 +79,9 @@ void work_chain(WorkKernel *work, const Lowering *in);
 /* Nearly equal parts of at most `most`, in steps of `step`. */
 int64_t even_part(int64_t extent, int64_t most, int64_t step);
 void work_chunk(WorkKernel *work);
+/* How many values of the variable the chunks leave, and the blocks around all nests first .. last; 0: not the
+ * same for all of them. */
+int64_t work_part(const WorkKernel *work, const Var *var, size_t first, size_t last);
 void work_block_rows(WorkKernel *work);              /* after work_chunk */
 typedef struct ChunkRule {        /* out[rows, columns] = sum row_operand * column_operand */
     const WorkNest *nest;
